@@ -1,0 +1,143 @@
+/**
+ * union bpf_attr, as each command sees it, and how it comes in from user memory.
+ *
+ * Behaves as __sys_bpf and CHECK_ATTR in kernel/bpf/syscall.c. Field offsets are those of src/uapi/offsets.ts (checked
+ * below, at compile time).
+ */
+import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../src/uapi/bpf";
+import { E2BIG, EFAULT } from "../src/uapi/errno";
+import {
+  BPF_ATTR_BATCH_FLAGS_OFF,
+  BPF_ATTR_MAP_CREATE_EXCL_PROG_HASH_SIZE_OFF,
+  BPF_ATTR_MAP_ELEM_FLAGS_OFF,
+  BPF_ATTR_OBJ_PATH_FD_OFF,
+  BPF_ATTR_SIZE,
+} from "../src/uapi/offsets";
+import { isUser } from "./mem/pages";
+import { attrCopy } from "./task";
+import { PAGE_SIZE } from "./super";
+
+@unmanaged
+export class CreateAttr {
+  mapType: u32;
+  keySize: u32;
+  valueSize: u32;
+  maxEntries: u32;
+  mapFlags: u32;
+  innerMapFd: u32;
+  numaNode: u32;
+  /** map_name: 16 bytes. */
+  name: u32;
+  name4: u32;
+  name8: u32;
+  name12: u32;
+  mapIfindex: u32;
+  btfFd: u32;
+  btfKeyTypeId: u32;
+  btfValueTypeId: u32;
+  btfVmlinuxValueTypeId: u32;
+  mapExtra: u64;
+  valueTypeBtfObjFd: i32;
+  mapTokenFd: i32;
+  exclProgHash: u64;
+  exclProgHashSize: u32;
+
+  /** Programs must be left one of reading and writing: bpf_map_flags_access_ok. */
+  accessOk(): bool {
+    return (this.mapFlags & BPF_F_RDONLY_PROG) == 0 || (this.mapFlags & BPF_F_WRONLY_PROG) == 0;
+  }
+}
+
+@unmanaged
+export class ElemAttr {
+  mapFd: u32;
+  private pad: u32;
+  key: u64;
+  /** value, or next_key. */
+  value: u64;
+  flags: u64;
+}
+
+@unmanaged
+export class BatchAttr {
+  inBatch: u64;
+  outBatch: u64;
+  keys: u64;
+  values: u64;
+  count: u32;
+  mapFd: u32;
+  elemFlags: u64;
+  flags: u64;
+}
+
+@unmanaged
+export class ObjAttr {
+  pathname: u64;
+  bpfFd: u32;
+  fileFlags: u32;
+  pathFd: i32;
+}
+
+@unmanaged
+export class IdAttr {
+  /** start_id, or map_id. */
+  id: u32;
+  nextId: u32;
+  openFlags: u32;
+}
+
+@unmanaged
+export class InfoAttr {
+  bpfFd: u32;
+  infoLen: u32;
+  info: u64;
+}
+
+/** Holds the classes above against the generated offsets. Compiled, never called. */
+export function checkLayouts(): void {
+  if (offsetof<CreateAttr>("exclProgHashSize") != BPF_ATTR_MAP_CREATE_EXCL_PROG_HASH_SIZE_OFF) ERROR("CreateAttr");
+  if (offsetof<ElemAttr>("flags") != BPF_ATTR_MAP_ELEM_FLAGS_OFF) ERROR("ElemAttr");
+  if (offsetof<BatchAttr>("flags") != BPF_ATTR_BATCH_FLAGS_OFF) ERROR("BatchAttr");
+  if (offsetof<ObjAttr>("pathFd") != BPF_ATTR_OBJ_PATH_FD_OFF) ERROR("ObjAttr");
+}
+
+/** What stands between the caller's attr and the commands: 0, -E2BIG for what this kernel does not know, or -EFAULT. */
+export function checkAttrSize(attr: usize, size: u32): i32 {
+  if (size > PAGE_SIZE) return -E2BIG;
+  if (!isUser(attr, size)) return -EFAULT;
+  for (let i: u32 = BPF_ATTR_SIZE; i < size; i++) {
+    if (load<u8>(attr + i) != 0) return -E2BIG;
+  }
+  return 0;
+}
+
+/** attr as all commands may read it: a copy that does not change any more, with zeroes for what was not given. */
+export function copyAttr(attr: usize, size: u32): usize {
+  const to = attrCopy();
+  memory.fill(to, 0, BPF_ATTR_SIZE);
+  memory.copy(to, attr, min<u32>(size, BPF_ATTR_SIZE));
+  return to;
+}
+
+/** CHECK_ATTR: whether all bytes behind a command's last field are zero. `size` bytes of attr were given. */
+// @ts-ignore: decorator
+@inline
+export function unusedAreZero(attr: usize, end: u32, size: u32): bool {
+  const last = min<u32>(size, BPF_ATTR_SIZE);
+  let i = end;
+  for (; i + 8 <= last; i += 8) {
+    if (load<u64>(attr + i) != 0) return false;
+  }
+  for (; i < last; i++) {
+    if (load<u8>(attr + i) != 0) return false;
+  }
+  return true;
+}
+
+/** Writes the count of a batch command where the caller reads it; false if that is not user memory. */
+export function putBatchCount(user: usize, count: u32): bool {
+  const at = user + offsetof<BatchAttr>("count");
+  if (!isUser(at, 4)) return false;
+  store<u32>(at, count);
+  return true;
+}

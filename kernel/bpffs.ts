@@ -1,0 +1,208 @@
+/**
+ * Pinned names: a bpffs at /sys/fs/bpf. Behaves as kernel/bpf/inode.c.
+ *
+ * Its root is its only directory. A name is a node in a list, a page each:
+ *
+ *      0  next  address of the next node, or 0
+ *      4  map   holds a reference
+ *      8  len   bytes of the name, at most 255
+ *     12  name
+ *
+ * Around it stand /, /sys and /sys/fs, which are no bpffs. Threads: the list under the tables lock.
+ */
+import { EACCES, EEXIST, EFAULT, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, EPERM } from "../src/uapi/errno";
+import { SUPER, SuperBlock, sb } from "./super";
+import { lock, unlock } from "./lock";
+import { BpfMap, holdMap, putMap, tablesLock } from "./map";
+import { allocKernel, freePages, isUser } from "./mem/pages";
+import { installFd } from "./fd";
+
+const MAX_NAME: u32 = 255;
+const MAX_PATH: u32 = 4096;
+const SLASH: u8 = 0x2f;
+const DOT: u8 = 0x2e;
+
+@unmanaged
+class Pin {
+  next: u32;
+  map: u32;
+  len: u32;
+}
+
+const NAME_OFF: usize = offsetof<Pin>();
+
+/** Where a path leads: to a directory, to a name in the bpffs, or to nothing in a directory that is no bpffs. */
+const ROOT: i32 = 0;
+const BPFFS: i32 = 3;
+const NAME: i32 = 4;
+const NOTHING: i32 = 5;
+
+/** A path that was copied out of user memory; `name` is the name in the bpffs that it leads to. */
+@unmanaged
+class Path {
+  name: u32;
+  len: u32;
+}
+const PATH_OFF: usize = offsetof<Path>();
+
+/** OBJ_PIN: gives a map a name. */
+export function pinObj(map: BpfMap, pathname: u64): i32 {
+  const path = allocKernel(PATH_OFF + MAX_PATH);
+  if (path == 0) return -ENOMEM;
+  let ret = walk(path, pathname);
+  if (ret == NAME) ret = addPin(map, changetype<Path>(path));
+  else if (ret == NOTHING) ret = -EPERM;
+  else if (ret >= ROOT) ret = -EEXIST;
+  freePages(path);
+  return ret;
+}
+
+function addPin(map: BpfMap, path: Path): i32 {
+  const node = allocKernel(NAME_OFF + path.len);
+  if (node == 0) return -ENOMEM;
+  const pin = changetype<Pin>(node);
+  pin.map = <u32>changetype<usize>(map);
+  pin.len = path.len;
+  memory.copy(node + NAME_OFF, path.name, path.len);
+  lock(tablesLock());
+  const exists = load<u32>(findPin(path)) != 0;
+  if (!exists) {
+    holdMap(map);
+    pin.next = sb().pinsHead;
+    sb().pinsHead = <u32>node;
+  }
+  unlock(tablesLock());
+  if (!exists) return 0;
+  freePages(node);
+  return -EEXIST;
+}
+
+/** OBJ_GET: a new fd for what has this name. */
+export function getObj(pathname: u64, mode: u32): i32 {
+  const path = allocKernel(PATH_OFF + MAX_PATH);
+  if (path == 0) return -ENOMEM;
+  let ret = walk(path, pathname);
+  if (ret == NAME) ret = openPin(changetype<Path>(path), mode);
+  else if (ret == NOTHING) ret = -ENOENT;
+  else if (ret >= ROOT) ret = -EACCES;
+  freePages(path);
+  return ret;
+}
+
+function openPin(path: Path, mode: u32): i32 {
+  lock(tablesLock());
+  const node: usize = load<u32>(findPin(path));
+  let ret = -ENOENT;
+  let map: usize = 0;
+  if (node != 0) {
+    map = changetype<Pin>(node).map;
+    holdMap(changetype<BpfMap>(map));
+    ret = installFd(changetype<BpfMap>(map), mode);
+  }
+  unlock(tablesLock());
+  if (map != 0 && ret < 0) putMap(changetype<BpfMap>(map));
+  return ret;
+}
+
+/** unlink(2): takes a name away. */
+export function unlinkObj(pathname: u64): i32 {
+  const path = allocKernel(PATH_OFF + MAX_PATH);
+  if (path == 0) return -ENOMEM;
+  let ret = walk(path, pathname);
+  if (ret == NAME) ret = removePin(changetype<Path>(path));
+  else if (ret == NOTHING) ret = -ENOENT;
+  else if (ret >= ROOT) ret = -EISDIR;
+  freePages(path);
+  return ret;
+}
+
+function removePin(path: Path): i32 {
+  lock(tablesLock());
+  const link = findPin(path);
+  const node: usize = load<u32>(link);
+  if (node != 0) store<u32>(link, changetype<Pin>(node).next);
+  unlock(tablesLock());
+  if (node == 0) return -ENOENT;
+  putMap(changetype<BpfMap>(<usize>changetype<Pin>(node).map));
+  freePages(node);
+  return 0;
+}
+
+/** The name after `pin` in the list, the first after 0; 0 after the last. The caller holds the tables lock. */
+export function nextPin(pin: usize): usize {
+  return pin == 0 ? sb().pinsHead : changetype<Pin>(pin).next;
+}
+
+export function pinnedMap(pin: usize): BpfMap {
+  return changetype<BpfMap>(<usize>changetype<Pin>(pin).map);
+}
+
+/** The word that points to the name's node, or to nothing (then it holds 0). The caller holds the tables lock. */
+function findPin(path: Path): usize {
+  let link = SUPER + offsetof<SuperBlock>("pinsHead");
+  for (let node: usize = load<u32>(link); node != 0; node = load<u32>(link)) {
+    const len = changetype<Pin>(node).len;
+    if (len == path.len && memory.compare(node + NAME_OFF, path.name, len) == 0) return link;
+    link = node;
+  }
+  return link;
+}
+
+/** Copies a path to `at` and follows it. Returns where it leads, or a negative errno. */
+function walk(at: usize, pathname: u64): i32 {
+  const text = at + PATH_OFF;
+  const copied = copyPath(text, pathname);
+  if (copied < 0) return copied;
+  // Relative paths have nowhere to begin.
+  if (load<u8>(text) != SLASH) return -ENOENT;
+  const path = changetype<Path>(at);
+  let depth = ROOT;
+  let from = text;
+  while (true) {
+    while (load<u8>(from) == SLASH) from++;
+    if (load<u8>(from) == 0) return depth;
+    let to = from;
+    while (load<u8>(to) != 0 && load<u8>(to) != SLASH) to++;
+    const len = <u32>(to - from);
+    if (len > MAX_NAME) return -ENAMETOOLONG;
+    if (depth >= NAME) return -ENOENT;
+    if (len == 2 && load<u16>(from) == 0x2e2e) {
+      depth = max(depth - 1, ROOT);
+    } else if (len != 1 || load<u8>(from) != DOT) {
+      if (depth == BPFFS) {
+        if (hasDot(from, len)) return -EPERM;
+        path.name = <u32>from;
+        path.len = len;
+        depth = NAME;
+      } else {
+        depth = isStep(depth, from, len) ? depth + 1 : NOTHING;
+      }
+    }
+    from = to;
+  }
+}
+
+/** Whether the name is that of the directory which follows on the way to the bpffs: sys, fs, bpf. */
+function isStep(depth: i32, name: usize, len: u32): bool {
+  if (depth == 1) return len == 2 && load<u16>(name) == 0x7366;
+  if (len != 3 || load<u8>(name + (depth == ROOT ? 2 : 0)) != (depth == ROOT ? 0x73 : 0x62)) return false;
+  return load<u16>(name + (depth == ROOT ? 0 : 1)) == (depth == ROOT ? 0x7973 : 0x6670);
+}
+
+function hasDot(name: usize, len: u32): bool {
+  for (let i: u32 = 0; i < len; i++) {
+    if (load<u8>(name + i) == DOT) return true;
+  }
+  return false;
+}
+
+/** Copies a NUL-terminated path out of user memory. Returns its length, or a negative errno. */
+function copyPath(to: usize, from: u64): i32 {
+  for (let i: u32 = 0; i < MAX_PATH; i++) {
+    if (!isUser(from + i, 1)) return -EFAULT;
+    const c = load<u8>(<usize>from + i);
+    store<u8>(to + i, c);
+    if (c == 0) return i == 0 ? -ENOENT : <i32>i;
+  }
+  return -ENAMETOOLONG;
+}

@@ -1,0 +1,112 @@
+/**
+ * File descriptors: the table, and how a system call gets from an fd to its map.
+ *
+ * An entry is one 64-bit word, so that it is read and published in one step:
+ *
+ *      bits  0..31  address of the map, 0 in a free entry
+ *      bits 32..33  mode: READ 1, WRITE 2
+ *
+ * Threads: entries change under the tables lock, and are read without one.
+ */
+import { BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
+import { EBADF, EMFILE } from "../src/uapi/errno";
+import { FD_TABLE, MAX_FDS, sb } from "./super";
+import { Task, me } from "./task";
+import { lock, unlock } from "./lock";
+import { BpfMap, collectDeadMaps, putMap, tablesLock } from "./map";
+
+export const READ: u32 = 1;
+export const WRITE: u32 = 2;
+/** 0, 1 and 2 are what a process has already; an fd that was forgotten in attr is 0 and no map's. */
+const FIRST_FD: u32 = 3;
+
+// @ts-ignore: decorator
+@inline
+function entry(fd: u32): usize {
+  return FD_TABLE + 8 * <usize>fd;
+}
+
+/** What BPF_F_RDONLY and BPF_F_WRONLY say of the fd; 0 when they contradict each other. */
+export function modeOf(flags: u32): u32 {
+  const rdonly = (flags & BPF_F_RDONLY) != 0;
+  const wronly = (flags & BPF_F_WRONLY) != 0;
+  return rdonly ? (wronly ? 0 : READ) : wronly ? WRITE : READ | WRITE;
+}
+
+/** The lowest free fd, now the map's; or -EMFILE. Takes over the caller's reference. The caller holds the tables lock. */
+export function installFd(map: BpfMap, mode: u32): i32 {
+  for (let fd = FIRST_FD; fd < MAX_FDS; fd++) {
+    if (load<u64>(entry(fd)) != 0) continue;
+    atomic.store<u64>(entry(fd), (<u64>mode << 32) | <u64>changetype<usize>(map));
+    sb().fdsOpen++;
+    return fd;
+  }
+  return -EMFILE;
+}
+
+/** close(2). */
+export function closeFd(fd: u32): i32 {
+  if (fd >= MAX_FDS) return -EBADF;
+  lock(tablesLock());
+  const was = load<u64>(entry(fd));
+  if (was != 0) {
+    atomic.store<u64>(entry(fd), 0);
+    sb().fdsOpen--;
+    if (sb().deadMaps != 0) collectDeadMaps();
+  }
+  unlock(tablesLock());
+  if (was == 0) return -EBADF;
+  putMap(changetype<BpfMap>(<usize>was));
+  return 0;
+}
+
+/** The entry's word of an open fd, or 0. Nothing keeps the map from ending: for callers that hold the tables lock. */
+export function fdEntry(fd: u32): u64 {
+  return fd < MAX_FDS ? atomic.load<u64>(entry(fd)) : 0;
+}
+
+/**
+ * The entry's word of an open fd, with the map kept from being freed until `endUse`; or 0.
+ *
+ * The word is read again after `using` was stored: either this thread sees that the fd was closed, or whoever closed it
+ * sees `using` (both are sequentially consistent).
+ */
+export function useFd(fd: u32): u64 {
+  if (fd >= MAX_FDS) return 0;
+  const using = changetype<usize>(me()) + offsetof<Task>("using");
+  while (true) {
+    const word = atomic.load<u64>(entry(fd));
+    if (word == 0) {
+      endUse();
+      return 0;
+    }
+    atomic.store<u32>(using, <u32>word);
+    if (atomic.load<u64>(entry(fd)) == word) return word;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+export function endUse(): void {
+  atomic.store<u32>(changetype<usize>(me()) + offsetof<Task>("using"), 0);
+}
+
+// @ts-ignore: decorator
+@inline
+export function mapOf(word: u64): BpfMap {
+  return changetype<BpfMap>(<usize>word);
+}
+
+/** Whether the fd may read. */
+// @ts-ignore: decorator
+@inline
+export function canRead(word: u64): bool {
+  return ((<u32>(word >> 32)) & READ) != 0;
+}
+
+/** Whether the fd may write: no fd may write to a frozen map. */
+// @ts-ignore: decorator
+@inline
+export function canWrite(word: u64): bool {
+  return ((<u32>(word >> 32)) & WRITE) != 0 && mapOf(word).frozen == 0;
+}

@@ -1,0 +1,151 @@
+/**
+ * What the host (src/kernels/embedded) asks of the engine that is no system call: to set up a memory, to hand out user
+ * memory, to map a map, to stand still while the memory is saved.
+ */
+import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
+import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
+import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
+import { unlinkObj } from "./bpffs";
+import { checkLayouts } from "./attr";
+import { lock, unlock } from "./lock";
+import { BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
+import { COUNT, callOp, valueBytes } from "./map_types";
+import { ArrayMap } from "./maps/_array";
+import { Lanes, lanesFit } from "./maps/_value";
+import { allocUser, freePages, runBytes } from "./mem/pages";
+import { LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb } from "./super";
+import { me, releaseCpu } from "./task";
+
+/** Sets up a fresh memory of `pages` pages. */
+export function format(pages: u32, possibleCpus: u32, seed: u64): void {
+  checkLayouts();
+  const s = sb();
+  s.pages = pages;
+  s.possibleCpus = possibleCpus;
+  s.random = seed;
+  s.kernelStart = <u32>((PAGE_TABLE + 16 * <usize>pages + PAGE_SIZE - 1) >> PAGE_SHIFT);
+  s.kernelEnd = s.kernelStart;
+  s.kernelDirty = s.kernelStart;
+  // The last page is the guard.
+  s.userEnd = pages - 1;
+  s.userStart = s.userEnd;
+  s.userDirty = s.userEnd;
+  s.layoutVersion = LAYOUT_VERSION;
+  s.magic = MAGIC;
+}
+
+/** Makes this thread's task known. `mayBlock`: whether it may sleep in memory.atomic.wait. */
+export function enter(mayBlock: bool): void {
+  me().mayBlock = mayBlock ? 1 : 0;
+}
+
+/** Takes this thread's task out: its CPU is free again. */
+export function leave(): void {
+  releaseCpu();
+  me().using = 0;
+}
+
+/** User memory, zeroed; 0 when there is none. */
+export function alloc(size: u32): usize {
+  return allocUser(size);
+}
+
+export function free(address: usize): void {
+  freePages(address);
+}
+
+export function close(fd: u32): i32 {
+  return closeFd(fd);
+}
+
+/** unlink(2) of the NUL-terminated path at an address of user memory. */
+export function unlink(pathname: usize): i32 {
+  return unlinkObj(pathname);
+}
+
+/** The map of an fd with a reference for the caller, or a negative errno. */
+export function hold(fd: u32): i32 {
+  lock(tablesLock());
+  const word = fdEntry(fd);
+  if (word != 0) holdMap(mapOf(word));
+  unlock(tablesLock());
+  return word == 0 ? -EBADF : <i32>word;
+}
+
+export function put(map: usize): void {
+  putMap(changetype<BpfMap>(map));
+}
+
+/** Whether the fd that `hold` was given may do both; the short way is for those only. */
+export function canReadAndWrite(fd: u32): bool {
+  const word = fdEntry(fd);
+  return word != 0 && <u32>(word >> 32) == (READ | WRITE) && mapOf(word).frozen == 0;
+}
+
+/** mmap(2) of `length` bytes from `offset` on: the address, or a negative errno. Behaves as array_map_mmap. */
+export function mmap(fd: u32, offset: u32, length: u32, writable: bool): i32 {
+  const word = fdEntry(fd);
+  if (word == 0) return -EBADF;
+  const map = mapOf(word);
+  const mode = <u32>(word >> 32);
+  // Without the right to write, the pages are not shared in Linux; without the right to read there is no mapping.
+  if ((mode & READ) == 0) return -EACCES;
+  if (writable && (mode & WRITE) == 0) return -EACCES;
+  if (map.type != BPF_MAP_TYPE_ARRAY) return -ENOTSUPP;
+  if (writable && map.frozen != 0) return -EPERM;
+  if (writable && (map.mapFlags & BPF_F_RDONLY_PROG) != 0) return -EACCES;
+  if ((mode & WRITE) == 0 || !isMmapable(map)) return -EINVAL;
+  const values = changetype<ArrayMap>(map).values;
+  if (<u64>offset + length > runBytes(values)) return -EINVAL;
+  return <i32>(values + offset);
+}
+
+/** How many elems the map holds. */
+export function count(map: usize): u32 {
+  return callOp(changetype<BpfMap>(map).type, COUNT, map, 0, 0, 0);
+}
+
+/** Whether these lanes (see maps/_value.ts) lie in the map's values. */
+export function lanesFitMap(map: usize, lanes: usize): bool {
+  return lanesFit(changetype<Lanes>(lanes), changetype<BpfMap>(map).valueSize);
+}
+
+/** What the short way must know of a map. A value's bytes are those that system calls copy: of all CPUs. */
+export function typeOf(map: usize): u32 {
+  return changetype<BpfMap>(map).type;
+}
+
+export function keyBytesOf(map: usize): u32 {
+  return changetype<BpfMap>(map).keySize;
+}
+
+export function valueBytesOf(map: usize): u32 {
+  return <u32>valueBytes(changetype<BpfMap>(map));
+}
+
+/** Bytes that the map has allocated. */
+export function memoryOf(map: usize): u32 {
+  return changetype<BpfMap>(map).memory;
+}
+
+export function isFrozen(map: usize): bool {
+  return changetype<BpfMap>(map).frozen != 0;
+}
+
+/** What is in use: fds, maps (those included that a thread is still looking at), pages. Read by tests for leaks. */
+export function fdsOpen(): u32 {
+  return sb().fdsOpen;
+}
+
+export function mapsAlive(): u32 {
+  lock(tablesLock());
+  collectDeadMaps();
+  let n = sb().mapsCount;
+  for (let at = sb().deadMaps; at != 0; at = changetype<BpfMap>(<usize>at).next) n++;
+  unlock(tablesLock());
+  return n;
+}
+
+export function pagesUsed(): u32 {
+  return sb().pagesUsed;
+}

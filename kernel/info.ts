@@ -1,0 +1,62 @@
+/**
+ * struct bpf_map_info: what BPF_OBJ_GET_INFO_BY_FD answers. Behaves as bpf_map_get_info_by_fd in kernel/bpf/syscall.c.
+ */
+import { BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
+import { E2BIG, EFAULT, EINVAL, EPERM } from "../src/uapi/errno";
+import {
+  BPF_MAP_INFO_HASH_OFF,
+  BPF_MAP_INFO_HASH_SIZE_OFF,
+  BPF_MAP_INFO_ID_OFF,
+  BPF_MAP_INFO_KEY_SIZE_OFF,
+  BPF_MAP_INFO_MAP_EXTRA_OFF,
+  BPF_MAP_INFO_MAP_FLAGS_OFF,
+  BPF_MAP_INFO_MAX_ENTRIES_OFF,
+  BPF_MAP_INFO_NAME_OFF,
+  BPF_MAP_INFO_SIZE,
+  BPF_MAP_INFO_TYPE_OFF,
+  BPF_MAP_INFO_VALUE_SIZE_OFF,
+} from "../src/uapi/offsets";
+import { InfoAttr } from "./attr";
+import { BpfMap } from "./map";
+import { isUser } from "./mem/pages";
+import { PAGE_SIZE } from "./super";
+import { keyCopy } from "./task";
+
+/** Of a SHA-256. */
+const HASH_BYTES: u32 = 32;
+
+/** Writes what is known of the map to `info` (at most `infoLen` bytes), and how many bytes that is to the user's attr. */
+export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 {
+  if (infoLen > PAGE_SIZE) return -E2BIG;
+  if (!isUser(info, infoLen)) return -EFAULT;
+  for (let i: u32 = BPF_MAP_INFO_SIZE; i < infoLen; i++) {
+    if (load<u8>(<usize>info + i) != 0) return -E2BIG;
+  }
+  const bytes = min<u32>(infoLen, BPF_MAP_INFO_SIZE);
+  const to = keyCopy();
+  memory.fill(to, 0, BPF_MAP_INFO_SIZE);
+  memory.copy(to, <usize>info, bytes);
+  const hash = load<u64>(to, BPF_MAP_INFO_HASH_OFF);
+  const hashSize = load<u32>(to, BPF_MAP_INFO_HASH_SIZE_OFF);
+  if (hash != 0) {
+    // Only a frozen map has a hash, and nothing freezes one here.
+    if (map.type != BPF_MAP_TYPE_ARRAY || hashSize != HASH_BYTES) return -EINVAL;
+    return -EPERM;
+  }
+  if (hashSize != 0) return -EINVAL;
+  memory.fill(to, 0, BPF_MAP_INFO_SIZE);
+  store<u32>(to, map.type, BPF_MAP_INFO_TYPE_OFF);
+  store<u32>(to, map.id, BPF_MAP_INFO_ID_OFF);
+  store<u32>(to, map.keySize, BPF_MAP_INFO_KEY_SIZE_OFF);
+  store<u32>(to, map.valueSize, BPF_MAP_INFO_VALUE_SIZE_OFF);
+  store<u32>(to, map.maxEntries, BPF_MAP_INFO_MAX_ENTRIES_OFF);
+  store<u32>(to, map.mapFlags, BPF_MAP_INFO_MAP_FLAGS_OFF);
+  store<u64>(to, map.name0, BPF_MAP_INFO_NAME_OFF);
+  store<u64>(to, map.name1, BPF_MAP_INFO_NAME_OFF + 8);
+  store<u64>(to, map.mapExtra, BPF_MAP_INFO_MAP_EXTRA_OFF);
+  memory.copy(<usize>info, to, bytes);
+  const infoLenAt = user + offsetof<InfoAttr>("infoLen");
+  if (!isUser(infoLenAt, 4)) return -EFAULT;
+  store<u32>(infoLenAt, bytes);
+  return 0;
+}

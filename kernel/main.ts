@@ -1,0 +1,8 @@
+/**
+ * What the module exports: the system call, the host's calls, the short way.
+ */
+export { bpf } from "./syscall";
+export * from "./host";
+export { goOn, revive, standStill } from "./image";
+export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
+export * from "./direct";

@@ -1,0 +1,75 @@
+/**
+ * The registry: which map types this kernel has, one row a type, and the way to their operations.
+ *
+ * To add a type: write its file in maps/, with one function that switches over the operations, and add its row below.
+ */
+import {
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+} from "../src/uapi/bpf";
+import { EINVAL } from "../src/uapi/errno";
+import { BpfMap } from "./map";
+import { sb } from "./super";
+import { arrayOps } from "./maps/array";
+import { hashOps } from "./maps/hash";
+
+/**
+ * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
+ *
+ *      ALLOC_CHECK      map = attr                  refusals that need no memory
+ *      ALLOC            map = attr                  the map's address, as an unsigned number below -4095
+ *      FREE
+ *      LOOKUP_ELEM      a = key, b = to             the value is copied to `to`, unless that is 0
+ *      UPDATE_ELEM      a = key, b = value, flags
+ *      DELETE_ELEM      a = key
+ *      GET_NEXT_KEY     a = key or 0, b = to
+ *      ADD_ELEM         a = key, b = delta, flags = address of Lanes
+ *      LOOKUP_BATCH     a = BatchAttr, b = address of the user's attr, where count is written
+ *      COUNT                                        how many elems the map holds
+ *      POOL_LOCK                                    address of the lock of its elems' pool, or 0
+ */
+export const ALLOC_CHECK: u32 = 0;
+export const ALLOC: u32 = 1;
+export const FREE: u32 = 2;
+export const LOOKUP_ELEM: u32 = 3;
+export const UPDATE_ELEM: u32 = 4;
+export const DELETE_ELEM: u32 = 5;
+export const GET_NEXT_KEY: u32 = 6;
+export const ADD_ELEM: u32 = 7;
+export const LOOKUP_BATCH: u32 = 8;
+export const COUNT: u32 = 9;
+export const POOL_LOCK: u32 = 10;
+
+/** Calls an operation; -EINVAL for a type that this kernel has not. */
+export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
+  switch (type) {
+    case BPF_MAP_TYPE_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARRAY:
+      return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_PERCPU_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_PERCPU_ARRAY:
+      return arrayOps(op, map, a, b, flags);
+    default:
+      return -EINVAL;
+  }
+}
+
+/** Whether values of this type have a slot for each CPU. */
+export function isPerCpu(type: u32): bool {
+  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+/** Bytes of a value as system calls have it: of a per-CPU type the slots of all CPUs. */
+// @ts-ignore: decorator
+@inline
+export function valueBytes(map: BpfMap): u64 {
+  return isPerCpu(map.type) ? ((<u64>map.valueSize + 7) & ~7) * sb().possibleCpus : map.valueSize;
+}
+
+export function freeMap(map: BpfMap): void {
+  callOp(map.type, FREE, changetype<usize>(map), 0, 0, 0);
+}

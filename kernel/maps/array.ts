@@ -1,0 +1,40 @@
+/**
+ * BPF_MAP_TYPE_ARRAY and BPF_MAP_TYPE_PERCPU_ARRAY: their operations, as the registry calls them. Structure, threads and
+ * the operations themselves: _array.ts.
+ */
+import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
+import { BatchAttr, CreateAttr } from "../attr";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
+import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayLookup, arrayLookupBatch, arrayUpdate } from "./_array";
+import { Lanes } from "./_value";
+
+export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
+  const array = changetype<ArrayMap>(map);
+  switch (op) {
+    case ALLOC_CHECK:
+      return arrayAllocCheck(changetype<CreateAttr>(map));
+    case ALLOC:
+      return <i32>arrayAlloc(changetype<CreateAttr>(map));
+    case FREE:
+      arrayFree(array);
+      return 0;
+    case LOOKUP_ELEM:
+      return arrayLookup(array, load<u32>(a), b);
+    case UPDATE_ELEM:
+      return arrayUpdate(array, load<u32>(a), b, flags);
+    case DELETE_ELEM:
+      return -EINVAL;
+    case GET_NEXT_KEY:
+      return arrayGetNextKey(array, a, b);
+    case ADD_ELEM:
+      return arrayAdd(array, load<u32>(a), b, changetype<Lanes>(<usize>flags));
+    case LOOKUP_BATCH:
+      return arrayLookupBatch(array, changetype<BatchAttr>(a), b);
+    case COUNT:
+      return array.maxEntries;
+    case POOL_LOCK:
+      return 0;
+    default:
+      return -ENOTSUPP;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Where everything lies: the fixed addresses, and the superblock with what the whole kernel shares.
+ *
+ * Every thread runs its own instance of this module over one memory, so nothing may live in a global: state is here, or
+ * behind a pointer that is here. A fresh memory is zeroes, and zeroes are a valid start for each field but those that
+ * `format()` (host.ts) sets.
+ *
+ *      0x00000  null page     never handed out; the module's constants, if it has any
+ *      0x01000  superblock    1 page
+ *      0x02000  tasks         256 x 512 bytes: one a thread that has attached (task.ts)
+ *      0x22000  cpus          1024 x 4 bytes: the task that owns the CPU, or 0
+ *      0x23000  fd table      65536 x 8 bytes (fd.ts)
+ *      0xA3000  page table    16 bytes a page of the memory (mem/pages.ts)
+ *      ...      kernel zone   grows up:   maps, pinned names
+ *      ...      gap           never touched
+ *      ...      user zone     grows down: UserBuffers, storage of maps that can be mapped
+ *      end - 1  guard page    never handed out, so that reading a word at the end of user memory stays inside
+ */
+
+export const PAGE_SHIFT: u32 = 12;
+export const PAGE_SIZE: u32 = 1 << PAGE_SHIFT;
+
+export const SUPER: usize = 0x1000;
+export const TASKS: usize = 0x2000;
+export const TASK_SIZE: u32 = 512;
+export const MAX_TASKS: u32 = 256;
+export const CPUS: usize = 0x22000;
+export const MAX_CPUS: u32 = 1024;
+export const FD_TABLE: usize = 0x23000;
+export const MAX_FDS: u32 = 65536;
+export const PAGE_TABLE: usize = 0xa3000;
+
+/** "tsbp" in memory order. */
+export const MAGIC: u32 = 0x70627374;
+/** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
+export const LAYOUT_VERSION: u32 = 1;
+
+/** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
+export const PAGE_CLASSES: u32 = 24;
+
+@unmanaged
+export class SuperBlock {
+  magic: u32;
+  layoutVersion: u32;
+  /** Pages of the whole memory. */
+  pages: u32;
+  possibleCpus: u32;
+  /** splitmix64 state; atomically added to. */
+  random: u64;
+
+  /** Guards the page table and the zones. Innermost: nothing is locked while it is held. */
+  pagesLock: u32;
+  /** First page of the kernel zone, and the page behind its last. */
+  kernelStart: u32;
+  kernelEnd: u32;
+  /** How far kernelEnd ever was: pages from here on have never been written. */
+  kernelDirty: u32;
+  /** The user zone's lowest page, how low that ever was, and the page behind the zone. */
+  userStart: u32;
+  userDirty: u32;
+  userEnd: u32;
+  /** Pages handed out in either zone. */
+  pagesUsed: u32;
+
+  /** Guards the fd table, the list of maps with their ids, and pins. Outermost: stripes and pages are locked inside it. */
+  tablesLock: u32;
+  /** The id given last. */
+  lastId: u32;
+  /** All maps that have an id, oldest first. */
+  mapsHead: u32;
+  mapsTail: u32;
+  mapsCount: u32;
+  /** Maps without references that a thread may still be looking at. */
+  deadMaps: u32;
+  pinsHead: u32;
+  fdsOpen: u32;
+
+}
+
+/** Heads of the lists of free page runs: a word a size class, for each zone. */
+export const KERNEL_FREE: usize = SUPER + 256;
+export const USER_FREE: usize = KERNEL_FREE + 4 * <usize>PAGE_CLASSES;
+
+// @ts-ignore: decorator
+@inline
+export function sb(): SuperBlock {
+  return changetype<SuperBlock>(SUPER);
+}
+
+/** The next of a stream of 64-bit random numbers (splitmix64), different for each caller. */
+export function nextRandom(): u64 {
+  let z = atomic.add<u64>(SUPER + offsetof<SuperBlock>("random"), 0x9e3779b97f4a7c15) + 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}

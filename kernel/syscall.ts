@@ -1,0 +1,376 @@
+/**
+ * bpf(2): what each command checks, in Linux's order, and whom it calls. Behaves as kernel/bpf/syscall.c.
+ *
+ * Threads: any. attr is copied before it is looked at; the commands on elems, which are many, read each of its fields
+ * once instead. What attr points to may change while we look at it: keys are copied before an update.
+ */
+import {
+  BPF_F_LOCK,
+  BPF_F_NUMA_NODE,
+  BPF_F_PATH_FD,
+  BPF_F_RDONLY,
+  BPF_F_TOKEN_FD,
+  BPF_F_WRONLY,
+  BPF_MAP_CREATE,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_BATCH,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARENA,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_STRUCT_OPS,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../src/uapi/bpf";
+import { EBADF, EBADFD, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM } from "../src/uapi/errno";
+import {
+  BPF_ATTR_GET_NEXT_ID_END,
+  BPF_ATTR_MAP_BATCH_END,
+  BPF_ATTR_MAP_CREATE_END,
+  BPF_ATTR_MAP_CREATE_MAP_NAME_OFF,
+  BPF_ATTR_MAP_DELETE_ELEM_END,
+  BPF_ATTR_MAP_GET_FD_BY_ID_END,
+  BPF_ATTR_MAP_GET_NEXT_KEY_END,
+  BPF_ATTR_MAP_LOOKUP_ELEM_END,
+  BPF_ATTR_MAP_UPDATE_ELEM_END,
+  BPF_ATTR_OBJ_END,
+  BPF_ATTR_OBJ_GET_INFO_BY_FD_END,
+  BPF_ATTR_SIZE,
+} from "../src/uapi/offsets";
+import { BatchAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
+import { getObj, pinObj } from "./bpffs";
+import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, useFd } from "./fd";
+import { mapInfo } from "./info";
+import { lock, unlock } from "./lock";
+import { BpfMap, collectDeadMaps, holdMapUnlessZero, listMap, mapById, nextMapId, putMap, tablesLock } from "./map";
+import {
+  ALLOC,
+  ALLOC_CHECK,
+  DELETE_ELEM,
+  GET_NEXT_KEY,
+  LOOKUP_BATCH,
+  LOOKUP_ELEM,
+  UPDATE_ELEM,
+  callOp,
+  freeMap,
+  valueBytes,
+} from "./map_types";
+import { allocKernel, freePages, isUser } from "./mem/pages";
+import { sb } from "./super";
+import { TASK_KEY_BYTES, keyCopy } from "./task";
+
+/** Bytes of attr that the commands on elems read: with so many given they need no copy. */
+const ELEM_ATTR_BYTES: u32 = 32;
+
+/**
+ * bpf(2).
+ *
+ * @param attr An address of user memory.
+ * @returns An fd, 0, or a negative errno.
+ */
+export function bpf(cmd: u32, attr: usize, size: u32): i32 {
+  const ret = checkAttrSize(attr, size);
+  if (ret != 0) return ret;
+  if (size >= ELEM_ATTR_BYTES) {
+    if (cmd == BPF_MAP_LOOKUP_ELEM) return mapLookupElem(changetype<ElemAttr>(attr), size);
+    if (cmd == BPF_MAP_UPDATE_ELEM) return mapUpdateElem(changetype<ElemAttr>(attr), size);
+  }
+  const copy = copyAttr(attr, size);
+  switch (cmd) {
+    case BPF_MAP_CREATE:
+      return mapCreate(changetype<CreateAttr>(copy));
+    case BPF_MAP_LOOKUP_ELEM:
+      return mapLookupElem(changetype<ElemAttr>(copy), BPF_ATTR_SIZE);
+    case BPF_MAP_UPDATE_ELEM:
+      return mapUpdateElem(changetype<ElemAttr>(copy), BPF_ATTR_SIZE);
+    case BPF_MAP_DELETE_ELEM:
+      return mapDeleteElem(changetype<ElemAttr>(copy));
+    case BPF_MAP_GET_NEXT_KEY:
+      return mapGetNextKey(changetype<ElemAttr>(copy));
+    case BPF_MAP_LOOKUP_BATCH:
+      return mapLookupBatch(changetype<BatchAttr>(copy), attr);
+    case BPF_OBJ_PIN:
+      return objPin(changetype<ObjAttr>(copy));
+    case BPF_OBJ_GET:
+      return objGet(changetype<ObjAttr>(copy));
+    case BPF_OBJ_GET_INFO_BY_FD:
+      return objGetInfoByFd(changetype<InfoAttr>(copy), attr);
+    case BPF_MAP_GET_NEXT_ID:
+      return mapGetNextId(changetype<IdAttr>(copy), attr);
+    case BPF_MAP_GET_FD_BY_ID:
+      return mapGetFdById(changetype<IdAttr>(copy));
+    default:
+      return -EINVAL;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function unused(attr: usize, end: u32): bool {
+  return unusedAreZero(attr, end, BPF_ATTR_SIZE);
+}
+
+function mapCreate(attr: CreateAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_CREATE_END)) return -EINVAL;
+  const hasToken = (attr.mapFlags & BPF_F_TOKEN_FD) != 0;
+  attr.mapFlags &= ~BPF_F_TOKEN_FD;
+  if (attr.btfVmlinuxValueTypeId != 0) {
+    if (attr.mapType != BPF_MAP_TYPE_STRUCT_OPS || attr.btfKeyTypeId != 0 || attr.btfValueTypeId != 0) return -EINVAL;
+  } else if (attr.btfKeyTypeId != 0 && attr.btfValueTypeId == 0) {
+    return -EINVAL;
+  }
+  const mayHaveExtra = attr.mapType == BPF_MAP_TYPE_BLOOM_FILTER || attr.mapType == BPF_MAP_TYPE_ARENA;
+  if (attr.mapExtra != 0 && !mayHaveExtra) return -EINVAL;
+  const mode = modeOf(attr.mapFlags);
+  if (mode == 0) return -EINVAL;
+  // There is one NUMA node here, number 0; -1 is NUMA_NO_NODE.
+  if ((attr.mapFlags & BPF_F_NUMA_NODE) != 0 && attr.numaNode != 0 && attr.numaNode != <u32>-1) return -EINVAL;
+  const refused = callOp(attr.mapType, ALLOC_CHECK, changetype<usize>(attr), 0, 0, 0);
+  if (refused != 0) return refused;
+  // No token can be had here, and no device to offload to.
+  if (hasToken) return fdEntry(attr.mapTokenFd) != 0 ? -EINVAL : -EBADF;
+  if (attr.mapIfindex != 0) return -EINVAL;
+
+  const made = callOp(attr.mapType, ALLOC, changetype<usize>(attr), 0, 0, 0);
+  if (<u32>made > <u32>-4096) return made;
+  const map = changetype<BpfMap>(<usize>made);
+  const ret = finishCreate(map, attr);
+  if (ret != 0) {
+    freeMap(map);
+    return ret;
+  }
+  lock(tablesLock());
+  if (sb().deadMaps != 0) collectDeadMaps();
+  listMap(map);
+  const fd = installFd(map, mode);
+  unlock(tablesLock());
+  if (fd < 0) putMap(map);
+  return fd;
+}
+
+/** What Linux looks at after it has allocated a map: its name, its BTF, the program it is for. */
+function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
+  if (!copyName(map, changetype<usize>(attr) + BPF_ATTR_MAP_CREATE_MAP_NAME_OFF)) return -EINVAL;
+  if (attr.btfKeyTypeId != 0 || attr.btfValueTypeId != 0) {
+    return fdEntry(attr.btfFd) != 0 ? -EINVAL : -EBADF;
+  }
+  if (attr.exclProgHash != 0) {
+    if (attr.exclProgHashSize != 32) return -EINVAL;
+    if (!isUser(attr.exclProgHash, 32)) return -EFAULT;
+  } else if (attr.exclProgHashSize != 0) {
+    return -EINVAL;
+  }
+  return 0;
+}
+
+/** Takes over a name of at most 15 letters, digits, "_" and "."; letters of Latin-1 are, as in the kernel's ctype. */
+function copyName(map: BpfMap, name: usize): bool {
+  const to = changetype<usize>(map) + offsetof<BpfMap>("name0");
+  for (let i: usize = 0; i < 16; i++) {
+    const c = load<u8>(name + i);
+    if (c == 0) return true;
+    const lower = c | 0x20;
+    const isLetter = (lower >= 0x61 && lower <= 0x7a) || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
+    const isDigit = c >= 0x30 && c <= 0x39;
+    if (!isLetter && !isDigit && c != 0x5f && c != 0x2e) return false;
+    store<u8>(to + i, c);
+  }
+  return false;
+}
+
+/** The key where it cannot change any more, or 0 when memory is out. Give it to `dropKey` afterwards. */
+function takeKey(map: BpfMap, key: u64): usize {
+  const to = map.keySize <= TASK_KEY_BYTES ? keyCopy() : allocKernel(map.keySize, true);
+  if (to != 0) memory.copy(to, <usize>key, map.keySize);
+  return to;
+}
+
+// @ts-ignore: decorator
+@inline
+function dropKey(key: usize): void {
+  if (key != keyCopy()) freePages(key);
+}
+
+/** A key of a word is read once by whoever uses it: it needs no copy. */
+// @ts-ignore: decorator
+@inline
+function isWordKey(map: BpfMap): bool {
+  return map.keySize == 4 || map.keySize == 8;
+}
+
+function mapLookupElem(attr: ElemAttr, size: u32): i32 {
+  const flags = attr.flags;
+  if (!unusedAreZero(changetype<usize>(attr), BPF_ATTR_MAP_LOOKUP_ELEM_END, size)) return -EINVAL;
+  if ((flags & ~(<u64>BPF_F_LOCK)) != 0) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return -EBADF;
+  const ret = lookupElem(fd, attr.key, attr.value, flags);
+  endUse();
+  return ret;
+}
+
+function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
+  const map = mapOf(fd);
+  if (!canRead(fd)) return -EPERM;
+  if (flags != 0) return -EINVAL;
+  if (!isUser(key, map.keySize)) return -EFAULT;
+  // A value that cannot be written is a fault only if there is one.
+  const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
+  if (to != 0 && !isWordKey(map) && value < key + map.keySize && key < value + valueBytes(map)) {
+    const copy = takeKey(map, key);
+    if (copy == 0) return -ENOMEM;
+    const ret = callOp(map.type, LOOKUP_ELEM, changetype<usize>(map), copy, to, 0);
+    dropKey(copy);
+    return ret;
+  }
+  const ret = callOp(map.type, LOOKUP_ELEM, changetype<usize>(map), <usize>key, to, 0);
+  return ret == 0 && to == 0 ? -EFAULT : ret;
+}
+
+function mapUpdateElem(attr: ElemAttr, size: u32): i32 {
+  if (!unusedAreZero(changetype<usize>(attr), BPF_ATTR_MAP_UPDATE_ELEM_END, size)) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return -EBADF;
+  const ret = updateElem(fd, attr.key, attr.value, attr.flags);
+  endUse();
+  return ret;
+}
+
+function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
+  const map = mapOf(fd);
+  if (!canWrite(fd)) return -EPERM;
+  // Values hold no bpf_spin_lock here.
+  if ((flags & BPF_F_LOCK) != 0) return -EINVAL;
+  if (!isUser(key, map.keySize) || !isUser(value, valueBytes(map))) return -EFAULT;
+  if (isWordKey(map)) return callOp(map.type, UPDATE_ELEM, changetype<usize>(map), <usize>key, <usize>value, flags);
+  const copy = takeKey(map, key);
+  if (copy == 0) return -ENOMEM;
+  const ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), copy, <usize>value, flags);
+  dropKey(copy);
+  return ret;
+}
+
+function mapDeleteElem(attr: ElemAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_DELETE_ELEM_END)) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return -EBADF;
+  const ret = deleteElem(fd, attr.key);
+  endUse();
+  return ret;
+}
+
+function deleteElem(fd: u64, key: u64): i32 {
+  const map = mapOf(fd);
+  if (!canWrite(fd)) return -EPERM;
+  if (!isUser(key, map.keySize)) return -EFAULT;
+  const copy = takeKey(map, key);
+  if (copy == 0) return -ENOMEM;
+  const ret = callOp(map.type, DELETE_ELEM, changetype<usize>(map), copy, 0, 0);
+  dropKey(copy);
+  return ret;
+}
+
+function mapGetNextKey(attr: ElemAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_GET_NEXT_KEY_END)) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return -EBADF;
+  const ret = getNextKey(fd, attr.key, attr.value);
+  endUse();
+  return ret;
+}
+
+function getNextKey(fd: u64, key: u64, next: u64): i32 {
+  const map = mapOf(fd);
+  if (!canRead(fd)) return -EPERM;
+  if (key != 0 && !isUser(key, map.keySize)) return -EFAULT;
+  // next_key may lie where the key does, and need not be writable if no key follows: it is written last.
+  const found = allocIfLarge(map.keySize);
+  if (found == 0) return -ENOMEM;
+  let ret = callOp(map.type, GET_NEXT_KEY, changetype<usize>(map), <usize>key, found, 0);
+  if (ret == 0) {
+    if (isUser(next, map.keySize)) memory.copy(<usize>next, found, map.keySize);
+    else ret = -EFAULT;
+  }
+  dropKey(found);
+  return ret;
+}
+
+/** Room for a key: this thread's own where it is enough. */
+function allocIfLarge(bytes: u32): usize {
+  return bytes <= TASK_KEY_BYTES ? keyCopy() : allocKernel(bytes, true);
+}
+
+function mapLookupBatch(attr: BatchAttr, user: usize): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_BATCH_END)) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return -EBADF;
+  let ret: i32;
+  if (!canRead(fd)) ret = -EPERM;
+  else if (attr.elemFlags != 0) ret = -EINVAL;
+  else ret = callOp(mapOf(fd).type, LOOKUP_BATCH, changetype<usize>(mapOf(fd)), changetype<usize>(attr), user, 0);
+  endUse();
+  return ret;
+}
+
+function objPin(attr: ObjAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_END)) return -EINVAL;
+  if ((attr.fileFlags & ~BPF_F_PATH_FD) != 0) return -EINVAL;
+  if (attr.fileFlags == 0 && attr.pathFd != 0) return -EINVAL;
+  if (fdEntry(attr.bpfFd) == 0) return -EINVAL;
+  // No fd here is a directory's.
+  if (attr.fileFlags != 0) return -EBADF;
+  const fd = useFd(attr.bpfFd);
+  if (fd == 0) return -EINVAL;
+  const ret = pinObj(mapOf(fd), attr.pathname);
+  endUse();
+  return ret;
+}
+
+function objGet(attr: ObjAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_END) || attr.bpfFd != 0) return -EINVAL;
+  if ((attr.fileFlags & ~(BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_PATH_FD)) != 0) return -EINVAL;
+  if ((attr.fileFlags & BPF_F_PATH_FD) == 0 && attr.pathFd != 0) return -EINVAL;
+  const mode = modeOf(attr.fileFlags);
+  if (mode == 0) return -EINVAL;
+  if ((attr.fileFlags & BPF_F_PATH_FD) != 0) return -EBADF;
+  return getObj(attr.pathname, mode);
+}
+
+function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_GET_INFO_BY_FD_END)) return -EINVAL;
+  const fd = useFd(attr.bpfFd);
+  if (fd == 0) return -EBADFD;
+  const ret = mapInfo(mapOf(fd), attr.info, attr.infoLen, user);
+  endUse();
+  return ret;
+}
+
+function mapGetNextId(attr: IdAttr, user: usize): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_GET_NEXT_ID_END) || attr.id >= <u32>i32.MAX_VALUE) return -EINVAL;
+  lock(tablesLock());
+  const next = nextMapId(attr.id);
+  unlock(tablesLock());
+  if (next == 0) return -ENOENT;
+  const at = user + offsetof<IdAttr>("nextId");
+  if (!isUser(at, 4)) return -EFAULT;
+  store<u32>(at, next);
+  return 0;
+}
+
+function mapGetFdById(attr: IdAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_GET_FD_BY_ID_END)) return -EINVAL;
+  if ((attr.openFlags & ~(BPF_F_RDONLY | BPF_F_WRONLY)) != 0) return -EINVAL;
+  const mode = modeOf(attr.openFlags);
+  if (mode == 0) return -EINVAL;
+  lock(tablesLock());
+  const map = changetype<BpfMap>(mapById(attr.id));
+  const held = changetype<usize>(map) != 0 && holdMapUnlessZero(map);
+  const fd = held ? installFd(map, mode) : -ENOENT;
+  unlock(tablesLock());
+  if (held && fd < 0) putMap(map);
+  return fd;
+}

@@ -1,0 +1,74 @@
+/**
+ * The commands, as tables: a row each. An abbreviation means the first row that it fits, so their order is bpftool's.
+ */
+import { Args } from "./args.js";
+import { batch } from "./batch.js";
+import type { Context } from "./context.js";
+import { ArgsError } from "./failures.js";
+import { help, mapHelp, mapUsage, usage } from "./help.js";
+import { mapCreate } from "./map_create.js";
+import { mapDump } from "./map_dump.js";
+import { mapDelete, mapGetNext, mapLookup, mapUpdate } from "./map_elem.js";
+import { mapPin, mapUnpin } from "./map_pin.js";
+import { mapShow } from "./map_show.js";
+import { version } from "./version.js";
+
+interface Command {
+  readonly name: string;
+  readonly run: (context: Context, args: Args, depth: number) => void | Promise<void>;
+}
+
+const MAP_COMMANDS: readonly Command[] = [
+  { name: "show", run: mapShow },
+  { name: "list", run: mapShow },
+  { name: "help", run: mapHelp },
+  { name: "dump", run: mapDump },
+  { name: "update", run: mapUpdate },
+  { name: "lookup", run: mapLookup },
+  { name: "getnext", run: mapGetNext },
+  { name: "delete", run: mapDelete },
+  { name: "pin", run: mapPin },
+  { name: "create", run: mapCreate },
+  { name: "unpin", run: mapUnpin },
+];
+
+const COMMANDS: readonly Command[] = [
+  { name: "help", run: help },
+  {
+    name: "batch",
+    run: (context, args, depth) =>
+      batch(context, args, (inner, words) => runCommand(inner, words, depth + 1), depth + 1),
+  },
+  { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
+  { name: "version", run: (context, args) => version(context, args) },
+];
+
+/**
+ * Runs one command.
+ *
+ * @param depth How many batches it stands in.
+ * @throws {CommandFailure} when it failed and has said why
+ */
+export async function runCommand(context: Context, words: readonly string[], depth = 0): Promise<void> {
+  try {
+    await select(COMMANDS, usage, context, new Args(words, context.strict), depth);
+  } catch (error) {
+    if (error instanceof ArgsError) context.fail(error.message);
+    throw error;
+  } finally {
+    context.closeFds();
+  }
+}
+
+async function select(
+  commands: readonly Command[],
+  misused: (context: Context) => never,
+  context: Context,
+  args: Args,
+  depth: number,
+): Promise<void> {
+  // Without a word, the first of them.
+  const command = args.left === 0 ? commands[0] : commands.find(({ name }) => args.takeIf(name));
+  if (command === undefined) return misused(context);
+  await command.run(context, args, depth);
+}

@@ -1,0 +1,71 @@
+/**
+ * How the command is used, in the words of its help.
+ */
+import type { Context } from "./context.js";
+
+const OPTIONS = `
+       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-f|--bpffs} | {-d|--debug} | {-V|--version} |
+                    {-n|--nomount} | --kernel embedded|linux | --image FILE | --bpftool }
+`;
+
+const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map help)
+       tsbpf [OPTIONS] batch file { FILE | - }
+       tsbpf [OPTIONS] version
+       tsbpf help
+${OPTIONS}
+       -j, --json       JSON on standard output       -p, --pretty  the same, indented
+       -f, --bpffs      show pinned names             -d, --debug   tell every bpf() call on standard error
+       --kernel KERNEL  the embedded kernel, or the Linux kernel of this machine (TSBPF_KERNEL; embedded)
+       --image FILE     where the embedded kernel is kept between commands (TSBPF_IMAGE;
+                        $XDG_STATE_HOME/tsbpf/kernel.image)
+       --bpftool        bpftool's behaviour to the letter: bytes, numbers and names that do not fit are cut,
+                        an absent key is null in JSON, a name that no map has is passed over in silence
+
+       Nothing is ever mounted: names are pinned in a BPF file system that is there, on the embedded kernel
+       in its own, below /sys/fs/bpf.
+
+       Exit status: 0 done; 255 the command is wrong, or what it names cannot be had; else 256 less the errno
+       that the kernel answered: 254 ENOENT (no such key), 239 EEXIST, 249 E2BIG (the map is full), 234 EINVAL.
+`;
+
+const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
+       tsbpf map create  FILE type TYPE key KEY_SIZE value VALUE_SIZE entries MAX_ENTRIES name NAME
+                         [flags FLAGS] [inner_map MAP] [dev NAME]
+       tsbpf map dump    MAP
+       tsbpf map update  MAP [key DATA] [value VALUE] [UPDATE_FLAGS]
+       tsbpf map lookup  MAP [key DATA]
+       tsbpf map getnext MAP [key DATA]
+       tsbpf map delete  MAP key DATA
+       tsbpf map pin     MAP FILE
+       tsbpf map unpin   FILE
+       tsbpf map help
+
+       MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+       DATA := { [hex] BYTES }
+       VALUE := { DATA | MAP }
+       UPDATE_FLAGS := { any | exist | noexist }
+       TYPE := { hash | array | percpu_hash | percpu_array | ... }: bpf_map_type of <linux/bpf.h> in small letters
+       Words may be abbreviated: tsbpf map sh n counts. Numbers: 10, 0x0a, 012; after hex: 0a.
+${OPTIONS}`;
+
+/** tsbpf help */
+export function help(context: Context): void {
+  context.out.usage(HELP);
+}
+
+/** tsbpf map help */
+export function mapHelp(context: Context): void {
+  context.out.usage(MAP_HELP);
+}
+
+/** Shows how `map` is used, to who used it wrongly. */
+export function mapUsage(context: Context): never {
+  mapHelp(context);
+  return context.failSilently();
+}
+
+/** Shows how the command is used, to who used it wrongly. */
+export function usage(context: Context): never {
+  help(context);
+  return context.failSilently();
+}

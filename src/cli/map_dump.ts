@@ -1,0 +1,101 @@
+/**
+ * map dump MAP: every elem of a map, or of every map of a name.
+ */
+import {
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+} from "../uapi/bpf.js";
+import { ENOENT, ENOSPC } from "../uapi/errno.js";
+import { errnoMessage } from "../uapi/errno_name.js";
+import type { Args } from "./args.js";
+import type { Context } from "./context.js";
+import { printElem, printElemError } from "./elem_format.js";
+import { mapUsage } from "./help.js";
+import { allocKey, allocValue, keyBytes, valueBytes } from "./map_elem.js";
+import { takeMaps, type OpenMap } from "./map_handle.js";
+import { printHeader } from "./map_show.js";
+import type { Syscalls } from "./syscalls.js";
+
+/** Maps whose values are other objects: an elem without one is not shown. */
+const REFERENCE_TYPES: readonly number[] = [
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_PROG_ARRAY,
+];
+
+/** map dump MAP */
+export async function mapDump(context: Context, args: Args): Promise<void> {
+  if (args.left !== 2) return mapUsage(context);
+  const bpf = await context.open("read");
+  const maps = takeMaps(context, bpf, args);
+  const { out } = context;
+  const [only, ...others] = maps;
+  if (only !== undefined && others.length === 0) {
+    dumpElems(context, bpf, only);
+    return;
+  }
+  out.json?.startArray();
+  try {
+    maps.forEach((map, at) => {
+      if (at > 0 && out.json === undefined) out.text("\n");
+      dumpWithHeader(context, bpf, map);
+    });
+  } finally {
+    out.json?.endArray();
+  }
+}
+
+function dumpWithHeader(context: Context, bpf: Syscalls, map: OpenMap): void {
+  const { json } = context.out;
+  if (json === undefined) {
+    printHeader(context.out, map.info);
+    dumpElems(context, bpf, map);
+    return;
+  }
+  json.startObject();
+  printHeader(context.out, map.info);
+  json.name("elements");
+  try {
+    dumpElems(context, bpf, map);
+  } finally {
+    json.endObject();
+  }
+}
+
+function dumpElems(context: Context, bpf: Syscalls, map: OpenMap): void {
+  const { out } = context;
+  const { info, fd } = map;
+  using key = allocKey(bpf, info);
+  using nextKey = allocKey(bpf, info);
+  using value = allocValue(bpf, info);
+  if (info.type === BPF_MAP_TYPE_REUSEPORT_SOCKARRAY && info.valueSize !== 8) {
+    out.note("Warning: cannot read values from reuseport_sockarray map with value_size != 8");
+  }
+
+  out.json?.startArray();
+  let count = 0;
+  let result = bpf.getNextKey(fd, undefined, nextKey);
+  for (; result === 0; result = bpf.getNextKey(fd, key, nextKey)) {
+    key.bytes.set(nextKey.bytes);
+    const found = bpf.lookupElem(fd, key, value);
+    if (found === 0) {
+      printElem(out, info, keyBytes(key, info), valueBytes(bpf, value, info));
+      count++;
+    } else if (!REFERENCE_TYPES.includes(info.type)) {
+      printElemError(out, info, keyBytes(key, info), elemError(context, map, -found));
+    }
+  }
+  if (out.json === undefined) out.text(`Found ${count} element${count === 1 ? "" : "s"}\n`);
+  else out.json.endArray();
+  if (result !== -ENOENT) context.failSilently(result);
+}
+
+function elemError(context: Context, { info }: OpenMap, errno: number): string {
+  if (context.out.json === undefined) {
+    if (errno === ENOENT) return "<no entry>";
+    if (errno === ENOSPC && info.type === BPF_MAP_TYPE_REUSEPORT_SOCKARRAY) return "<cannot read>";
+  }
+  return errnoMessage(errno);
+}

@@ -1,0 +1,67 @@
+/**
+ * Where commands write: text for people, or JSON for programs, on standard output; errors and usage.
+ */
+import { JsonWriter } from "./json_writer.js";
+
+/** The outside world of a command: its streams and its environment. */
+export interface Io {
+  /** Writes to standard output. */
+  out(text: string): void;
+  /** Writes to standard error. */
+  err(text: string): void;
+  /** Reads standard input to its end. */
+  readInput(): string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** How output looks. */
+export interface OutputStyle {
+  readonly json: boolean;
+  readonly pretty: boolean;
+  readonly bpftool: boolean;
+}
+
+/** Hands down what a command has to say. A function that prints asks for `json` first: it is undefined in text mode. */
+export class Output {
+  readonly json: JsonWriter | undefined;
+  readonly #io: Io;
+
+  constructor(io: Io, style: OutputStyle) {
+    this.#io = io;
+    this.json = style.json
+      ? new JsonWriter((text) => io.out(text), { pretty: style.pretty, bpftoolEscapes: style.bpftool })
+      : undefined;
+  }
+
+  /** Writes text as it is; only in text mode. */
+  text(text: string): void {
+    this.#io.out(text);
+  }
+
+  /** Says that a command did what it was told and has nothing to show. */
+  done(): void {
+    this.json?.null();
+  }
+
+  /** Says what failed. */
+  error(message: string): void {
+    if (this.json === undefined) this.#io.err(`Error: ${message}\n`);
+    else this.json.error(message);
+  }
+
+  /** Says what a person may want to know; nothing in JSON. */
+  note(message: string): void {
+    if (this.json === undefined) this.#io.err(`${message}\n`);
+  }
+
+  /** Shows how to use a command; in JSON, null. */
+  usage(text: string): void {
+    if (this.json === undefined) this.#io.err(text);
+    else this.json.null();
+  }
+
+  /** Ends the output: JSON ends with a newline. */
+  end(): void {
+    if (this.json !== undefined) this.#io.out("\n");
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * The commands of bpf(2) that the command line needs, one function each: attr is built by the field names of
+ * `union bpf_attr`, results are those of the system call (an fd, an id or 0; a negative errno).
+ */
+import type { Kernel, UserBuffer } from "../kernels/kernel.js";
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../uapi/bpf.js";
+import { errnoName } from "../uapi/errno_name.js";
+import { bpfAttr, bpfMapInfo, type Field } from "../uapi/layouts.js";
+import { cmdName } from "../uapi/names.js";
+import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
+
+/** What `map create` asks for. */
+export interface MapSpec {
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly mapFlags: number;
+  readonly name: Uint8Array;
+  readonly innerMapFd: number;
+  readonly ifindex: number;
+}
+
+/** What `struct bpf_map_info` says of a map. */
+export interface MapInfo {
+  readonly type: number;
+  readonly id: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly mapFlags: number;
+  readonly name: string;
+  readonly btfId: number;
+}
+
+type Layout = Readonly<Record<string, Field>>;
+type Fields<L extends Layout> = { readonly [K in keyof L]?: number | Uint8Array };
+
+/** Makes system calls on a kernel, and knows which fds they opened. */
+export class Syscalls {
+  readonly kernel: Kernel;
+  /** Something in the kernel is no longer as it was. */
+  changed = false;
+  readonly #attr: UserBuffer;
+  readonly #trace: ((line: string) => void) | undefined;
+  readonly #fds = new Set<number>();
+
+  /** @param trace Told of every call, when given. */
+  constructor(kernel: Kernel, trace?: (line: string) => void) {
+    this.kernel = kernel;
+    this.#attr = kernel.alloc(BPF_ATTR_SIZE);
+    this.#trace = trace;
+  }
+
+  mapCreate(spec: MapSpec): number {
+    return this.#opened(
+      this.#change(BPF_MAP_CREATE, bpfAttr.mapCreate, {
+        map_type: spec.type,
+        key_size: spec.keySize,
+        value_size: spec.valueSize,
+        max_entries: spec.maxEntries,
+        map_flags: spec.mapFlags,
+        map_name: spec.name,
+        inner_map_fd: spec.innerMapFd,
+        map_ifindex: spec.ifindex,
+      }),
+    );
+  }
+
+  /** Key undefined: a map without keys. */
+  lookupElem(fd: number, key: UserBuffer | undefined, value: UserBuffer): number {
+    const fields = { map_fd: fd, key: key?.address ?? 0, value: value.address };
+    return this.#call(BPF_MAP_LOOKUP_ELEM, bpfAttr.mapElem, fields);
+  }
+
+  /** Key undefined: a map without keys. */
+  updateElem(fd: number, key: UserBuffer | undefined, value: UserBuffer, flags: number): number {
+    const fields = { map_fd: fd, key: key?.address ?? 0, value: value.address, flags };
+    return this.#change(BPF_MAP_UPDATE_ELEM, bpfAttr.mapElem, fields);
+  }
+
+  deleteElem(fd: number, key: UserBuffer): number {
+    return this.#change(BPF_MAP_DELETE_ELEM, bpfAttr.mapElem, { map_fd: fd, key: key.address });
+  }
+
+  /** Key undefined: the first key. */
+  getNextKey(fd: number, key: UserBuffer | undefined, nextKey: UserBuffer): number {
+    const fields = { map_fd: fd, key: key?.address ?? 0, next_key: nextKey.address };
+    return this.#call(BPF_MAP_GET_NEXT_KEY, bpfAttr.mapElem, fields);
+  }
+
+  objPin(fd: number, path: string): number {
+    using pathname = this.#cString(path);
+    return this.#change(BPF_OBJ_PIN, bpfAttr.obj, { pathname: pathname.address, bpf_fd: fd });
+  }
+
+  objGet(path: string): number {
+    using pathname = this.#cString(path);
+    return this.#opened(this.#call(BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address }));
+  }
+
+  unlink(path: string): number {
+    const result = this.kernel.unlink(path);
+    if (result >= 0) this.changed = true;
+    return result;
+  }
+
+  mapGetNextId(id: number): number {
+    const result = this.#call(BPF_MAP_GET_NEXT_ID, bpfAttr.getId, { start_id: id });
+    return result < 0 ? result : readField(this.#attr.bytes, bpfAttr.getId.next_id);
+  }
+
+  mapGetFdById(id: number): number {
+    return this.#opened(this.#call(BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id }));
+  }
+
+  /** Returns what the kernel knows of a map, or a negative errno. */
+  mapInfo(fd: number): MapInfo | number {
+    using info = this.kernel.alloc(BPF_MAP_INFO_SIZE);
+    const fields = { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: info.address };
+    const result = this.#call(BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, fields);
+    if (result < 0) return result;
+    const read = (field: Field): number => readField(info.bytes, field);
+    const { off, size } = bpfMapInfo.name;
+    return {
+      type: read(bpfMapInfo.type),
+      id: read(bpfMapInfo.id),
+      keySize: read(bpfMapInfo.key_size),
+      valueSize: read(bpfMapInfo.value_size),
+      maxEntries: read(bpfMapInfo.max_entries),
+      mapFlags: read(bpfMapInfo.map_flags),
+      name: new TextDecoder("latin1").decode(info.bytes.slice(off, off + size)).replace(/\0.*$/s, ""),
+      btfId: read(bpfMapInfo.btf_id),
+    };
+  }
+
+  /** Returns the lines of an fd's fdinfo: "memlock" -> "1360". */
+  fdinfo(fd: number): Map<string, string> {
+    const lines = (this.kernel.fdinfo(fd) ?? "").split("\n").map((line) => line.split(/:\s*/, 2));
+    return new Map(lines.map(([name = "", value = ""]) => [name, value]));
+  }
+
+  /** Returns what kind of BPF object an fd is. */
+  objectType(fd: number): "map" | "prog" | "link" | "unknown" {
+    const fdinfo = this.fdinfo(fd);
+    return (["map", "prog", "link"] as const).find((type) => fdinfo.has(`${type}_type`)) ?? "unknown";
+  }
+
+  /** Closes one fd that a call opened. */
+  close(fd: number): void {
+    if (this.#fds.delete(fd)) this.kernel.close(fd);
+  }
+
+  /** Closes every fd that calls opened. */
+  closeAll(): void {
+    for (const fd of this.#fds) this.close(fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.closeAll();
+    this.#attr[Symbol.dispose]();
+  }
+
+  #call<L extends Layout>(cmd: number, layout: L, fields: Fields<L>): number {
+    const { bytes } = this.#attr;
+    bytes.fill(0);
+    for (const name in fields) {
+      const field = layout[name];
+      const value = fields[name];
+      if (field === undefined || value === undefined) continue;
+      if (typeof value === "number") writeField(bytes, field, value);
+      else bytes.set(value.subarray(0, field.size), field.off);
+    }
+    const result = this.kernel.bpf(cmd, this.#attr);
+    this.#trace?.(`bpf(${cmdName(cmd)}) = ${result < 0 ? `-1 ${errnoName(-result)}` : result}`);
+    return result;
+  }
+
+  #change<L extends Layout>(cmd: number, layout: L, fields: Fields<L>): number {
+    const result = this.#call(cmd, layout, fields);
+    if (result >= 0) this.changed = true;
+    return result;
+  }
+
+  #opened(fd: number): number {
+    if (fd >= 0) this.#fds.add(fd);
+    return fd;
+  }
+
+  #cString(text: string): UserBuffer {
+    const bytes = new TextEncoder().encode(text);
+    const buffer = this.kernel.alloc(bytes.length + 1);
+    buffer.bytes.set(bytes);
+    return buffer;
+  }
+}
+
+function writeField(bytes: Uint8Array, { off, size }: Field, value: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (size === 8) view.setBigUint64(off, BigInt(value), true);
+  else view.setUint32(off, value, true);
+}
+
+function readField(bytes: Uint8Array, { off }: Field): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(off, true);
+}

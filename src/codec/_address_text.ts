@@ -1,0 +1,110 @@
+/**
+ * The text of IPv4 and IPv6 addresses: parses what inet_pton(3) parses, writes what inet_ntop(3) writes.
+ */
+
+/** Value of a hexadecimal digit's char code, or -1. */
+export function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+/** An IPv4 address from `start` to the text's end, as a u32; -1 where it is none. Octets have no leading zeroes. */
+export function parseIpv4(text: string, start = 0): number {
+  let address = 0;
+  let octet = -1;
+  let dots = 0;
+  for (let i = start; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x30 && code <= 0x39) {
+      if (octet === 0) return -1;
+      octet = (octet < 0 ? 0 : octet * 10) + code - 0x30;
+      if (octet > 255) return -1;
+    } else {
+      if (code !== 0x2e || octet < 0 || dots === 3) return -1;
+      address = address * 256 + octet;
+      octet = -1;
+      dots++;
+    }
+  }
+  return dots === 3 && octet >= 0 ? address * 256 + octet : -1;
+}
+
+/** "10.0.0.1" */
+export function ipv4Text(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
+}
+
+/**
+ * Parses every form of RFC 4291 section 2.2 into 8 groups of 16 bits.
+ *
+ * @returns Whether it is one. Where not, what is in `groups` means nothing.
+ */
+export function parseIpv6(text: string, groups: Uint16Array): boolean {
+  let count = 0;
+  // Where "::" stands, as the number of groups before it.
+  let gap = text.startsWith("::") ? 0 : -1;
+  let i = gap === 0 ? 2 : 0;
+  while (i < text.length) {
+    if (count === 8) return false;
+    const start = i;
+    let group = 0;
+    for (; i < start + 5; i++) {
+      const digit = hexDigit(text.charCodeAt(i));
+      if (digit < 0) break;
+      group = group * 16 + digit;
+    }
+    if (text[i] === ".") {
+      const tail = parseIpv4(text, start);
+      if (tail < 0 || count > 6) return false;
+      groups[count++] = tail >>> 16;
+      groups[count++] = tail & 0xffff;
+      break;
+    }
+    if (i === start || i === start + 5) return false;
+    groups[count++] = group;
+    if (i === text.length) break;
+    if (text[i++] !== ":") return false;
+    if (text[i] === ":") {
+      if (gap >= 0) return false;
+      gap = count;
+      i++;
+    } else if (i === text.length) return false;
+  }
+  if (gap < 0) return count === 8;
+  // "::" stands for one group at least.
+  if (count === 8) return false;
+  const end = 8 - (count - gap);
+  groups.copyWithin(end, gap, count);
+  groups.fill(0, gap, end);
+  return true;
+}
+
+/** The canonical text of RFC 5952; that of an IPv4-mapped address ends with the IPv4 one, as section 5 recommends. */
+export function ipv6Text(groups: Uint16Array): string {
+  let runStart = -1;
+  // One group of zero is not shortened.
+  let runLength = 1;
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > runLength) {
+      runStart = start;
+      runLength = end - start;
+    }
+    start = end;
+  }
+  if (runStart === 0 && runLength === 5 && groups[5] === 0xffff) {
+    return `::ffff:${ipv4Text(groups[6]! * 0x10000 + groups[7]!)}`;
+  }
+  let text = "";
+  for (let i = 0; i < 8; i++) {
+    if (i === runStart) {
+      text += "::";
+      i += runLength - 1;
+    } else {
+      text += `${text === "" || text.endsWith(":") ? "" : ":"}${groups[i]!.toString(16)}`;
+    }
+  }
+  return text;
+}

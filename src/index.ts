@@ -1,0 +1,37 @@
+/**
+ * tsbpf: BPF maps for TypeScript. This entry loads in browsers too; the Linux kernel is in "tsbpf/linux".
+ */
+export {
+  array,
+  be,
+  bool,
+  bytes,
+  cstring,
+  f32,
+  f64,
+  i16,
+  i32,
+  i64,
+  i8,
+  ipv4,
+  ipv6,
+  mac,
+  struct,
+  u16,
+  u32,
+  u64,
+  u8,
+} from "./codec/index.js";
+export type { Codec, Lane, Of, StructFields, StructOptions } from "./codec/index.js";
+export { BpfError, type BpfErrorDetails } from "./kernels/error.js";
+export { EmbeddedKernel, ImageError } from "./kernels/embedded/index.js";
+export type { EmbeddedKernelOptions, KernelHandle, KernelUsage } from "./kernels/embedded/index.js";
+export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
+export type { MapInfo } from "./kernels/syscalls.js";
+export type { SetOptions } from "./maps/_keyed_map.js";
+export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec } from "./maps/_options.js";
+export { ArrayMap } from "./maps/array.js";
+export { HashMap } from "./maps/hash.js";
+export { PerCpu, type Summable } from "./maps/percpu.js";
+export { PerCpuArray } from "./maps/percpu_array.js";
+export { PerCpuHashMap } from "./maps/percpu_hash.js";

@@ -1,0 +1,75 @@
+/**
+ * The embedded kernel's short way: one map's operations as calls of the engine's own functions, arguments bound.
+ */
+import { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH } from "../../uapi/bpf.js";
+import type { DirectMap, DirectOptions, UserBuffer } from "../kernel.js";
+import type { Engine } from "./engine.js";
+
+const align8 = (size: number): number => (size + 7) & ~7;
+
+/**
+ * Opens the short way into a held map; the reference is given back on dispose.
+ *
+ * @param alloc Gives the user memory that keys and values travel in.
+ */
+export function openDirect(
+  engine: Engine,
+  map: number,
+  alloc: (size: number) => UserBuffer,
+  options: DirectOptions = {},
+): DirectMap {
+  const keyBytes = engine.keyBytesOf(map);
+  const valueBytes = engine.valueBytesOf(map);
+  const lanes = options.lanes ?? [];
+  const valueOff = align8(keyBytes);
+  const lanesOff = valueOff + align8(valueBytes);
+  const buffer = alloc(lanesOff + 4 + 4 * lanes.length);
+  const key = buffer.address;
+  const value = key + valueOff;
+  const lanesAt = key + lanesOff;
+  writeLanes(buffer, lanesOff, lanes);
+  if (engine.lanesFitMap(map, lanesAt) === 0) {
+    buffer[Symbol.dispose]();
+    throw new RangeError(`Lanes must lie aligned in the map's value of ${valueBytes} bytes`);
+  }
+  const isHash = engine.typeOf(map) === BPF_MAP_TYPE_HASH || engine.typeOf(map) === BPF_MAP_TYPE_PERCPU_HASH;
+  const lookup4 = isHash ? engine.hashLookup4 : engine.arrayLookup4;
+  const update4 = isHash ? engine.hashUpdate4 : engine.arrayUpdate4;
+  const add4 = isHash ? engine.hashAdd4 : engine.arrayAdd4;
+  let open = true;
+
+  return {
+    key: part(buffer, 0, keyBytes),
+    value: part(buffer, valueOff, valueBytes),
+    lookupElem: () => engine.lookupElem(map, key, value),
+    updateElem: (flags) => engine.updateElem(map, key, value, flags),
+    deleteElem: () => engine.deleteElem(map, key),
+    addElem: () => engine.addElem(map, key, value, lanesAt),
+    lookupElem4: (k) => lookup4(map, k, value),
+    updateElem4: (k, flags) => update4(map, k, value, flags),
+    deleteElem4: isHash ? (k) => engine.hashDelete4(map, k) : () => engine.deleteElem(map, key),
+    addElem4: (k) => add4(map, k, value, lanesAt),
+    count: () => engine.count(map),
+    [Symbol.dispose]: () => {
+      if (!open) return;
+      open = false;
+      buffer[Symbol.dispose]();
+      engine.put(map);
+    },
+  };
+}
+
+/** As kernel/maps/_value.ts reads them: how many, then each one's offset << 8 | width. */
+function writeLanes(buffer: UserBuffer, at: number, lanes: NonNullable<DirectOptions["lanes"]>): void {
+  const view = new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, buffer.bytes.byteLength);
+  view.setUint32(at, lanes.length, true);
+  lanes.forEach((lane, i) => view.setUint32(at + 4 + 4 * i, (lane.offset << 8) | lane.width, true));
+}
+
+function part(buffer: UserBuffer, offset: number, size: number): UserBuffer {
+  return {
+    address: buffer.address + offset,
+    bytes: buffer.bytes.subarray(offset, offset + size),
+    [Symbol.dispose]: () => {},
+  };
+}

@@ -1,0 +1,371 @@
+/**
+ * EmbeddedKernel: the door to our own kernel, in WebAssembly, in memory that worker threads share.
+ *
+ * An instance belongs to the thread that made it (`create`, `attach`, `load`); the kernel itself is the memory.
+ */
+import { BPF_OBJ_GET_INFO_BY_FD } from "../../uapi/bpf.js";
+import { EBADF, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import {
+  BPF_ATTR_INFO_BPF_FD_OFF,
+  BPF_ATTR_INFO_INFO_LEN_OFF,
+  BPF_ATTR_INFO_INFO_OFF,
+  BPF_ATTR_SIZE,
+  BPF_MAP_INFO_ID_OFF,
+  BPF_MAP_INFO_KEY_SIZE_OFF,
+  BPF_MAP_INFO_MAP_EXTRA_OFF,
+  BPF_MAP_INFO_MAP_FLAGS_OFF,
+  BPF_MAP_INFO_MAX_ENTRIES_OFF,
+  BPF_MAP_INFO_SIZE,
+  BPF_MAP_INFO_TYPE_OFF,
+  BPF_MAP_INFO_VALUE_SIZE_OFF,
+} from "../../uapi/offsets.js";
+import { BpfError } from "../error.js";
+import type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "../kernel.js";
+import { openDirect } from "./direct_map.js";
+import { type Engine, canShareMemory, engineModule, instantiate, reserveMemory } from "./engine.js";
+import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
+import { giveTask, takeTask } from "./tasks.js";
+
+const PAGE_BYTES = 4096;
+const DEFAULT_MEMORY = 2 ** 30;
+const MAX_MEMORY = 2 ** 32;
+const LEAST_MEMORY = 2 ** 21;
+const DEFAULT_CPUS = 8;
+const MAX_CPUS = 1024;
+/** Page 0 is never used; the fixed tables begin behind it. */
+const TABLES_START = PAGE_BYTES;
+/** Where fdinfo has its struct bpf_map_info, behind the attr. */
+const INFO_OFF = BPF_ATTR_SIZE;
+const ATTR_AND_INFO = BPF_ATTR_SIZE + BPF_MAP_INFO_SIZE;
+
+/** What a kernel is made with. */
+export interface EmbeddedKernelOptions {
+  /** CPUs that a per-CPU value has slots for, 1 to 1024; 8 unless told. As many threads can add to per-CPU values at a time. */
+  possibleCpus?: number;
+  /** Bytes of memory to reserve, 2 MiB to 4 GiB; 1 GiB unless told. Only what is used is taken from the system. */
+  maxMemory?: number;
+}
+
+/** A kernel as another thread gets it by postMessage, to `EmbeddedKernel.attach` it. */
+export interface KernelHandle {
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+  readonly possibleCpus: number;
+}
+
+/** What a kernel has in use. */
+export interface KernelUsage {
+  readonly fds: number;
+  readonly maps: number;
+  /** Of the memory: maps, pinned names and UserBuffers. */
+  readonly bytes: number;
+}
+
+/** The embedded kernel. */
+export class EmbeddedKernel implements Kernel {
+  readonly name = "embedded";
+  readonly possibleCpus: number;
+  /** Bytes that are reserved: less than was asked for where the system refused that much. */
+  readonly maxMemory: number;
+  /** Whether other threads can attach. False where SharedArrayBuffer is not to be had. */
+  readonly shared: boolean;
+  readonly #memory: WebAssembly.Memory;
+  readonly #module: WebAssembly.Module;
+  readonly #engine: Engine;
+  readonly #task: number;
+  #open = true;
+
+  private constructor(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    engine: Engine,
+    task: number,
+    possibleCpus: number,
+  ) {
+    this.#module = module;
+    this.#memory = memory;
+    this.#engine = engine;
+    this.#task = task;
+    this.possibleCpus = possibleCpus;
+    this.maxMemory = memory.buffer.byteLength;
+    this.shared = !(memory.buffer instanceof ArrayBuffer);
+    engine.enter(mayBlock() && this.shared ? 1 : 0);
+  }
+
+  /**
+   * Makes a new kernel, without maps.
+   *
+   * @throws {RangeError} for options out of range
+   */
+  static async create(options: EmbeddedKernelOptions = {}): Promise<EmbeddedKernel> {
+    const possibleCpus = inRange("possibleCpus", options.possibleCpus ?? DEFAULT_CPUS, 1, MAX_CPUS);
+    const bytes = inRange("maxMemory", options.maxMemory ?? DEFAULT_MEMORY, LEAST_MEMORY, MAX_MEMORY);
+    const { module, memory, task, engine } = await EmbeddedKernel.#start(bytes);
+    engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
+    return new EmbeddedKernel(module, memory, engine, task, possibleCpus);
+  }
+
+  /** Joins a kernel that another thread has shared: the same maps, the same fds. */
+  static async attach(handle: KernelHandle): Promise<EmbeddedKernel> {
+    const task = takeTask(handle.memory);
+    const engine = await instantiate(handle.module, handle.memory, task);
+    return new EmbeddedKernel(handle.module, handle.memory, engine, task, handle.possibleCpus);
+  }
+
+  /**
+   * Makes a kernel from what `save` gave: the same maps, pinned names and fds, in as much memory.
+   *
+   * @throws {ImageError} when the image is damaged, or not one
+   */
+  static async load(image: Uint8Array): Promise<EmbeddedKernel> {
+    const { pages, possibleCpus } = checkImage(image);
+    const bytes = pages * PAGE_BYTES;
+    const { module, memory, task, engine } = await EmbeddedKernel.#start(bytes);
+    if (memory.buffer.byteLength !== bytes) {
+      throw new RangeError(`Cannot reserve the ${bytes} bytes of memory that the image's kernel has`);
+    }
+    decodeImage(image, new Uint8Array(memory.buffer));
+    engine.revive();
+    return new EmbeddedKernel(module, memory, engine, task, possibleCpus);
+  }
+
+  static async #start(
+    bytes: number,
+  ): Promise<{ module: WebAssembly.Module; memory: WebAssembly.Memory; task: number; engine: Engine }> {
+    const shared = canShareMemory();
+    if (!shared)
+      warnOnce(
+        "SharedArrayBuffer is not to be had here (a page must be cross-origin isolated): the kernel runs on memory that no other thread can attach to",
+      );
+    const module = await engineModule(shared);
+    const memory = reserveMemory(bytes, shared);
+    if (memory.buffer.byteLength < bytes) {
+      warnOnce(`The system refused to reserve ${bytes} bytes of memory: the kernel has ${memory.buffer.byteLength}`);
+    }
+    const task = takeTask(memory);
+    return { module, memory, task, engine: await instantiate(module, memory, task) };
+  }
+
+  /**
+   * A handle for another thread: give it to `postMessage`, and there to `EmbeddedKernel.attach`.
+   *
+   * @throws {Error} where memory is not shared
+   */
+  share(): KernelHandle {
+    if (!this.shared) {
+      throw new Error(
+        "Cannot share the kernel: its memory is not shared, since SharedArrayBuffer is not to be had here (a page must be cross-origin isolated)",
+      );
+    }
+    return { memory: this.#memory, module: this.#module, possibleCpus: this.possibleCpus };
+  }
+
+  /** The whole kernel as bytes, for `EmbeddedKernel.load`. Other threads' calls wait meanwhile. */
+  save(): Uint8Array {
+    const engine = this.#engine;
+    engine.standStill();
+    try {
+      const memory = new Uint8Array(this.#memory.buffer);
+      const header = { pages: this.maxMemory / PAGE_BYTES, possibleCpus: this.possibleCpus };
+      return encodeImage(memory, header, this.#extents());
+    } finally {
+      engine.goOn();
+    }
+  }
+
+  /** The fixed tables, then each run of pages that belongs to a map or a name. */
+  #extents(): Extent[] {
+    const engine = this.#engine;
+    const extents: Extent[] = [];
+    const next = (address: number): number => engine.nextSavedRun(address) >>> 0;
+    // The first run that may be in use begins where the tables end.
+    const tablesEnd = engine.kernelStart() >>> 0;
+    extents.push({ address: TABLES_START, length: tablesEnd - TABLES_START });
+    for (let address = next(0); address !== 0;) {
+      const length = engine.runBytes(address) >>> 0;
+      extents.push({ address, length });
+      address = next(address + length);
+    }
+    return extents;
+  }
+
+  /**
+   * Pages of user memory.
+   *
+   * @throws {RangeError} for a size that is not an integer from 1 on
+   * @throws {BpfError} ENOMEM
+   */
+  alloc(size: number): UserBuffer {
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new RangeError(`The size of a buffer is ${size}: expected an integer from 1 on`);
+    const address = size > this.maxMemory ? 0 : this.#engine.alloc(size) >>> 0;
+    if (address === 0) {
+      throw new BpfError(`Cannot allocate a buffer of ${size} bytes`, -ENOMEM, {
+        syscall: "mmap",
+        hint: `the kernel's memory has ${this.maxMemory} bytes: create it with a larger maxMemory`,
+      });
+    }
+    let open = true;
+    return {
+      address,
+      bytes: new Uint8Array(this.#memory.buffer, address, size),
+      [Symbol.dispose]: () => {
+        if (open) this.#engine.free(address);
+        open = false;
+      },
+    };
+  }
+
+  bpf(cmd: number, attr: UserBuffer, size: number = attr.bytes.length): number {
+    return this.#engine.bpf(cmd, attr.address, size);
+  }
+
+  prepare(cmd: number, attr: UserBuffer): () => number {
+    const { bpf } = this.#engine;
+    const { address } = attr;
+    const size = attr.bytes.length;
+    return () => bpf(cmd, address, size);
+  }
+
+  close(fd: number): number {
+    return this.#engine.close(fd);
+  }
+
+  direct(fd: number, options?: DirectOptions): DirectMap | undefined {
+    const engine = this.#engine;
+    if (engine.canReadAndWrite(fd) === 0) return undefined;
+    const map = engine.hold(fd);
+    return errnoOf(map) === 0 ? openDirect(engine, map, (size) => this.alloc(size), options) : undefined;
+  }
+
+  /**
+   * Maps an array that was created with BPF_F_MMAPABLE.
+   *
+   * @param length In bytes; whole pages are mapped.
+   * @throws {BpfError} as mmap(2): EBADF, EACCES and EPERM for what the fd or the map does not allow, EINVAL beyond the
+   * end or for a map that is not mappable, 524 (ENOTSUPP) for a type that has no mapping
+   */
+  mmap(fd: number, length: number, options: MmapOptions = {}): UserBuffer {
+    const offset = options.offset ?? 0;
+    const refuse = (errno: number): BpfError =>
+      new BpfError(`Cannot map ${length} bytes of fd ${fd} at ${offset}`, errno, { syscall: "mmap" });
+    const isWhole = Number.isSafeInteger(length) && length > 0 && Number.isSafeInteger(offset) && offset >= 0;
+    if (!isWhole || offset % PAGE_BYTES !== 0 || offset + length > this.maxMemory) throw refuse(-EINVAL);
+    const engine = this.#engine;
+    const map = engine.hold(fd);
+    if (errnoOf(map) !== 0) throw refuse(map);
+    const address = engine.mmap(
+      fd,
+      offset,
+      Math.ceil(length / PAGE_BYTES) * PAGE_BYTES,
+      options.writable === true ? 1 : 0,
+    );
+    if (errnoOf(address) !== 0) {
+      engine.put(map);
+      throw refuse(address);
+    }
+    let open = true;
+    return {
+      address: address >>> 0,
+      bytes: new Uint8Array(this.#memory.buffer, address >>> 0, length),
+      [Symbol.dispose]: () => {
+        if (open) engine.put(map);
+        open = false;
+      },
+    };
+  }
+
+  /**
+   * Waits until fd is readable: no map type that this kernel has can be waited for.
+   *
+   * @throws {BpfError} EBADF when fd is not open, EPERM when it cannot be waited for, as epoll_ctl(2)
+   */
+  readable(fd: number): Promise<boolean> {
+    const errno = this.fdinfo(fd) === undefined ? -EBADF : -EPERM;
+    const hint = "the map's type has nothing to wait for";
+    return Promise.reject(
+      new BpfError(
+        `Cannot wait for fd ${fd}`,
+        errno,
+        errno === -EPERM ? { syscall: "epoll_ctl", hint } : { syscall: "epoll_ctl" },
+      ),
+    );
+  }
+
+  fdinfo(fd: number): string | undefined {
+    const engine = this.#engine;
+    using info = this.alloc(ATTR_AND_INFO);
+    const view = new DataView(info.bytes.buffer, info.bytes.byteOffset, info.bytes.byteLength);
+    view.setUint32(BPF_ATTR_INFO_BPF_FD_OFF, fd, true);
+    view.setUint32(BPF_ATTR_INFO_INFO_LEN_OFF, BPF_MAP_INFO_SIZE, true);
+    view.setBigUint64(BPF_ATTR_INFO_INFO_OFF, BigInt(info.address + INFO_OFF), true);
+    const map = engine.hold(fd);
+    if (errnoOf(map) !== 0) return undefined;
+    try {
+      if (this.bpf(BPF_OBJ_GET_INFO_BY_FD, info, BPF_ATTR_SIZE) !== 0) return undefined;
+      const field = (off: number): number => view.getUint32(INFO_OFF + off, true);
+      return [
+        `map_type:\t${field(BPF_MAP_INFO_TYPE_OFF)}`,
+        `key_size:\t${field(BPF_MAP_INFO_KEY_SIZE_OFF)}`,
+        `value_size:\t${field(BPF_MAP_INFO_VALUE_SIZE_OFF)}`,
+        `max_entries:\t${field(BPF_MAP_INFO_MAX_ENTRIES_OFF)}`,
+        `map_flags:\t0x${field(BPF_MAP_INFO_MAP_FLAGS_OFF).toString(16)}`,
+        `map_extra:\t0x${view.getBigUint64(INFO_OFF + BPF_MAP_INFO_MAP_EXTRA_OFF, true).toString(16)}`,
+        `memlock:\t${engine.memoryOf(map) >>> 0}`,
+        `map_id:\t${field(BPF_MAP_INFO_ID_OFF)}`,
+        `frozen:\t${engine.isFrozen(map)}`,
+        "",
+      ].join("\n");
+    } finally {
+      engine.put(map);
+    }
+  }
+
+  unlink(path: string): number {
+    const text = new TextEncoder().encode(path);
+    if (text.includes(0)) return -EINVAL;
+    using name = this.alloc(text.length + 1);
+    name.bytes.set(text);
+    return this.#engine.unlink(name.address);
+  }
+
+  /** What is in use now. */
+  usage(): KernelUsage {
+    const engine = this.#engine;
+    return { fds: engine.fdsOpen(), maps: engine.mapsAlive(), bytes: engine.pagesUsed() * PAGE_BYTES };
+  }
+
+  /** Leaves the kernel: this thread's place and CPU are free again. Maps, fds and names stay for the other threads. */
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#engine.leave();
+    giveTask(this.#memory, this.#task);
+  }
+}
+
+/** What the engine returned where it may be an address: the errno, or 0. */
+function errnoOf(returned: number): number {
+  return returned < 0 && returned > -4096 ? returned : 0;
+}
+
+function inRange(name: string, value: number, least: number, most: number): number {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  throw new RangeError(`${name} is ${value}: wanted an integer from ${least} to ${most}`);
+}
+
+/** Whether this thread may sleep in memory.atomic.wait: any but a browser's main thread. */
+function mayBlock(): boolean {
+  return !("document" in globalThis);
+}
+
+function randomSeed(): bigint {
+  return crypto.getRandomValues(new BigUint64Array(1))[0]!;
+}
+
+const warned = new Set<string>();
+
+function warnOnce(text: string): void {
+  if (!warned.has(text)) console.warn(`tsbpf: ${text}`);
+  warned.add(text);
+}

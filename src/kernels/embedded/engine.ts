@@ -1,0 +1,114 @@
+/**
+ * The engine: kernel/ compiled to WebAssembly, its memory, and an instance of it for this thread.
+ *
+ * The module is the same for shared and unshared memory, but for one bit of its memory import.
+ */
+import { kernelWasm } from "./kernel_wasm.js";
+
+/** What the module exports. Addresses come out as signed numbers: `>>> 0` where they enter. See kernel/main.ts. */
+export interface Engine {
+  bpf(cmd: number, attr: number, size: number): number;
+  format(pages: number, possibleCpus: number, seed: bigint): void;
+  enter(mayBlock: number): void;
+  leave(): void;
+  alloc(size: number): number;
+  free(address: number): void;
+  close(fd: number): number;
+  unlink(pathname: number): number;
+  hold(fd: number): number;
+  put(map: number): void;
+  canReadAndWrite(fd: number): number;
+  mmap(fd: number, offset: number, length: number, writable: number): number;
+  count(map: number): number;
+  lanesFitMap(map: number, lanes: number): number;
+  typeOf(map: number): number;
+  keyBytesOf(map: number): number;
+  valueBytesOf(map: number): number;
+  memoryOf(map: number): number;
+  isFrozen(map: number): number;
+  fdsOpen(): number;
+  mapsAlive(): number;
+  pagesUsed(): number;
+  standStill(): void;
+  goOn(): void;
+  revive(): void;
+  kernelStart(): number;
+  nextSavedRun(address: number): number;
+  runBytes(address: number): number;
+  hashLookup4(map: number, key: number, to: number): number;
+  hashUpdate4(map: number, key: number, value: number, flags: number): number;
+  hashDelete4(map: number, key: number): number;
+  hashAdd4(map: number, key: number, delta: number, lanes: number): number;
+  arrayLookup4(map: number, index: number, to: number): number;
+  arrayUpdate4(map: number, index: number, value: number, flags: number): number;
+  arrayAdd4(map: number, index: number, delta: number, lanes: number): number;
+  lookupElem(map: number, key: number, to: number): number;
+  updateElem(map: number, key: number, value: number, flags: number): number;
+  deleteElem(map: number, key: number): number;
+  addElem(map: number, key: number, delta: number, lanes: number): number;
+}
+
+/** Of WebAssembly: what a Memory is sized in. */
+const WASM_PAGE_BYTES = 65536;
+/** Nothing useful fits into less. */
+const LEAST_BYTES = 2 << 20;
+
+let sharedModule: Promise<WebAssembly.Module> | undefined;
+let unsharedModule: Promise<WebAssembly.Module> | undefined;
+
+/** The compiled module, for shared or for unshared memory. */
+export function engineModule(shared: boolean): Promise<WebAssembly.Module> {
+  if (shared) return (sharedModule ??= WebAssembly.compile(moduleBytes()));
+  return (unsharedModule ??= WebAssembly.compile(withUnsharedMemory(moduleBytes())));
+}
+
+function moduleBytes(): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(kernelWasm), (c) => c.charCodeAt(0));
+}
+
+/** Takes the "shared" bit out of the memory's import: "env" "memory", kind 2, limits with maximum (1) and shared (2). */
+function withUnsharedMemory(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const importEntry = "\x03env\x06memory\x02\x03";
+  for (let at = 0; at < bytes.length; at++) {
+    let i = 0;
+    while (i < importEntry.length && bytes[at + i] === importEntry.charCodeAt(i)) i++;
+    if (i === importEntry.length) {
+      bytes[at + i - 1] = 1;
+      return bytes;
+    }
+  }
+  throw new Error("Cannot find the memory import of the engine's module");
+}
+
+/** Whether this realm may have shared memory: a browser page only if it is cross-origin isolated. */
+export function canShareMemory(): boolean {
+  return typeof SharedArrayBuffer === "function" && (globalThis.crossOriginIsolated ?? true);
+}
+
+/**
+ * Reserves memory. The system gives pages as they are touched, so a large reservation costs nothing; where it is refused
+ * all the same, a smaller one is taken.
+ */
+export function reserveMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+  for (let pages = Math.ceil(bytes / WASM_PAGE_BYTES); ; pages = Math.ceil(pages / 2)) {
+    try {
+      return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    } catch (cause) {
+      if (pages * WASM_PAGE_BYTES <= LEAST_BYTES) {
+        throw new RangeError(`Cannot reserve ${bytes} bytes of memory, nor any part of them down to ${LEAST_BYTES}`, {
+          cause,
+        });
+      }
+    }
+  }
+}
+
+/** An instance of the engine on a memory, for the thread that has this task. */
+export async function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  task: number,
+): Promise<Engine> {
+  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task } });
+  return instance.exports as unknown as Engine;
+}

@@ -1,0 +1,5 @@
+/**
+ * The embedded kernel, as the package's root entry exports it.
+ */
+export { EmbeddedKernel, type EmbeddedKernelOptions, type KernelHandle, type KernelUsage } from "./embedded_kernel.js";
+export { ImageError } from "./image.js";

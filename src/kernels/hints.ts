@@ -1,0 +1,187 @@
+/**
+ * Hints: the likely reason of an errno, and the way out. One table, the first row that fits.
+ */
+import * as bpf from "../uapi/bpf.js";
+import * as errno from "../uapi/errno.js";
+import type { MapInfo } from "./syscalls.js";
+
+/** What a failed call was about. */
+export interface Failure {
+  /** Positive. */
+  readonly errno: number;
+  /** BPF_MAP_*, BPF_OBJ_*. */
+  readonly cmd: number;
+  readonly kernel: "embedded" | "linux";
+  /** Of the map, as far as they are known. */
+  readonly map?: Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name"> | undefined;
+}
+
+interface Row {
+  readonly errno: number;
+  readonly cmd: number | readonly number[];
+  readonly when?: (failure: Failure) => boolean;
+  readonly hint: string | ((failure: Failure) => string);
+}
+
+const isHash = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH;
+const isArray = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+const isPerCpu = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
+const hasFlag =
+  (flag: number) =>
+  ({ map }: Failure): boolean =>
+    ((map?.mapFlags ?? 0) & flag) !== 0;
+const both =
+  (a: (failure: Failure) => boolean, b: (failure: Failure) => boolean) =>
+  (failure: Failure): boolean =>
+    a(failure) && b(failure);
+
+const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM];
+const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
+const elems = [...writes, ...reads];
+
+/** A name that the kernel takes: see bpf_obj_name_cpy. */
+const isName = (name: string): boolean => name.length < bpf.BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(name);
+
+/** Exported for its tests: each row has one. */
+export const hints: readonly Row[] = [
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: ({ map }) => map?.maxEntries === 0,
+    hint: "maxEntries is 0: it must be at least 1",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: ({ map }) => map !== undefined && !isName(map.name),
+    hint: `a name has at most ${bpf.BPF_OBJ_NAME_LEN - 1} letters, digits, "_" and "."`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isArray, ({ map }) => map?.keySize !== 4),
+    hint: ({ map }) => `the key of an array is its index, a u32: keySize is ${map?.keySize}, and must be 4`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isPerCpu, hasFlag(bpf.BPF_F_NUMA_NODE)),
+    hint: "per-CPU maps do not take BPF_F_NUMA_NODE",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isArray, hasFlag(bpf.BPF_F_NO_PREALLOC)),
+    hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_MMAPABLE), ({ map }) => map?.type !== bpf.BPF_MAP_TYPE_ARRAY),
+    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "a size, a flag, or the combination of flags is not one that the map type takes",
+  },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isPerCpu, ({ map }) => (map?.valueSize ?? 0) > 32768),
+    hint: ({ map }) => `a per-CPU value has at most 32768 bytes, and this one has ${map?.valueSize}`,
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "the key and the value together, or maxEntries, are more than the map type holds",
+  },
+  {
+    errno: errno.ENOMEM,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isEmbedded,
+    hint: "the kernel's memory is too small for it: create the kernel with a larger maxMemory, or lower maxEntries",
+  },
+  { errno: errno.ENOMEM, cmd: bpf.BPF_MAP_CREATE, hint: "the system has not as much memory: lower maxEntries" },
+  { errno: errno.EMFILE, cmd: bpf.BPF_MAP_CREATE, hint: "too many fds are open: close maps that are not used" },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isHash,
+    hint: ({ map }) =>
+      `the map holds ${map?.maxEntries} of ${map?.maxEntries} elems: raise maxEntries or use an ${isPerCpu({ map } as Failure) ? "lru_percpu_hash" : "lru_hash"}`,
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isArray,
+    hint: ({ map }) => `the array has ${map?.maxEntries} elems: the last index is ${(map?.maxEntries ?? 0) - 1}`,
+  },
+  {
+    errno: errno.ENOMEM,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isEmbedded,
+    hint: "the kernel's memory is full: create it with a larger maxMemory",
+  },
+  {
+    errno: errno.ENXIO,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isEmbedded,
+    hint: "all CPUs belong to other threads: create the kernel with more possibleCpus",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isPerCpu,
+    hint: "on Linux only programs add to one CPU's value: set the values of all CPUs, or use a map that is not per-CPU",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_DELETE_ELEM,
+    when: isArray,
+    hint: "elems of an array cannot be deleted: set them to zero",
+  },
+  { errno: errno.EPERM, cmd: writes, hint: "the fd is read-only (BPF_F_RDONLY), or the map is frozen" },
+  { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
+  { errno: errno.EBADF, cmd: elems, hint: "the map is closed" },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_BATCH,
+    hint: "the map type has no batch lookup in this kernel: hash and array have it from Linux 5.6 on, percpu_array from 5.13 on",
+  },
+  { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_GET, hint: "nothing is pinned there" },
+  { errno: errno.EACCES, cmd: bpf.BPF_OBJ_GET, hint: "what is there is not a BPF object, or may not be opened" },
+  {
+    errno: errno.EEXIST,
+    cmd: bpf.BPF_OBJ_PIN,
+    hint: "something is pinned there already: unlink it, or choose another name",
+  },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_OBJ_PIN,
+    hint: 'the directory is not in a bpffs (mount -t bpf bpf /sys/fs/bpf), or the name has a "."',
+  },
+  { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_PIN, hint: "its directory is not there" },
+  { errno: errno.ENOENT, cmd: bpf.BPF_MAP_GET_FD_BY_ID, hint: "no map has this id (any more)" },
+  { errno: errno.EPERM, cmd: bpf.BPF_MAP_GET_FD_BY_ID, hint: "opening by id needs root or CAP_SYS_ADMIN" },
+];
+
+/** The hint for a failure, if there is one. */
+export function hintFor(failure: Failure): string | undefined {
+  const row = hints.find(
+    ({ errno: wanted, cmd, when }) =>
+      wanted === failure.errno &&
+      (typeof cmd === "number" ? cmd === failure.cmd : cmd.includes(failure.cmd)) &&
+      (when === undefined || when(failure)),
+  );
+  return typeof row?.hint === "function" ? row.hint(failure) : row?.hint;
+}

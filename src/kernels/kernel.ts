@@ -1,0 +1,101 @@
+/**
+ * The door: what a kernel is to everything above it. No code on the user side reaches a kernel but through here.
+ *
+ * Two stand behind it: EmbeddedKernel (src/kernels/embedded) and LinuxKernel (src/kernels/linux).
+ */
+
+/** Memory that both a kernel and JavaScript can read and write. */
+export interface UserBuffer {
+  /** Where it lies, as a pointer for `union bpf_attr`. */
+  readonly address: number;
+  /** Its bytes. Do not use them after the buffer was disposed. */
+  readonly bytes: Uint8Array;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * The embedded kernel's short way into one map: the engine's own functions, without fd table, attr and pointer checks.
+ *
+ * Keys and values travel in the map's two buffers here, keys of four bytes also as an argument. The results are those of
+ * the same command through `bpf()`: 0 or a negative errno. It holds the map until disposed.
+ */
+export interface DirectMap {
+  /** Holds the key of the next operation. */
+  readonly key: UserBuffer;
+  /** Holds the value given, or the value found. */
+  readonly value: UserBuffer;
+  lookupElem(): number;
+  updateElem(flags: number): number;
+  deleteElem(): number;
+  /** The same with a key of four bytes as argument: only on maps whose keySize is 4. */
+  lookupElem4(key: number): number;
+  updateElem4(key: number, flags: number): number;
+  deleteElem4(key: number): number;
+  /**
+   * Adds `value` to the elem of `key` in one atomic step, lane by lane; an elem that is absent starts at zero.
+   *
+   * Per-CPU maps add to the calling thread's CPU. `lanes` are those given when the map was opened for adding.
+   */
+  addElem(): number;
+  addElem4(key: number): number;
+  /** How many elems the map holds. */
+  count(): number;
+  [Symbol.dispose](): void;
+}
+
+/** What a DirectMap is opened with. */
+export interface DirectOptions {
+  /** Integers that make up a value, for `addElem`: byte offset and width (1, 2, 4 or 8) of each. */
+  readonly lanes?: readonly { readonly offset: number; readonly width: number }[];
+}
+
+/** How `mmap` maps. */
+export interface MmapOptions {
+  /** Where in the map to begin, in bytes, a multiple of the page size. 0 unless told. */
+  offset?: number;
+  /** Maps for writing too. */
+  writable?: boolean;
+}
+
+/** A kernel that answers bpf(2). */
+export interface Kernel {
+  readonly name: "embedded" | "linux";
+  /** CPUs that a per-CPU value has slots for (the kernel's num_possible_cpus). */
+  readonly possibleCpus: number;
+  /**
+   * Memory that attr and its pointers may lie in: zeroed, 8-byte aligned, not moved until disposed.
+   *
+   * @param size In bytes, at least 1.
+   * @throws {BpfError} ENOMEM
+   */
+  alloc(size: number): UserBuffer;
+  /**
+   * bpf(2).
+   *
+   * @param cmd A command of enum bpf_cmd.
+   * @param attr `union bpf_attr`, as Linux lays it out (little endian). The kernel writes its answers there.
+   * @param size Bytes of attr that are given; all of the buffer unless told.
+   * @returns An fd, a count or 0; or a negative errno. Nothing that a kernel answers with an errno is thrown.
+   */
+  bpf(cmd: number, attr: UserBuffer, size?: number): number;
+  /** The same call with cmd and attr bound once, for hot loops; attr's bytes and what they point to may change between calls. */
+  prepare(cmd: number, attr: UserBuffer): () => number;
+  /** close(2): the map goes when its last fd, pin and holder is gone. Returns 0 or a negative errno. */
+  close(fd: number): number;
+  /** The embedded kernel's short way (what the vDSO is to Linux); undefined where there is none. Same results. */
+  direct?(fd: number, options?: DirectOptions): DirectMap | undefined;
+  /**
+   * mmap(2) on a map's fd.
+   *
+   * @param length In bytes.
+   * @throws {BpfError} with the errno that mmap(2) gives
+   */
+  mmap(fd: number, length: number, options?: MmapOptions): UserBuffer;
+  /** Resolves true when fd is readable, false when the time is over: epoll on Linux, Atomics.waitAsync on the embedded kernel. */
+  readable(fd: number, options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean>;
+  /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
+  fdinfo(fd: number): string | undefined;
+  /** Removes a pinned name: unlink(2) in a bpffs. Returns 0 or a negative errno. */
+  unlink(path: string): number;
+  [Symbol.dispose](): void;
+}

@@ -1,0 +1,81 @@
+/**
+ * The C functions that LinuxKernel calls, and koffi behind them. The only file that loads native code.
+ *
+ * Another FFI (node:ffi, Bun's, Deno's) takes koffi's place by answering the same interface. Addresses are plain numbers: user
+ * space lies below 2^47. Every function returns what the C function returns, or the negative errno instead of -1.
+ */
+import { createRequire } from "node:module";
+
+/** The C functions, each after its manual page in section 2. */
+export interface Sys {
+  bpf(cmd: number, attr: number, size: number): number;
+  close(fd: number): number;
+  epoll_create1(flags: number): number;
+  epoll_ctl(epfd: number, op: number, fd: number, event: number): number;
+  epoll_wait(epfd: number, events: number, maxEvents: number, timeoutMs: number): number;
+  eventfd(count: number, flags: number): number;
+  fcntl(fd: number, cmd: number, arg: number): number;
+  mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number;
+  munmap(address: number, length: number): number;
+  poll(fds: number, count: number, timeoutMs: number): number;
+  unlink(path: string): number;
+  /** Not a C function: the memory at address, which must stay mapped for as long as the ArrayBuffer is used. */
+  view(address: number, length: number): ArrayBuffer;
+}
+
+/** __NR_bpf by Node's name of the architecture: 64-bit little-endian ones, whose `union bpf_attr` and mmap flags are alike. */
+export const bpfSyscallNumber: ReadonlyMap<string, number> = new Map([
+  ["x64", 321],
+  ["arm64", 280],
+  ["loong64", 280],
+  ["riscv64", 280],
+]);
+
+/** What is used of koffi; its own types would make it a dependency of everyone's type check. */
+interface Koffi {
+  load(path: null): { func(name: string, result: string, args: string[]): (...args: (number | string)[]) => number };
+  errno(): number;
+  view(address: number, length: number): ArrayBuffer;
+}
+
+/**
+ * Loads koffi and binds the functions, from the C library that Node itself runs on.
+ *
+ * koffi is loaded here and not imported, for where it is missing that is an error of whoever opens a LinuxKernel.
+ *
+ * @throws whatever require("koffi") and koffi.load() throw
+ */
+export function openSys(): Sys {
+  const koffi = createRequire(import.meta.url)("koffi") as Koffi;
+  const number = bpfSyscallNumber.get(process.arch);
+  if (number === undefined) throw new Error(`The number of bpf(2) on ${process.arch} is not known`);
+  const libc = koffi.load(null);
+  // Synchronous calls only: koffi's asynchronous ones have crashed in worker threads.
+  const bind = (name: string, args: string[], result = "int"): ((...args: (number | string)[]) => number) => {
+    const call = libc.func(name, result, args);
+    return (...given) => {
+      const returned = call(...given);
+      return returned === -1 ? -koffi.errno() : returned;
+    };
+  };
+  const syscall = libc.func("syscall", "int", ["long", "int", "uintptr_t", "uint32_t"]);
+  return {
+    // Written out, for it is the hot one: 30 to 60 ns above the same call in C. How the address is passed (number, BigInt, typed array; as
+    // pointer or integer) makes no difference that can be measured.
+    bpf(cmd, attr, size) {
+      const returned = syscall(number, cmd, attr, size);
+      return returned === -1 ? -koffi.errno() : returned;
+    },
+    close: bind("close", ["int"]),
+    epoll_create1: bind("epoll_create1", ["int"]),
+    epoll_ctl: bind("epoll_ctl", ["int", "int", "int", "uintptr_t"]),
+    epoll_wait: bind("epoll_wait", ["int", "uintptr_t", "int", "int"]),
+    eventfd: bind("eventfd", ["uint32_t", "int"]),
+    fcntl: bind("fcntl", ["int", "int", "long"]),
+    mmap: bind("mmap", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"], "intptr_t"),
+    munmap: bind("munmap", ["uintptr_t", "size_t"]),
+    poll: bind("poll", ["uintptr_t", "unsigned long", "int"]),
+    unlink: bind("unlink", ["str"]),
+    view: (address, length) => koffi.view(address, length),
+  };
+}

@@ -1,0 +1,151 @@
+/**
+ * A map's fd: how typed maps get one (create, open by pinned name, by id), look at it, give it back, and complain.
+ */
+import { BPF_MAP_CREATE, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN } from "../uapi/bpf.js";
+import { EBADF } from "../uapi/errno.js";
+import { cmdName, mapTypeName } from "../uapi/names.js";
+import { BpfError } from "../kernels/error.js";
+import { hintFor } from "../kernels/hints.js";
+import type { Kernel } from "../kernels/kernel.js";
+import {
+  type MapAttr,
+  type MapInfo,
+  mapCreate,
+  mapGetFdById,
+  mapGetInfoByFd,
+  objGet,
+  objPin,
+} from "../kernels/syscalls.js";
+
+/** What a typed map takes a map for. */
+export interface Wanted {
+  /** The class that opens it: "HashMap". */
+  readonly className: string;
+  /** BPF_MAP_TYPE_*. */
+  readonly type: number;
+  /** Sizes, and what they are sizes of: "u32", "struct { src: u32 }". */
+  readonly key: { readonly size: number; readonly type: string };
+  readonly value: { readonly size: number; readonly type: string };
+}
+
+/** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
+export class MapFd {
+  readonly kernel: Kernel;
+  readonly fd: number;
+  readonly info: MapInfo;
+  #open = true;
+
+  private constructor(kernel: Kernel, fd: number, info: MapInfo) {
+    this.kernel = kernel;
+    this.fd = fd;
+    this.info = info;
+  }
+
+  /** @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint */
+  static create(kernel: Kernel, attr: MapAttr): MapFd {
+    const fd = mapCreate(kernel, attr);
+    if (fd < 0) {
+      const map = {
+        type: attr.mapType,
+        keySize: attr.keySize,
+        valueSize: attr.valueSize,
+        maxEntries: attr.maxEntries,
+        mapFlags: attr.mapFlags ?? 0,
+        name: attr.mapName ?? "",
+      };
+      throw failure(kernel, `Cannot create ${describe(map)}`, fd, BPF_MAP_CREATE, map);
+    }
+    return MapFd.#adopt(kernel, fd, `Cannot create map "${attr.mapName ?? ""}"`);
+  }
+
+  /**
+   * @throws {BpfError} whatever BPF_OBJ_GET answers, with the hint
+   * @throws {TypeError} when the map is not what is wanted
+   */
+  static open(kernel: Kernel, path: string, wanted: Wanted): MapFd {
+    const what = `Cannot open "${path}" as ${wanted.className}`;
+    const fd = objGet(kernel, path);
+    if (fd < 0) throw failure(kernel, what, fd, BPF_OBJ_GET);
+    return MapFd.#adopt(kernel, fd, what, wanted);
+  }
+
+  /**
+   * @throws {BpfError} whatever BPF_MAP_GET_FD_BY_ID answers, with the hint
+   * @throws {TypeError} when the map is not what is wanted
+   */
+  static fromId(kernel: Kernel, id: number, wanted: Wanted): MapFd {
+    const what = `Cannot open map id ${id} as ${wanted.className}`;
+    const fd = mapGetFdById(kernel, id);
+    if (fd < 0) throw failure(kernel, what, fd, BPF_MAP_GET_FD_BY_ID);
+    return MapFd.#adopt(kernel, fd, what, wanted);
+  }
+
+  static #adopt(kernel: Kernel, fd: number, what: string, wanted?: Wanted): MapFd {
+    try {
+      const info = mapGetInfoByFd(kernel, fd);
+      if (typeof info === "number") throw failure(kernel, what, info, BPF_OBJ_GET_INFO_BY_FD);
+      if (wanted !== undefined) refuseOther(info, wanted, what);
+      return new MapFd(kernel, fd, info);
+    } catch (error) {
+      kernel.close(fd);
+      throw error;
+    }
+  }
+
+  /** What the kernel says of the map now. */
+  look(): MapInfo {
+    const info = this.isOpen ? mapGetInfoByFd(this.kernel, this.fd) : -EBADF;
+    if (typeof info === "number") throw this.failure("look at", info, BPF_OBJ_GET_INFO_BY_FD);
+    return info;
+  }
+
+  pin(path: string): void {
+    const ret = this.isOpen ? objPin(this.kernel, this.fd, path) : -EBADF;
+    if (ret < 0)
+      throw failure(this.kernel, `Cannot pin ${describe(this.info)} at "${path}"`, ret, BPF_OBJ_PIN, this.info);
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  close(): void {
+    if (this.#open) this.kernel.close(this.fd);
+    this.#open = false;
+  }
+
+  /** The exception for a command on this map: `verb` is what was tried, as in "insert key 0x00000007 into". */
+  failure(verb: string, ret: number, cmd: number): BpfError {
+    return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info);
+  }
+}
+
+/** `hash map "conns"`. */
+function describe({ type, name }: { type: number; name: string }): string {
+  return `${mapTypeName(type) ?? `type ${type}`} map${name === "" ? "" : ` "${name}"`}`;
+}
+
+function failure(
+  kernel: Kernel,
+  what: string,
+  ret: number,
+  cmd: number,
+  map?: Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name">,
+): BpfError {
+  const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map });
+  return new BpfError(what, ret, {
+    cmd: cmdName(cmd),
+    ...(hint !== undefined && { hint }),
+    ...(map && { details: { map } }),
+  });
+}
+
+/** Throws when a map is not of the wanted type, or its key or value has not the size that the codec has. */
+function refuseOther(info: MapInfo, { type, key, value }: Wanted, what: string): void {
+  const refuse = (field: string, found: number | string, wanted: number | string, codec = ""): never => {
+    throw new TypeError(`${what}: its ${field} is ${found}, wanted ${wanted}${codec === "" ? "" : ` (${codec})`}`);
+  };
+  if (info.type !== type) refuse("type", info.typeName, mapTypeName(type) ?? type);
+  if (info.keySize !== key.size) refuse("keySize", info.keySize, key.size, key.type);
+  if (info.valueSize !== value.size) refuse("valueSize", info.valueSize, value.size, value.type);
+}

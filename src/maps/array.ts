@@ -1,0 +1,85 @@
+/**
+ * ArrayMap: values by index.
+ */
+import { BPF_MAP_TYPE_ARRAY } from "../uapi/bpf.js";
+import type { Codec } from "../codec/codec.js";
+import { u32 } from "../codec/number.js";
+import type { Kernel } from "../kernels/kernel.js";
+import { KeyedMap } from "./_keyed_map.js";
+import { MapFd } from "./_map_fd.js";
+import { type ArrayOptions, type ValueCodec, attrOf, wanted } from "./_options.js";
+
+/**
+ * An array map. Its keys are the indices from 0 to maxEntries - 1; all elems exist, zero at first.
+ *
+ * Kernel name: BPF_MAP_TYPE_ARRAY. Since Linux 3.19.
+ *
+ * @example
+ * ```ts
+ * using counters = ArrayMap.create(kernel, { name: "counters", value: u64, maxEntries: 4 });
+ * counters.add(2, 1n);
+ * counters.get(2); // 1n
+ * ```
+ */
+export class ArrayMap<V> extends KeyedMap<number, V> {
+  private constructor(mapFd: MapFd, value: Codec<V>) {
+    super(mapFd, u32, value);
+  }
+
+  /**
+   * Creates a map, and opens it.
+   *
+   * Kernel name: BPF_MAP_CREATE.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
+   */
+  static create<V>(kernel: Kernel, options: ArrayOptions<V>): ArrayMap<V> {
+    const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32.size, options.value.size, options);
+    return new ArrayMap(MapFd.create(kernel, attr), options.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path.
+   *
+   * Kernel name: BPF_OBJ_GET.
+   *
+   * @throws {BpfError} ENOENT, EACCES, EPERM
+   * @throws {TypeError} when it is not an array map, or its key or value has not the codec's size
+   */
+  static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V>): ArrayMap<V> {
+    const fd = MapFd.open(kernel, path, wanted("ArrayMap", BPF_MAP_TYPE_ARRAY, u32, codecs.value));
+    return new ArrayMap(fd, codecs.value);
+  }
+
+  /**
+   * Opens the map that has an id.
+   *
+   * Kernel name: BPF_MAP_GET_FD_BY_ID.
+   *
+   * @throws {BpfError} ENOENT, EPERM
+   * @throws {TypeError} when it is not an array map, or its key or value has not the codec's size
+   */
+  static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V>): ArrayMap<V> {
+    const fd = MapFd.fromId(kernel, id, wanted("ArrayMap", BPF_MAP_TYPE_ARRAY, u32, codecs.value));
+    return new ArrayMap(fd, codecs.value);
+  }
+
+  /** How many elems it has: all of them, always. */
+  get length(): number {
+    return this.maxEntries;
+  }
+
+  /**
+   * Adds to the value of an index: of a struct, to each of its integers.
+   *
+   * One atomic step on the embedded kernel. On Linux, where no system call adds, the value is read and written back: what
+   * another thread updates in between is lost.
+   *
+   * @throws {TypeError} when the value is not made of integers only
+   * @throws {BpfError} E2BIG when the index is out of range; EPERM, EBADF as `set`
+   */
+  add(index: number, delta: V): void {
+    this.addTo(index, delta, this.value);
+  }
+}

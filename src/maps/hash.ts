@@ -1,0 +1,96 @@
+/**
+ * HashMap: keys and values of any codec.
+ */
+import { BPF_MAP_TYPE_HASH } from "../uapi/bpf.js";
+import type { Codec } from "../codec/codec.js";
+import type { Kernel } from "../kernels/kernel.js";
+import { KeyedMap } from "./_keyed_map.js";
+import { MapFd } from "./_map_fd.js";
+import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
+
+/**
+ * A hash map.
+ *
+ * Kernel name: BPF_MAP_TYPE_HASH. Since Linux 3.19.
+ *
+ * @example
+ * ```ts
+ * using counts = HashMap.create(kernel, { name: "counts", key: u32, value: u64, maxEntries: 1024 });
+ * counts.set(7, 1n);
+ * counts.get(7); // 1n
+ * ```
+ */
+export class HashMap<K, V> extends KeyedMap<K, V> {
+  private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
+    super(mapFd, key, value);
+  }
+
+  /**
+   * Creates a map, and opens it.
+   *
+   * Kernel name: BPF_MAP_CREATE.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
+   */
+  static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): HashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_HASH, options.key.size, options.value.size, options);
+    return new HashMap(MapFd.create(kernel, attr), options.key, options.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path.
+   *
+   * Kernel name: BPF_OBJ_GET.
+   *
+   * @throws {BpfError} ENOENT, EACCES, EPERM
+   * @throws {TypeError} when it is not a hash map, or its key or value has not the codec's size
+   */
+  static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): HashMap<K, V> {
+    const fd = MapFd.open(kernel, path, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value));
+    return new HashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that has an id.
+   *
+   * Kernel name: BPF_MAP_GET_FD_BY_ID.
+   *
+   * @throws {BpfError} ENOENT, EPERM
+   * @throws {TypeError} when it is not a hash map, or its key or value has not the codec's size
+   */
+  static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): HashMap<K, V> {
+    const fd = MapFd.fromId(kernel, id, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value));
+    return new HashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Adds to the value of a key: of a struct, to each of its integers. An elem that is not there starts at zero.
+   *
+   * One atomic step on the embedded kernel. On Linux, where no system call adds, the value is read and written back: what
+   * another thread updates in between is lost.
+   *
+   * @throws {TypeError} when the value is not made of integers only
+   * @throws {BpfError} E2BIG when the map is full; EPERM, EBADF as `set`
+   */
+  add(key: K, delta: V): void {
+    this.addTo(key, delta, this.value);
+  }
+
+  /**
+   * Deletes a key.
+   *
+   * Kernel name: BPF_MAP_DELETE_ELEM.
+   *
+   * @returns Whether it was there.
+   * @throws {BpfError} EPERM when the fd is read-only or the map frozen; EBADF when the map is closed
+   */
+  delete(key: K): boolean {
+    return this.remove(key);
+  }
+
+  /** Deletes all keys that are there when it begins. */
+  clear(): void {
+    for (const key of this.keys()) this.remove(key);
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * PerCpuHashMap: for each key a value for each CPU.
+ */
+import { BPF_MAP_TYPE_PERCPU_HASH } from "../uapi/bpf.js";
+import type { Codec } from "../codec/codec.js";
+import type { Kernel } from "../kernels/kernel.js";
+import { KeyedMap } from "./_keyed_map.js";
+import { MapFd } from "./_map_fd.js";
+import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
+import { type PerCpu, perCpuCodec } from "./percpu.js";
+
+/**
+ * A per-CPU hash map with a value for each CPU: `get` gives all of them, `set` takes all of them.
+ *
+ * Kernel name: BPF_MAP_TYPE_PERCPU_HASH. Since Linux 4.6.
+ *
+ * @example
+ * ```ts
+ * using hits = PerCpuHashMap.create(kernel, { name: "hits", key: ipv4, value: u64, maxEntries: 1024 });
+ * hits.add("10.0.0.1", 1n);
+ * hits.get("10.0.0.1")?.sum(); // 1n
+ * ```
+ */
+export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
+  /** One CPU's value. */
+  readonly #slot: Codec<V>;
+
+  private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
+    super(mapFd, key, perCpuCodec(value, mapFd.kernel.possibleCpus), value);
+    this.#slot = value;
+  }
+
+  /**
+   * Creates a map, and opens it.
+   *
+   * Kernel name: BPF_MAP_CREATE.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
+   */
+  static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): PerCpuHashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_PERCPU_HASH, options.key.size, options.value.size, options);
+    return new PerCpuHashMap(MapFd.create(kernel, attr), options.key, options.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path.
+   *
+   * Kernel name: BPF_OBJ_GET.
+   *
+   * @throws {BpfError} ENOENT, EACCES, EPERM
+   * @throws {TypeError} when it is not a per-CPU hash map, or its key or value has not the codec's size
+   */
+  static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): PerCpuHashMap<K, V> {
+    const fd = MapFd.open(kernel, path, wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value));
+    return new PerCpuHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that has an id.
+   *
+   * Kernel name: BPF_MAP_GET_FD_BY_ID.
+   *
+   * @throws {BpfError} ENOENT, EPERM
+   * @throws {TypeError} when it is not a per-CPU hash map, or its key or value has not the codec's size
+   */
+  static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): PerCpuHashMap<K, V> {
+    const fd = MapFd.fromId(kernel, id, wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value));
+    return new PerCpuHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Adds to the value of a key, on the CPU of this thread: it takes a free one the first time, and keeps it until the
+   * kernel is disposed. An elem that is not there starts at zero on all CPUs.
+   *
+   * Only on the embedded kernel: threads add to values of their own there, as programs do, without waiting for each other.
+   *
+   * @throws {TypeError} when a value is not made of integers only
+   * @throws {BpfError} ENXIO when all CPUs belong to other threads: `possibleCpus` is too small; EOPNOTSUPP on Linux, where
+   * only programs can; E2BIG when the map is full
+   */
+  add(key: K, delta: V): void {
+    this.addTo(key, delta, this.#slot);
+  }
+
+  /**
+   * Deletes a key.
+   *
+   * Kernel name: BPF_MAP_DELETE_ELEM.
+   *
+   * @returns Whether it was there.
+   * @throws {BpfError} EPERM when the fd is read-only or the map frozen; EBADF when the map is closed
+   */
+  delete(key: K): boolean {
+    return this.remove(key);
+  }
+
+  /** Deletes all keys that are there when it begins. */
+  clear(): void {
+    for (const key of this.keys()) this.remove(key);
+  }
+}
