@@ -8,7 +8,6 @@ import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { isErrno } from "./lock_file.js";
 
 /** Limits of a command, in bytes and in words; bpftool's. */
 const LINE_BYTES = 65_536;
@@ -25,7 +24,7 @@ export async function batch(context: Context, args: Args, run: RunCommand, depth
   if (!args.takeIf("file")) context.fail(`expected 'file', got: ${args.next}`);
   if (args.left > 1) context.fail("too many parameters for batch");
   if (depth > MAX_DEPTH) context.fail(`batch files name each other more than ${MAX_DEPTH} deep`);
-  const text = readText(context, args.take());
+  const text = await readText(context, args.take());
   // Opened for changes at once: a lock taken halfway would come too late for what was read before.
   await context.open("change");
 
@@ -58,20 +57,21 @@ export async function batch(context: Context, args: Args, run: RunCommand, depth
   }
 }
 
-function readText(context: Context, file: string): string {
+async function readText(context: Context, file: string): Promise<string> {
   try {
-    return file === "-" ? context.io.readInput() : readFileSync(file, "utf8");
+    return file === "-" ? await context.io.readInput() : readFileSync(file, "utf8");
   } catch (error) {
-    const errno = (error as NodeJS.ErrnoException).errno;
-    const why = errno === undefined || isErrno(error, "EISDIR") ? String(error) : errnoMessage(Math.abs(errno));
-    return context.fail(`Can't open file (${file}): ${why}`);
+    const { errno } = error as NodeJS.ErrnoException;
+    if (errno === undefined) throw error;
+    return context.fail(`Can't open file (${file}): ${errnoMessage(Math.abs(errno))}`);
   }
 }
 
 /** Yields commands: lines without comments, joined where they go on. `count` tells how many came before, for errors. */
 function* commandLines(text: string, count: () => number): Generator<string> {
   const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
-  const nextLine = (): string | undefined => lines.shift()?.replace(/#.*$/s, "");
+  let at = 0;
+  const nextLine = (): string | undefined => lines[at++]?.replace(/#.*$/s, "");
   for (let line = nextLine(); line !== undefined; line = nextLine()) {
     if (Buffer.byteLength(line) >= LINE_BYTES - 1) {
       throw new ArgsError(`reading batch file failed: ${errnoMessage(E2BIG)}`);

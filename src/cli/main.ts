@@ -2,7 +2,7 @@
 /**
  * The `tsbpf` command: what tsbpf.ts does, on this process's streams.
  */
-import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
 import { main } from "./tsbpf.js";
 
 /** Text is written in pieces of this size: a dump has many lines. */
@@ -20,15 +20,15 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await main(process.argv.slice(2), {
-  out(text) {
-    pending += text;
+  out(output) {
+    pending += output;
     if (pending.length >= PIECE_CHARS) flush();
   },
-  err(text) {
+  err(output) {
     flush();
-    process.stderr.write(text);
+    process.stderr.write(output);
   },
-  readInput: () => readFileSync(0, "utf8"),
+  readInput: () => text(process.stdin),
   env: process.env,
 });
 flush();

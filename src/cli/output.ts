@@ -10,7 +10,7 @@ export interface Io {
   /** Writes to standard error. */
   err(text: string): void;
   /** Reads standard input to its end. */
-  readInput(): string;
+  readInput(): Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

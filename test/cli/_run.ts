@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { LinuxKernel } from "../../src/kernels/linux/index.js";
 import { main } from "../../src/cli/tsbpf.js";
 
 /** The built command, for tests that need processes. */
@@ -33,7 +34,7 @@ export async function tsbpf(argv: readonly string[], env: Record<string, string>
   const status = await main(argv, {
     out: (text) => void (stdout += text),
     err: (text) => void (stderr += text),
-    readInput: () => input,
+    readInput: () => Promise.resolve(input),
     env,
   });
   return { stdout, stderr, status };
@@ -52,6 +53,16 @@ export function whyNoBpftool(): string | undefined {
   if (!found.stdout.includes("v7.1")) return `bpftool is not 7.1: ${found.stdout.split("\n")[0]}`;
   const show = spawnSync("bpftool", ["map", "show"], { encoding: "utf8" });
   return show.status === 0 ? undefined : `bpf(2) is refused: ${show.stderr.trim()}`;
+}
+
+/** Why the Linux kernel's bpf(2) cannot be used here; undefined when it can. */
+export function whyNoLinux(): string | undefined {
+  try {
+    LinuxKernel.open()[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** A BPF file system in a new folder; `unmount` takes both away. */

@@ -22,8 +22,8 @@ import {
   u32,
   u64,
   u8,
-} from "../../src/codec/index.js";
-import type { Codec } from "../../src/codec/index.js";
+} from "tsbpf";
+import type { Codec } from "tsbpf";
 
 /** Of all random tests here; printed with their names. */
 export const seed = Number(process.env["TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));

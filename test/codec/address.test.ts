@@ -4,8 +4,8 @@
 import { isIPv4, isIPv6 } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ipv4, ipv6, mac } from "../../src/codec/index.js";
-import type { Codec } from "../../src/codec/index.js";
+import { ipv4, ipv6, mac } from "tsbpf";
+import type { Codec } from "tsbpf";
 import { seed } from "./_shapes.js";
 
 const written = (codec: Codec<string>, text: string): Buffer<ArrayBuffer> => {

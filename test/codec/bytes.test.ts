@@ -2,7 +2,7 @@
  * bytes(n) and cstring(n): exact lengths, NULs, UTF-8, and copies.
  */
 import { describe, expect, it } from "vitest";
-import { bytes, cstring } from "../../src/codec/index.js";
+import { bytes, cstring } from "tsbpf";
 
 const viewOf = (content: Iterable<number>): DataView<ArrayBuffer> => new DataView(new Uint8Array(content).buffer);
 

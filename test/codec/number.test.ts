@@ -2,8 +2,8 @@
  * Numbers: what is refused with which words, byte order, and the edges of every range.
  */
 import { describe, expect, it } from "vitest";
-import { be, bool, f32, f64, i16, i32, i64, i8, u16, u32, u64, u8 } from "../../src/codec/index.js";
-import type { Codec } from "../../src/codec/index.js";
+import { be, bool, f32, f64, i16, i32, i64, i8, u16, u32, u64, u8 } from "tsbpf";
+import type { Codec } from "tsbpf";
 
 /** What `write` throws: its class and its message. */
 function refusal(codec: Codec<unknown>, value: unknown, at?: string): string {

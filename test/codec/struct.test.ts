@@ -2,8 +2,8 @@
  * Structs and arrays: layout, words of refusal, padding, lanes, and what is read.
  */
 import { describe, expect, it } from "vitest";
-import { array, be, bool, bytes, f64, ipv4, mac, struct, u16, u32, u64, u8 } from "../../src/codec/index.js";
-import type { Codec } from "../../src/codec/index.js";
+import { array, be, bool, bytes, f64, ipv4, mac, struct, u16, u32, u64, u8 } from "tsbpf";
+import type { Codec } from "tsbpf";
 
 function hex<T>(codec: Codec<T>, value: T): string {
   const bytes = new Uint8Array(codec.size).fill(0xee);

@@ -2,8 +2,8 @@
  * What TypeScript infers from codecs. The type check is the test: `expectTypeOf` does nothing at run time.
  */
 import { expect, expectTypeOf, it } from "vitest";
-import { array, be, bool, bytes, cstring, f32, ipv6, struct, u32, u64, u8 } from "../../src/codec/index.js";
-import type { Codec, Of } from "../../src/codec/index.js";
+import { array, be, bool, bytes, cstring, f32, ipv6, struct, u32, u64, u8 } from "tsbpf";
+import type { Codec, Of } from "tsbpf";
 
 it("infers the type of a value from its codec", () => {
   expectTypeOf(u32).toEqualTypeOf<Codec<number>>();

@@ -7,7 +7,6 @@ import { BpfError } from "../error.js";
 import { mapAnonymous, type Mapping } from "./mapping.js";
 import type { Sys } from "./sys.js";
 
-const EFD_CLOEXEC = 0o2000000;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
@@ -17,7 +16,7 @@ const POLLIN = 0x001;
 const POLLERR = 0x008;
 
 /** struct epoll_event, where it is not packed: `events`, and `data`, which is not used. */
-export const EPOLL_EVENT_SIZE = 16;
+const EPOLL_EVENT_SIZE = 16;
 
 /** Scratch memory: struct pollfd { int fd; short events, revents; } and struct epoll_event. */
 const POLL_FD_OFF = 0;
@@ -31,7 +30,6 @@ export class Epoll {
   readonly #sys: Sys;
   readonly #scratch: Mapping;
   readonly #view: DataView;
-  #bell: number | undefined;
 
   /** @throws {BpfError} EMFILE, ENFILE, ENOMEM */
   constructor(sys: Sys) {
@@ -72,14 +70,7 @@ export class Epoll {
     return this.#events(own) !== 0;
   }
 
-  /** Gets whoever is in epoll_wait out of it, for good: adds an fd that is always readable. */
-  ring(): void {
-    this.#bell ??= this.#sys.eventfd(1, EFD_CLOEXEC);
-    this.#add(this.#bell);
-  }
-
   close(): void {
-    if (this.#bell !== undefined) this.#sys.close(this.#bell);
     this.#sys.close(this.fd);
     this.#scratch[Symbol.dispose]();
   }

@@ -121,7 +121,7 @@ export class LinuxKernel implements Kernel {
     return this.#sys.unlink(path);
   }
 
-  /** Ends the thread that waits for fds, if there is one. The fds and buffers got from this kernel are the process's and stay. */
+  /** Rejects the waits of `readable` that go on. The fds and buffers got from this kernel are the process's and stay. */
   [Symbol.dispose](): void {
     this.#readiness[Symbol.dispose]();
   }

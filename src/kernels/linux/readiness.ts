@@ -1,17 +1,20 @@
 /**
  * Waiting until fds are readable, for one thread.
  *
- *     this thread     wait(fd): enter the epoll instance, look: readable ------> true
- *                        | not yet
- *     epoll thread    epoll_wait ... returns, parks, sends a message             (started by the first such wait)
- *                        |
- *     this thread     look at every fd waited for, settle what is readable, have the thread watch again while some are left
+ *     wait(fd):  a dup of fd enters an epoll instance; look: readable -----> true
+ *                   | not yet
+ *                Node's event loop watches the epoll instance, as one fd of its own
+ *                   | something in it is ready
+ *                look at every fd waited for, and settle what is readable
+ *
+ * Differs from a thread in epoll_wait(2) in that there is none: it takes 0.01 ms to wake instead of 0.04 ms, ends with the event
+ * loop that it belongs to, and loads no second koffi. (A thread that is terminated while it loads koffi takes the process along,
+ * and Node terminates its threads whenever it exits.)
  */
 import { ECANCELED } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
 import { Epoll } from "./epoll.js";
-import { EpollThread } from "./epoll_thread.js";
-import type { Sys } from "./sys.js";
+import type { Sys, Watch } from "./sys.js";
 
 /** Beyond this setTimeout() fires at once; 24 days are taken for ever. */
 const maxTimeoutMs = 2 ** 31 - 1;
@@ -29,7 +32,7 @@ export class Readiness {
   /** By the fd in the epoll instance. */
   readonly #sleepers = new Map<number, Sleeper>();
   #epoll: Epoll | undefined;
-  #thread: EpollThread | undefined;
+  #watch: Watch | undefined;
 
   constructor(sys: Sys) {
     this.#sys = sys;
@@ -49,13 +52,14 @@ export class Readiness {
   }
 
   #sleep(epoll: Epoll, own: number, fd: number, signal: AbortSignal | undefined, timeoutMs: number): Promise<boolean> {
+    const watch = (this.#watch ??= this.#sys.watch(epoll.fd));
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         this.#sleepers.delete(own);
         epoll.leave(own);
-        if (this.#sleepers.size === 0) this.#thread?.park();
+        if (this.#sleepers.size === 0) watch.stop();
       };
       const sleeper: Sleeper = {
         fd,
@@ -71,46 +75,25 @@ export class Readiness {
       const abort = (): void => sleeper.reject(signal?.reason);
       const timer = timeoutMs > maxTimeoutMs ? undefined : setTimeout(() => sleeper.resolve(false), timeoutMs);
       signal?.addEventListener("abort", abort);
+      if (this.#sleepers.size === 0) watch.start(() => this.#look(epoll));
       this.#sleepers.set(own, sleeper);
-      try {
-        this.#thread ??= this.#start(epoll);
-        this.#thread.watch();
-      } catch (error) {
-        sleeper.reject(error);
-      }
     });
   }
 
-  #start(epoll: Epoll): EpollThread {
-    const thread = new EpollThread(
-      epoll,
-      () => {
-        for (const [own, sleeper] of this.#sleepers) {
-          if (epoll.isReadable(own)) sleeper.resolve(true);
-        }
-        if (this.#sleepers.size > 0) thread.watch();
-      },
-      (cause) => {
-        if (this.#epoll === epoll) this.#forget("the thread that waits has ended", cause);
-        epoll.close();
-      },
-    );
-    return thread;
-  }
-
-  #forget(hint: string, cause?: unknown): void {
-    for (const { fd, reject } of this.#sleepers.values()) {
-      reject(new BpfError(`Cannot wait for fd ${fd}`, ECANCELED, { syscall: "epoll_wait", hint, cause }));
+  #look(epoll: Epoll): void {
+    for (const [own, sleeper] of this.#sleepers) {
+      if (epoll.isReadable(own)) sleeper.resolve(true);
     }
-    this.#epoll = this.#thread = undefined;
   }
 
-  /** Rejects the waits that go on with ECANCELED, and ends the thread. A later wait starts another. */
+  /** Rejects the waits that go on with ECANCELED. A later wait begins anew. */
   [Symbol.dispose](): void {
-    const epoll = this.#epoll;
-    const thread = this.#thread;
-    this.#forget("the kernel was disposed");
-    if (thread === undefined) epoll?.close();
-    else thread.end(); // and the epoll instance is closed when it is gone
+    for (const { fd, reject } of this.#sleepers.values()) {
+      const about = { syscall: "epoll_wait", hint: "the kernel was disposed" };
+      reject(new BpfError(`Cannot wait for fd ${fd}`, ECANCELED, about));
+    }
+    this.#watch?.close();
+    this.#epoll?.close();
+    this.#watch = this.#epoll = undefined;
   }
 }

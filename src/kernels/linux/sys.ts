@@ -12,8 +12,6 @@ export interface Sys {
   close(fd: number): number;
   epoll_create1(flags: number): number;
   epoll_ctl(epfd: number, op: number, fd: number, event: number): number;
-  epoll_wait(epfd: number, events: number, maxEvents: number, timeoutMs: number): number;
-  eventfd(count: number, flags: number): number;
   fcntl(fd: number, cmd: number, arg: number): number;
   mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;
@@ -21,6 +19,16 @@ export interface Sys {
   unlink(path: string): number;
   /** Not a C function: the memory at address, which must stay mapped for as long as the ArrayBuffer is used. */
   view(address: number, length: number): ArrayBuffer;
+  /** Not a C function: a watch on fd in the event loop of this thread, at rest. Makes fd non-blocking. */
+  watch(fd: number): Watch;
+}
+
+/** A watch on an fd. It keeps the event loop alive from start to stop. */
+export interface Watch {
+  /** Has `seen` called in every turn of the event loop that finds the fd readable. */
+  start(seen: () => void): void;
+  stop(): void;
+  close(): void;
 }
 
 /** __NR_bpf by Node's name of the architecture: 64-bit little-endian ones, whose `union bpf_attr` and mmap flags are alike. */
@@ -36,6 +44,7 @@ interface Koffi {
   load(path: null): { func(name: string, result: string, args: string[]): (...args: (number | string)[]) => number };
   errno(): number;
   view(address: number, length: number): ArrayBuffer;
+  node: { poll(fd: number, seen: () => void): Watch };
 }
 
 /**
@@ -69,13 +78,16 @@ export function openSys(): Sys {
     close: bind("close", ["int"]),
     epoll_create1: bind("epoll_create1", ["int"]),
     epoll_ctl: bind("epoll_ctl", ["int", "int", "int", "uintptr_t"]),
-    epoll_wait: bind("epoll_wait", ["int", "uintptr_t", "int", "int"]),
-    eventfd: bind("eventfd", ["uint32_t", "int"]),
     fcntl: bind("fcntl", ["int", "int", "long"]),
     mmap: bind("mmap", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"], "intptr_t"),
     munmap: bind("munmap", ["uintptr_t", "size_t"]),
     poll: bind("poll", ["uintptr_t", "unsigned long", "int"]),
     unlink: bind("unlink", ["str"]),
     view: (address, length) => koffi.view(address, length),
+    watch(fd) {
+      const watch = koffi.node.poll(fd, () => {});
+      watch.stop();
+      return watch;
+    },
   };
 }

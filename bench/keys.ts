@@ -1,0 +1,68 @@
+/**
+ * Keys that all contenders are given, in one order to insert and another to look up. syscall_loop.c makes the same.
+ */
+
+/** How many keys a map holds. A power of two. */
+export const KEYS = 65_536;
+export const MASK: number = KEYS - 1;
+
+/** MurmurHash3's finalizer: a bijection on 32 bits. */
+function mix(h: number): number {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/**
+ * `count` different integers below 2^31: what V8 keeps as small integers, to the advantage of JavaScript's Map.
+ *
+ * @param first How many of them to leave out.
+ */
+export function scattered(first: number, count: number): number[] {
+  const keys: number[] = [];
+  for (let i = 1; keys.length < first + count; i++) {
+    const key = mix(i);
+    if (key < 2 ** 31) keys.push(key);
+  }
+  return keys.slice(first);
+}
+
+/** The same in another order, the same each time. */
+export function shuffled<T>(list: readonly T[]): T[] {
+  const result = [...list];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = mix(i) % (i + 1);
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}
+
+/** What operations work on. */
+export interface Load<K, V> {
+  /** Keys that the map holds, as they are inserted. */
+  readonly present: readonly K[];
+  /** The same in the order of lookups. */
+  readonly hits: readonly K[];
+  /** Keys that it does not hold. */
+  readonly absent: readonly K[];
+  readonly values: readonly V[];
+}
+
+export function loadOf<K, V>(keyOf: (n: number) => K, valueOf: (n: number) => V): Load<K, V> {
+  const present = scattered(0, KEYS).map(keyOf);
+  return {
+    present,
+    hits: shuffled(present),
+    absent: shuffled(scattered(KEYS, KEYS).map(keyOf)),
+    values: scattered(0, KEYS).map((_, i) => valueOf(i)),
+  };
+}
+
+/** The indices of an array, as keys. */
+export function indicesOf<V>(valueOf: (n: number) => V): Load<number, V> {
+  const present = Array.from({ length: KEYS }, (_, i) => i);
+  return { present, hits: shuffled(present), absent: [], values: present.map(valueOf) };
+}
+
+/** Where results go, so that no compiler leaves them out. */
+export const kept: { value: unknown } = { value: undefined };
