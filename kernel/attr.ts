@@ -4,7 +4,7 @@
  * Behaves as __sys_bpf and CHECK_ATTR in kernel/bpf/syscall.c. Field offsets are those of src/uapi/offsets.ts (checked
  * below, at compile time).
  */
-import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../src/uapi/bpf";
+import { BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../src/uapi/bpf";
 import { E2BIG, EFAULT } from "../src/uapi/errno";
 import {
   BPF_ATTR_BATCH_FLAGS_OFF,
@@ -16,6 +16,8 @@ import {
 import { isUser } from "./mem/pages";
 import { attrCopy } from "./task";
 import { PAGE_SIZE } from "./super";
+
+export const NUMA_NO_NODE: u32 = <u32>-1;
 
 @unmanaged
 export class CreateAttr {
@@ -41,6 +43,11 @@ export class CreateAttr {
   mapTokenFd: i32;
   exclProgHash: u64;
   exclProgHashSize: u32;
+
+  /** Whether memory is to come from one NUMA node: per-CPU maps cannot, but may say NUMA_NO_NODE. */
+  wantsNumaNode(): bool {
+    return (this.mapFlags & BPF_F_NUMA_NODE) != 0 && this.numaNode != NUMA_NO_NODE;
+  }
 
   /** Programs must be left one of reading and writing: bpf_map_flags_access_ok. */
   accessOk(): bool {
@@ -115,7 +122,8 @@ export function checkAttrSize(attr: usize, size: u32): i32 {
 export function copyAttr(attr: usize, size: u32): usize {
   const to = attrCopy();
   memory.fill(to, 0, BPF_ATTR_SIZE);
-  memory.copy(to, attr, min<u32>(size, BPF_ATTR_SIZE));
+  // Of no bytes the address may be any, and memory.copy would trap on it.
+  if (size != 0) memory.copy(to, attr, min<u32>(size, BPF_ATTR_SIZE));
   return to;
 }
 

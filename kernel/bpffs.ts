@@ -10,10 +10,10 @@
  *
  * Around it stand /, /sys and /sys/fs, which are no bpffs. Threads: the list under the tables lock.
  */
-import { EACCES, EEXIST, EFAULT, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, EPERM } from "../src/uapi/errno";
+import { EACCES, EBADF, EEXIST, EFAULT, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EPERM } from "../src/uapi/errno";
 import { SUPER, SuperBlock, sb } from "./super";
 import { lock, unlock } from "./lock";
-import { BpfMap, holdMap, putMap, tablesLock } from "./map";
+import { BpfMap, holdMap, holdMapUnlessZero, putMap, tablesLock } from "./map";
 import { allocKernel, freePages, isUser } from "./mem/pages";
 import { installFd } from "./fd";
 
@@ -42,14 +42,16 @@ const NOTHING: i32 = 5;
 class Path {
   name: u32;
   len: u32;
+  /** 1 if a slash follows: then the name has to be a directory's, and none is. */
+  wantsDir: u32;
 }
 const PATH_OFF: usize = offsetof<Path>();
 
-/** OBJ_PIN: gives a map a name. */
-export function pinObj(map: BpfMap, pathname: u64): i32 {
+/** OBJ_PIN: gives a map a name. `hasPathFd`: see walk. */
+export function pinObj(map: BpfMap, pathname: u64, hasPathFd: bool): i32 {
   const path = allocKernel(PATH_OFF + MAX_PATH);
   if (path == 0) return -ENOMEM;
-  let ret = walk(path, pathname);
+  let ret = walk(path, pathname, hasPathFd);
   if (ret == NAME) ret = addPin(map, changetype<Path>(path));
   else if (ret == NOTHING) ret = -EPERM;
   else if (ret >= ROOT) ret = -EEXIST;
@@ -65,23 +67,28 @@ function addPin(map: BpfMap, path: Path): i32 {
   pin.len = path.len;
   memory.copy(node + NAME_OFF, path.name, path.len);
   lock(tablesLock());
-  const exists = load<u32>(findPin(path)) != 0;
-  if (!exists) {
-    holdMap(map);
+  let ret: i32 = 0;
+  if (load<u32>(findPin(path)) != 0) {
+    ret = -EEXIST;
+  } else if (path.wantsDir != 0) {
+    ret = -ENOENT;
+  } else if (!holdMapUnlessZero(map)) {
+    // Another thread has closed its last fd meanwhile: as if it had done so before.
+    ret = -EINVAL;
+  } else {
     pin.next = sb().pinsHead;
     sb().pinsHead = <u32>node;
   }
   unlock(tablesLock());
-  if (!exists) return 0;
-  freePages(node);
-  return -EEXIST;
+  if (ret != 0) freePages(node);
+  return ret;
 }
 
-/** OBJ_GET: a new fd for what has this name. */
-export function getObj(pathname: u64, mode: u32): i32 {
+/** OBJ_GET: a new fd for what has this name. `hasPathFd`: see walk. */
+export function getObj(pathname: u64, mode: u32, hasPathFd: bool): i32 {
   const path = allocKernel(PATH_OFF + MAX_PATH);
   if (path == 0) return -ENOMEM;
-  let ret = walk(path, pathname);
+  let ret = walk(path, pathname, hasPathFd);
   if (ret == NAME) ret = openPin(changetype<Path>(path), mode);
   else if (ret == NOTHING) ret = -ENOENT;
   else if (ret >= ROOT) ret = -EACCES;
@@ -94,7 +101,9 @@ function openPin(path: Path, mode: u32): i32 {
   const node: usize = load<u32>(findPin(path));
   let ret = -ENOENT;
   let map: usize = 0;
-  if (node != 0) {
+  if (node != 0 && path.wantsDir != 0) {
+    ret = -ENOTDIR;
+  } else if (node != 0) {
     map = changetype<Pin>(node).map;
     holdMap(changetype<BpfMap>(map));
     ret = installFd(changetype<BpfMap>(map), mode);
@@ -108,7 +117,7 @@ function openPin(path: Path, mode: u32): i32 {
 export function unlinkObj(pathname: u64): i32 {
   const path = allocKernel(PATH_OFF + MAX_PATH);
   if (path == 0) return -ENOMEM;
-  let ret = walk(path, pathname);
+  let ret = walk(path, pathname, false);
   if (ret == NAME) ret = removePin(changetype<Path>(path));
   else if (ret == NOTHING) ret = -ENOENT;
   else if (ret >= ROOT) ret = -EISDIR;
@@ -120,9 +129,10 @@ function removePin(path: Path): i32 {
   lock(tablesLock());
   const link = findPin(path);
   const node: usize = load<u32>(link);
-  if (node != 0) store<u32>(link, changetype<Pin>(node).next);
+  if (node != 0 && path.wantsDir == 0) store<u32>(link, changetype<Pin>(node).next);
   unlock(tablesLock());
   if (node == 0) return -ENOENT;
+  if (path.wantsDir != 0) return -ENOTDIR;
   putMap(changetype<BpfMap>(<usize>changetype<Pin>(node).map));
   freePages(node);
   return 0;
@@ -137,6 +147,28 @@ export function pinnedMap(pin: usize): BpfMap {
   return changetype<BpfMap>(<usize>changetype<Pin>(pin).map);
 }
 
+/**
+ * Lists all names: for each the map's id, the name's bytes, and the name padded to 4. Writes what has room.
+ *
+ * @returns The bytes that the whole list has.
+ */
+export function listPins(to: usize, room: u32): u32 {
+  let bytes: u32 = 0;
+  lock(tablesLock());
+  for (let node = nextPin(0); node != 0; node = nextPin(node)) {
+    const len = changetype<Pin>(node).len;
+    const size = 8 + ((len + 3) & ~3);
+    if (bytes + size <= room) {
+      store<u32>(to + bytes, pinnedMap(node).id);
+      store<u32>(to + bytes, len, 4);
+      memory.copy(to + bytes + 8, node + NAME_OFF, len);
+    }
+    bytes += size;
+  }
+  unlock(tablesLock());
+  return bytes;
+}
+
 /** The word that points to the name's node, or to nothing (then it holds 0). The caller holds the tables lock. */
 function findPin(path: Path): usize {
   let link = SUPER + offsetof<SuperBlock>("pinsHead");
@@ -148,17 +180,21 @@ function findPin(path: Path): usize {
   return link;
 }
 
-/** Copies a path to `at` and follows it. Returns where it leads, or a negative errno. */
-function walk(at: usize, pathname: u64): i32 {
+/**
+ * Copies a path to `at` and follows it. Returns where it leads, or a negative errno.
+ *
+ * Relative paths have nowhere to begin: no fd here is a directory's (`hasPathFd`), and there is no working directory.
+ */
+function walk(at: usize, pathname: u64, hasPathFd: bool): i32 {
   const text = at + PATH_OFF;
   const copied = copyPath(text, pathname);
   if (copied < 0) return copied;
-  // Relative paths have nowhere to begin.
-  if (load<u8>(text) != SLASH) return -ENOENT;
+  if (load<u8>(text) != SLASH) return hasPathFd ? -EBADF : -ENOENT;
   const path = changetype<Path>(at);
   let depth = ROOT;
   let from = text;
   while (true) {
+    if (depth == NAME && load<u8>(from) == SLASH) path.wantsDir = 1;
     while (load<u8>(from) == SLASH) from++;
     if (load<u8>(from) == 0) return depth;
     let to = from;

@@ -9,7 +9,7 @@
  * Threads: entries change under the tables lock, and are read without one.
  */
 import { BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
-import { EBADF, EMFILE } from "../src/uapi/errno";
+import { EBADF, EINVAL, EMFILE } from "../src/uapi/errno";
 import { FD_TABLE, MAX_FDS, sb } from "./super";
 import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
@@ -17,7 +17,7 @@ import { BpfMap, collectDeadMaps, putMap, tablesLock } from "./map";
 
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
-/** 0, 1 and 2 are what a process has already; an fd that was forgotten in attr is 0 and no map's. */
+/** 0, 1 and 2 are what a process has open already; an fd that was forgotten in attr is 0 and no map's. */
 const FIRST_FD: u32 = 3;
 
 // @ts-ignore: decorator
@@ -63,6 +63,16 @@ export function closeFd(fd: u32): i32 {
 /** The entry's word of an open fd, or 0. Nothing keeps the map from ending: for callers that hold the tables lock. */
 export function fdEntry(fd: u32): u64 {
   return fd < MAX_FDS ? atomic.load<u64>(entry(fd)) : 0;
+}
+
+/** What a command answers for an fd that is no map's: 0, 1 and 2 are open, the others are not. */
+export function noMap(fd: u32): i32 {
+  return fd < FIRST_FD ? -EINVAL : -EBADF;
+}
+
+/** What a command answers that wants an fd of something other than a map. */
+export function notWanted(fd: u32): i32 {
+  return fdEntry(fd) != 0 ? -EINVAL : noMap(fd);
 }
 
 /**

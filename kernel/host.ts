@@ -5,7 +5,7 @@
 import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
-import { unlinkObj } from "./bpffs";
+import { listPins, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { lock, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
@@ -63,6 +63,11 @@ export function unlink(pathname: usize): i32 {
   return unlinkObj(pathname);
 }
 
+/** Lists pinned names into `room` bytes of user memory. Returns how many bytes the list has. */
+export function pins(to: usize, room: u32): u32 {
+  return listPins(to, room);
+}
+
 /** The map of an fd with a reference for the caller, or a negative errno. */
 export function hold(fd: u32): i32 {
   lock(tablesLock());
@@ -76,16 +81,20 @@ export function put(map: usize): void {
   putMap(changetype<BpfMap>(map));
 }
 
-/** Whether the fd that `hold` was given may do both; the short way is for those only. */
-export function canReadAndWrite(fd: u32): bool {
+/** Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only. */
+export function canReadAndWrite(map: usize, fd: u32): bool {
   const word = fdEntry(fd);
-  return word != 0 && <u32>(word >> 32) == (READ | WRITE) && mapOf(word).frozen == 0;
+  return <usize>word == map && <u32>(word >> 32) == (READ | WRITE) && mapOf(word).frozen == 0;
 }
 
-/** mmap(2) of `length` bytes from `offset` on: the address, or a negative errno. Behaves as array_map_mmap. */
-export function mmap(fd: u32, offset: u32, length: u32, writable: bool): i32 {
+/**
+ * mmap(2) of `length` bytes from `offset` on: the address, or a negative errno. Behaves as array_map_mmap.
+ *
+ * @param held The map that `hold` gave for the fd, which another thread may have closed since.
+ */
+export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: bool): i32 {
   const word = fdEntry(fd);
-  if (word == 0) return -EBADF;
+  if (<usize>word != held) return -EBADF;
   const map = mapOf(word);
   const mode = <u32>(word >> 32);
   // Without the right to write, the pages are not shared in Linux; without the right to read there is no mapping.

@@ -2,14 +2,15 @@
  * Images: to stand still while the host copies the memory, and to come to life from a copy.
  *
  * Standing still is holding every lock: then no table, bucket, elem or page list is half changed. (An add to a word of an
- * array takes no lock; it is one store.) The copy has the locks held, and tasks, CPUs and UserBuffers of threads that
- * are not there when it is loaded: `revive` clears all that.
+ * array takes no lock; it is one store.) The copy has the locks held, and what belongs to threads that are not there when
+ * it is loaded: tasks, CPUs, UserBuffers, pages of maps that were being made. `revive` clears all that.
  */
 import { CPUS, FD_TABLE, MAX_CPUS, MAX_FDS, MAX_TASKS, SUPER, SuperBlock, TASKS, TASK_SIZE, sb } from "./super";
 import { lock, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, endMap, tablesLock } from "./map";
-import { POOL_LOCK, callOp, isPerCpu } from "./map_types";
-import { freeUserBuffers } from "./mem/pages";
+import { KEEP_RUNS, POOL_LOCK, callOp, isPerCpu } from "./map_types";
+import { freeLostRuns, keepRun } from "./mem/pages";
+import { me } from "./task";
 import { pinnedMap, nextPin } from "./bpffs";
 
 const TAKE: u32 = 0;
@@ -34,7 +35,9 @@ export function revive(): void {
   store<u32>(tablesLock(), 0);
   store<u32>(SUPER + offsetof<SuperBlock>("pagesLock"), 0);
   forEachMapLock(CLEAR);
-  memory.fill(TASKS + TASK_SIZE, 0, (MAX_TASKS - 1) * TASK_SIZE);
+  // The image has written over this thread's task, too.
+  memory.fill(TASKS, 0, MAX_TASKS * TASK_SIZE);
+  me().state = 1;
   memory.fill(CPUS, 0, 4 * MAX_CPUS);
   // Holders of the short way are gone: what holds a map now is its fds and names.
   for (let at = sb().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
@@ -45,13 +48,19 @@ export function revive(): void {
     if (map != 0) changetype<BpfMap>(<usize>map).refs++;
   }
   for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) pinnedMap(pin).refs++;
+  // Maps that had ended may have been in use, and half changed: their pages are lost runs now.
+  sb().deadMaps = 0;
   for (let at = sb().mapsHead; at != 0; ) {
     const map = changetype<BpfMap>(<usize>at);
     at = map.next;
     if (map.refs == 0) endMap(map);
   }
   collectDeadMaps();
-  freeUserBuffers();
+  for (let at = sb().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
+    callOp(changetype<BpfMap>(<usize>at).type, KEEP_RUNS, at, 0, 0, 0);
+  }
+  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) keepRun(pin);
+  freeLostRuns();
 }
 
 /** Takes, drops or clears the locks of all maps: of each the buckets' or elems' stripes, the slots', the pool's. */

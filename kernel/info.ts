@@ -4,6 +4,7 @@
 import { BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, EPERM } from "../src/uapi/errno";
 import {
+  BPF_MAP_INFO_BTF_VMLINUX_VALUE_TYPE_ID_OFF,
   BPF_MAP_INFO_HASH_OFF,
   BPF_MAP_INFO_HASH_SIZE_OFF,
   BPF_MAP_INFO_ID_OFF,
@@ -35,7 +36,8 @@ export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 
   const bytes = min<u32>(infoLen, BPF_MAP_INFO_SIZE);
   const to = keyCopy();
   memory.fill(to, 0, BPF_MAP_INFO_SIZE);
-  memory.copy(to, <usize>info, bytes);
+  // Of no bytes the address may be any, and memory.copy would trap on it.
+  if (bytes != 0) memory.copy(to, <usize>info, bytes);
   const hash = load<u64>(to, BPF_MAP_INFO_HASH_OFF);
   const hashSize = load<u32>(to, BPF_MAP_INFO_HASH_SIZE_OFF);
   if (hash != 0) {
@@ -44,7 +46,7 @@ export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 
     return -EPERM;
   }
   if (hashSize != 0) return -EINVAL;
-  memory.fill(to, 0, BPF_MAP_INFO_SIZE);
+  // What is not known of this map stays as the caller had it.
   store<u32>(to, map.type, BPF_MAP_INFO_TYPE_OFF);
   store<u32>(to, map.id, BPF_MAP_INFO_ID_OFF);
   store<u32>(to, map.keySize, BPF_MAP_INFO_KEY_SIZE_OFF);
@@ -53,8 +55,9 @@ export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 
   store<u32>(to, map.mapFlags, BPF_MAP_INFO_MAP_FLAGS_OFF);
   store<u64>(to, map.name0, BPF_MAP_INFO_NAME_OFF);
   store<u64>(to, map.name1, BPF_MAP_INFO_NAME_OFF + 8);
+  store<u32>(to, 0, BPF_MAP_INFO_BTF_VMLINUX_VALUE_TYPE_ID_OFF);
   store<u64>(to, map.mapExtra, BPF_MAP_INFO_MAP_EXTRA_OFF);
-  memory.copy(<usize>info, to, bytes);
+  if (bytes != 0) memory.copy(<usize>info, to, bytes);
   const infoLenAt = user + offsetof<InfoAttr>("infoLen");
   if (!isUser(infoLenAt, 4)) return -EFAULT;
   store<u32>(infoLenAt, bytes);

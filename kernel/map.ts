@@ -68,8 +68,12 @@ export function listMap(map: BpfMap): void {
   const s = sb();
   let id = s.lastId;
   do {
-    id = id == i32.MAX_VALUE ? 1 : id + 1;
-  } while (s.mapsCount != 0 && s.lastId > id && mapById(id) != 0);
+    if (id == i32.MAX_VALUE) {
+      id = 0;
+      s.idsWrapped = 1;
+    }
+    id++;
+  } while (s.idsWrapped != 0 && mapById(id) != 0);
   s.lastId = id;
   map.id = id;
   map.next = 0;

@@ -53,7 +53,7 @@ export class SuperBlock {
   /** First page of the kernel zone, and the page behind its last. */
   kernelStart: u32;
   kernelEnd: u32;
-  /** How far kernelEnd ever was: pages from here on have never been written. */
+  /** How far kernelEnd ever was: from here on, up to userDirty, pages have never been written. */
   kernelDirty: u32;
   /** The user zone's lowest page, how low that ever was, and the page behind the zone. */
   userStart: u32;
@@ -74,7 +74,8 @@ export class SuperBlock {
   deadMaps: u32;
   pinsHead: u32;
   fdsOpen: u32;
-
+  /** 1 once ids have begun again at 1: from then on a map may have the next one still. */
+  idsWrapped: u32;
 }
 
 /** Heads of the lists of free page runs: a word a size class, for each zone. */

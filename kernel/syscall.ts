@@ -6,7 +6,6 @@
  */
 import {
   BPF_F_LOCK,
-  BPF_F_NUMA_NODE,
   BPF_F_PATH_FD,
   BPF_F_RDONLY,
   BPF_F_TOKEN_FD,
@@ -43,7 +42,7 @@ import {
 } from "../src/uapi/offsets";
 import { BatchAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
 import { getObj, pinObj } from "./bpffs";
-import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, useFd } from "./fd";
+import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, holdMapUnlessZero, listMap, mapById, nextMapId, putMap, tablesLock } from "./map";
@@ -127,12 +126,12 @@ function mapCreate(attr: CreateAttr): i32 {
   if (attr.mapExtra != 0 && !mayHaveExtra) return -EINVAL;
   const mode = modeOf(attr.mapFlags);
   if (mode == 0) return -EINVAL;
-  // There is one NUMA node here, number 0; -1 is NUMA_NO_NODE.
-  if ((attr.mapFlags & BPF_F_NUMA_NODE) != 0 && attr.numaNode != 0 && attr.numaNode != <u32>-1) return -EINVAL;
+  // There is one NUMA node here, number 0.
+  if (attr.wantsNumaNode() && attr.numaNode != 0) return -EINVAL;
   const refused = callOp(attr.mapType, ALLOC_CHECK, changetype<usize>(attr), 0, 0, 0);
   if (refused != 0) return refused;
   // No token can be had here, and no device to offload to.
-  if (hasToken) return fdEntry(attr.mapTokenFd) != 0 ? -EINVAL : -EBADF;
+  if (hasToken) return notWanted(attr.mapTokenFd);
   if (attr.mapIfindex != 0) return -EINVAL;
 
   const made = callOp(attr.mapType, ALLOC, changetype<usize>(attr), 0, 0, 0);
@@ -156,7 +155,7 @@ function mapCreate(attr: CreateAttr): i32 {
 function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
   if (!copyName(map, changetype<usize>(attr) + BPF_ATTR_MAP_CREATE_MAP_NAME_OFF)) return -EINVAL;
   if (attr.btfKeyTypeId != 0 || attr.btfValueTypeId != 0) {
-    return fdEntry(attr.btfFd) != 0 ? -EINVAL : -EBADF;
+    return notWanted(attr.btfFd);
   }
   if (attr.exclProgHash != 0) {
     if (attr.exclProgHashSize != 32) return -EINVAL;
@@ -207,7 +206,7 @@ function mapLookupElem(attr: ElemAttr, size: u32): i32 {
   if (!unusedAreZero(changetype<usize>(attr), BPF_ATTR_MAP_LOOKUP_ELEM_END, size)) return -EINVAL;
   if ((flags & ~(<u64>BPF_F_LOCK)) != 0) return -EINVAL;
   const fd = useFd(attr.mapFd);
-  if (fd == 0) return -EBADF;
+  if (fd == 0) return noMap(attr.mapFd);
   const ret = lookupElem(fd, attr.key, attr.value, flags);
   endUse();
   return ret;
@@ -234,7 +233,7 @@ function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
 function mapUpdateElem(attr: ElemAttr, size: u32): i32 {
   if (!unusedAreZero(changetype<usize>(attr), BPF_ATTR_MAP_UPDATE_ELEM_END, size)) return -EINVAL;
   const fd = useFd(attr.mapFd);
-  if (fd == 0) return -EBADF;
+  if (fd == 0) return noMap(attr.mapFd);
   const ret = updateElem(fd, attr.key, attr.value, attr.flags);
   endUse();
   return ret;
@@ -257,7 +256,7 @@ function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
 function mapDeleteElem(attr: ElemAttr): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_DELETE_ELEM_END)) return -EINVAL;
   const fd = useFd(attr.mapFd);
-  if (fd == 0) return -EBADF;
+  if (fd == 0) return noMap(attr.mapFd);
   const ret = deleteElem(fd, attr.key);
   endUse();
   return ret;
@@ -277,7 +276,7 @@ function deleteElem(fd: u64, key: u64): i32 {
 function mapGetNextKey(attr: ElemAttr): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_GET_NEXT_KEY_END)) return -EINVAL;
   const fd = useFd(attr.mapFd);
-  if (fd == 0) return -EBADF;
+  if (fd == 0) return noMap(attr.mapFd);
   const ret = getNextKey(fd, attr.key, attr.value);
   endUse();
   return ret;
@@ -307,7 +306,7 @@ function allocIfLarge(bytes: u32): usize {
 function mapLookupBatch(attr: BatchAttr, user: usize): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_BATCH_END)) return -EINVAL;
   const fd = useFd(attr.mapFd);
-  if (fd == 0) return -EBADF;
+  if (fd == 0) return noMap(attr.mapFd);
   let ret: i32;
   if (!canRead(fd)) ret = -EPERM;
   else if (attr.elemFlags != 0) ret = -EINVAL;
@@ -321,11 +320,9 @@ function objPin(attr: ObjAttr): i32 {
   if ((attr.fileFlags & ~BPF_F_PATH_FD) != 0) return -EINVAL;
   if (attr.fileFlags == 0 && attr.pathFd != 0) return -EINVAL;
   if (fdEntry(attr.bpfFd) == 0) return -EINVAL;
-  // No fd here is a directory's.
-  if (attr.fileFlags != 0) return -EBADF;
   const fd = useFd(attr.bpfFd);
   if (fd == 0) return -EINVAL;
-  const ret = pinObj(mapOf(fd), attr.pathname);
+  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0);
   endUse();
   return ret;
 }
@@ -336,14 +333,13 @@ function objGet(attr: ObjAttr): i32 {
   if ((attr.fileFlags & BPF_F_PATH_FD) == 0 && attr.pathFd != 0) return -EINVAL;
   const mode = modeOf(attr.fileFlags);
   if (mode == 0) return -EINVAL;
-  if ((attr.fileFlags & BPF_F_PATH_FD) != 0) return -EBADF;
-  return getObj(attr.pathname, mode);
+  return getObj(attr.pathname, mode, (attr.fileFlags & BPF_F_PATH_FD) != 0);
 }
 
 function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_GET_INFO_BY_FD_END)) return -EINVAL;
   const fd = useFd(attr.bpfFd);
-  if (fd == 0) return -EBADFD;
+  if (fd == 0) return noMap(attr.bpfFd) == -EBADF ? -EBADFD : -EINVAL;
   const ret = mapInfo(mapOf(fd), attr.info, attr.infoLen, user);
   endUse();
   return ret;

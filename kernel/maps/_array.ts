@@ -21,7 +21,7 @@ import {
 } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
-import { allocKernel, allocShared, freePages, isUser, runBytes } from "../mem/pages";
+import { allocKernel, allocShared, freePages, isUser, keepRun, runBytes } from "../mem/pages";
 import { BpfMap, initHead } from "../map";
 import { isPerCpu } from "../map_types";
 import { sb } from "../super";
@@ -29,8 +29,9 @@ import { currentCpu } from "../task";
 import { rowBytes, slotStripeOf, stripeOf, stripesFor } from "./_stripe";
 import { Lanes, addSlot, readSlot, roundUp8, writeSlot } from "./_value";
 
-const PERCPU_CREATE_FLAGS: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
-const CREATE_FLAGS: u32 = PERCPU_CREATE_FLAGS | BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP;
+const PERCPU_CREATE_FLAGS: u32 =
+  BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG | BPF_F_NUMA_NODE;
+const CREATE_FLAGS: u32 = PERCPU_CREATE_FLAGS | BPF_F_MMAPABLE | BPF_F_INNER_MAP;
 /** value_size is rounded up to 8 in an int. */
 const MAX_VALUE_BYTES: u32 = 0x7fffffff;
 /** A per-CPU unit in Linux. */
@@ -52,6 +53,7 @@ export function arrayAllocCheck(attr: CreateAttr): i32 {
   const perCpu = isPerCpu(attr.mapType);
   if (attr.maxEntries == 0 || attr.keySize != 4 || attr.valueSize == 0) return -EINVAL;
   if ((attr.mapFlags & ~(perCpu ? PERCPU_CREATE_FLAGS : CREATE_FLAGS)) != 0 || !attr.accessOk()) return -EINVAL;
+  if (perCpu && attr.wantsNumaNode()) return -EINVAL;
   if (attr.valueSize > MAX_VALUE_BYTES) return -E2BIG;
   if (perCpu && roundUp8(attr.valueSize) > MAX_PERCPU_BYTES) return -E2BIG;
   return 0;
@@ -89,6 +91,12 @@ export function arrayAlloc(attr: CreateAttr): isize {
 export function arrayFree(map: ArrayMap): void {
   freePages(map.values);
   freePages(changetype<usize>(map));
+}
+
+/** After an image was loaded: what of the memory is the map's. */
+export function arrayKeepRuns(map: ArrayMap): void {
+  keepRun(map.values);
+  keepRun(changetype<usize>(map));
 }
 
 // @ts-ignore: decorator

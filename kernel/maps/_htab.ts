@@ -24,11 +24,11 @@ import {
   BPF_F_ZERO_SEED,
 } from "../../src/uapi/bpf";
 import { E2BIG, EINVAL, ENOMEM } from "../../src/uapi/errno";
-import { allocKernel, freePages, runBytes } from "../mem/pages";
+import { allocKernel, freePages, keepRun, runBytes } from "../mem/pages";
 import { nextRandom, sb } from "../super";
 import { initHead } from "../map";
 import { CreateAttr } from "../attr";
-import { Pool, freePool, initPool } from "./_pool";
+import { Pool, freePool, initPool, keepChunks } from "./_pool";
 import { loadSeq, rowBytes, stripeOf, stripesFor } from "./_stripe";
 import { roundUp8 } from "./_value";
 import { isPerCpu } from "../map_types";
@@ -67,7 +67,7 @@ export class KeyBytes {}
 export function htabAllocCheck(attr: CreateAttr): i32 {
   const perCpu = isPerCpu(attr.mapType);
   if ((attr.mapFlags & ~CREATE_FLAGS) != 0 || !attr.accessOk()) return -EINVAL;
-  if (perCpu && (attr.mapFlags & BPF_F_NUMA_NODE) != 0) return -EINVAL;
+  if (perCpu && attr.wantsNumaNode()) return -EINVAL;
   if (attr.maxEntries == 0 || attr.keySize == 0 || attr.valueSize == 0) return -EINVAL;
   if (<u64>attr.keySize + attr.valueSize >= MAX_ELEM_BYTES) return -E2BIG;
   if (perCpu && roundUp8(attr.valueSize) > MAX_PERCPU_BYTES) return -E2BIG;
@@ -106,6 +106,12 @@ export function htabAlloc(attr: CreateAttr): isize {
 export function htabFree(map: Htab): void {
   freePool(map);
   freePages(changetype<usize>(map));
+}
+
+/** After an image was loaded: what of the memory is the map's. */
+export function htabKeepRuns(map: Htab): void {
+  keepChunks(map);
+  keepRun(changetype<usize>(map));
 }
 
 // @ts-ignore: decorator
@@ -160,16 +166,17 @@ export function keyOff(map: Htab): u32 {
 // @ts-ignore: decorator
 @inline
 export function hasKey<K>(map: Htab, elem: usize, key: K, hash: u32): bool {
-  if (isInteger<K>()) return load<K>(elem, sizeof<K>()) == key;
-  return load<u32>(elem, 4) == hash && sameBytes(elem + 8, changetype<usize>(key), map.keySize);
+  if (isInteger<K>()) return atomic.load<K>(elem, sizeof<K>()) == key;
+  return atomic.load<u32>(elem, 4) == hash && sameBytes(elem + 8, changetype<usize>(key), map.keySize);
 }
 
-function sameBytes(a: usize, b: usize, bytes: u32): bool {
-  for (; bytes >= 8; bytes -= 8, a += 8, b += 8) {
-    if (load<u64>(a) != load<u64>(b)) return false;
+/** Whether an elem's key is the one at `key`: read so that no load is moved behind a later look at seq (_stripe.ts). */
+function sameBytes(elemKey: usize, key: usize, bytes: u32): bool {
+  for (; bytes >= 8; bytes -= 8, elemKey += 8, key += 8) {
+    if (atomic.load<u64>(elemKey) != load<u64>(key)) return false;
   }
-  for (; bytes != 0; bytes--, a++, b++) {
-    if (load<u8>(a) != load<u8>(b)) return false;
+  for (; bytes != 0; bytes--, elemKey++, key++) {
+    if (atomic.load<u8>(elemKey) != load<u8>(key)) return false;
   }
   return true;
 }

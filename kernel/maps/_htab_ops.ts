@@ -53,10 +53,19 @@ function writeSlots(map: Htab, elem: usize, index: u32, from: usize): void {
   }
 }
 
-/** Writes the first value of an elem that no list has: zeroes in all slots if `from` is 0. */
-function fillValue(map: Htab, elem: usize, index: u32, from: usize): void {
+/**
+ * Writes the first value of an elem that no list has: what is at `from`, or zeroes with its lanes added. Of a per-CPU table
+ * the slots of all CPUs, zeroes if `from` is 0.
+ */
+function fillValue(map: Htab, elem: usize, index: u32, from: usize, lanes: Lanes | null): void {
   if (!isPerCpuTable(map)) {
-    copyIn(elem + map.valueOff, from, map.valueSize);
+    const to = elem + map.valueOff;
+    if (lanes == null) {
+      copyIn(to, from, map.valueSize);
+    } else {
+      memory.fill(to, 0, map.valueSize);
+      addLanes(to, from, lanes);
+    }
   } else if (from != 0) {
     writeSlots(map, elem, index, from);
   } else {
@@ -107,7 +116,7 @@ export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
   const link = findLink<K>(map, key, hash, bucketAt(map, index));
   const elem: usize = load<u32>(link);
   let ret: i32 = 0;
-  if (elem == 0) ret = flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, index, value);
+  if (elem == 0) ret = flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, index, value, null);
   else if (flags == <u64>BPF_NOEXIST) ret = -EEXIST;
   else if (isPerCpuTable(map)) writeSlots(map, elem, index, value);
   else if (isWord(map.valueSize)) copyWord(elem + map.valueOff, value, map.valueSize);
@@ -116,19 +125,25 @@ export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
   return ret;
 }
 
-/** Links a new elem at its bucket's head. The caller holds the stripe. */
-function insert<K>(map: Htab, key: K, hash: u32, index: u32, value: usize): i32 {
-  if (atomic.add<u32>(countWord(map), 1) >= map.maxEntries) {
-    atomic.sub<u32>(countWord(map), 1);
-    return -E2BIG;
+/** Counts one elem more, unless the map is full. The count is never too high, not even for a moment. */
+function reserveElem(map: Htab): bool {
+  while (true) {
+    const count = atomic.load<u32>(countWord(map));
+    if (count >= map.maxEntries) return false;
+    if (atomic.cmpxchg<u32>(countWord(map), count, count + 1) == count) return true;
   }
+}
+
+/** Links a new elem at its bucket's head. The caller holds the stripe. */
+function insert<K>(map: Htab, key: K, hash: u32, index: u32, value: usize, lanes: Lanes | null): i32 {
+  if (!reserveElem(map)) return -E2BIG;
   const elem = takeElem(map);
   if (elem == 0) {
     atomic.sub<u32>(countWord(map), 1);
     return -ENOMEM;
   }
   putKey<K>(map, elem, key, hash);
-  fillValue(map, elem, index, value);
+  fillValue(map, elem, index, value, lanes);
   const bucket = bucketAt(map, index);
   atomic.store<u32>(elem, load<u32>(bucket));
   atomic.store<u32>(bucket, <u32>elem);
@@ -189,7 +204,7 @@ export function add<K>(map: Htab, key: K, delta: usize, lanes: Lanes): i32 {
   const link = findLink<K>(map, key, hash, bucketAt(map, index));
   const elem: usize = load<u32>(link);
   let ret: i32 = 0;
-  if (elem == 0) ret = insert<K>(map, key, hash, index, delta);
+  if (elem == 0) ret = insert<K>(map, key, hash, index, delta, lanes);
   else if (isWord(map.valueSize)) addWord(elem + map.valueOff, delta, map.valueSize, lanes);
   else ret = replace(map, link, elem, stripe, delta, lanes);
   unlock(stripe);
@@ -208,7 +223,7 @@ function addToSlot<K>(map: Htab, key: K, hash: u32, index: u32, delta: usize, la
   let elem: usize = load<u32>(findLink<K>(map, key, hash, bucketAt(map, index)));
   let ret: i32 = 0;
   if (elem == 0) {
-    ret = insert<K>(map, key, hash, index, 0);
+    ret = insert<K>(map, key, hash, index, 0, null);
     elem = load<u32>(bucketAt(map, index));
   }
   if (ret == 0) {

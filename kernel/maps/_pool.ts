@@ -15,7 +15,7 @@
  *
  * Threads: take and give from any. The stack is lock-free; fresh elems are taken under `poolLock`.
  */
-import { allocKernel, freePages, runBytes } from "../mem/pages";
+import { allocKernel, freePages, keepRun, runBytes } from "../mem/pages";
 import { BpfMap } from "../map";
 import { sb } from "../super";
 import { lock, unlock } from "../lock";
@@ -99,6 +99,11 @@ export function freePool(pool: Pool): void {
     freePages(chunk);
     chunk = before;
   }
+}
+
+/** After an image was loaded: what of the memory is the pool's. */
+export function keepChunks(pool: Pool): void {
+  for (let chunk = pool.chunk; chunk != 0; chunk = load<u32>(chunk)) keepRun(chunk);
 }
 
 function addChunk(pool: Pool): bool {

@@ -104,7 +104,7 @@ export function copyIn(to: usize, from: usize, bytes: u32): void {
 /** Reads a value that is written in place. */
 export function readSlot(stripe: usize, to: usize, from: usize, bytes: u32): void {
   if (isWord(bytes)) {
-    copyWord(to, from, bytes);
+    copyOut(to, from, bytes);
     return;
   }
   for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {

@@ -4,8 +4,8 @@
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
-import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayLookup, arrayLookupBatch, arrayUpdate } from "./_array";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
+import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayKeepRuns, arrayLookup, arrayLookupBatch, arrayUpdate } from "./_array";
 import { Lanes } from "./_value";
 
 export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -33,6 +33,9 @@ export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
     case COUNT:
       return array.maxEntries;
     case POOL_LOCK:
+      return 0;
+    case KEEP_RUNS:
+      arrayKeepRuns(array);
       return 0;
     default:
       return -ENOTSUPP;

@@ -4,8 +4,8 @@
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
-import { Htab, htabAlloc, htabAllocCheck, htabFree } from "./_htab";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
+import { Htab, htabAlloc, htabAllocCheck, htabFree, htabKeepRuns } from "./_htab";
 import { htabAddElem, htabDeleteElem, htabGetNextKey, htabLookupBatch, htabLookupElem, htabUpdateElem } from "./_htab_ops";
 import { poolLock } from "./_pool";
 import { Lanes } from "./_value";
@@ -36,6 +36,9 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
       return htab.count;
     case POOL_LOCK:
       return <i32>poolLock(htab);
+    case KEEP_RUNS:
+      htabKeepRuns(htab);
+      return 0;
     default:
       return -ENOTSUPP;
   }

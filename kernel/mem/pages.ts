@@ -1,8 +1,9 @@
 /**
  * Pages: the memory behind the tables, in two zones that grow towards each other.
  *
- * Maps live in the kernel zone, UserBuffers and elems that can be mapped in the user zone. A page never changes its zone: a view
- * that JavaScript kept of a disposed UserBuffer can see other users' bytes, never a kernel structure.
+ * Maps live in the kernel zone, UserBuffers and elems that can be mapped in the user zone. A page that was ever in the user
+ * zone stays there: a view that JavaScript kept of a disposed UserBuffer can see other users' bytes, never a kernel
+ * structure. The other way a page may go, zeroed.
  *
  * The page table has a record a page. For a run of pages the first and the last record say what it is; in the user zone
  * every record does, for `isUser`. Free runs are listed by size class, links in the records (not in the pages, which a
@@ -192,7 +193,7 @@ function takeFree(kind: u32, count: u32): u32 {
   return 0;
 }
 
-/** The next run out of the gap, or 0: neither zone takes pages that the other ever had. */
+/** The next run out of the gap, or 0: the kernel zone does not take pages that the user zone ever had. */
 function takeGap(kind: u32, count: u32): u32 {
   const s = sb();
   if (kind == KERNEL) {
@@ -201,7 +202,7 @@ function takeGap(kind: u32, count: u32): u32 {
     s.kernelEnd = page + count;
     return page;
   }
-  if (s.userStart - s.kernelDirty < count) return 0;
+  if (s.userStart - s.kernelEnd < count) return 0;
   s.userStart -= count;
   return s.userStart;
 }
@@ -214,20 +215,37 @@ function dirtyPart(kind: u32, page: u32, count: u32): u32 {
     fresh = min(count, page + count - min(page + count, s.kernelDirty));
     s.kernelDirty = max(s.kernelDirty, page + count);
   } else {
-    fresh = min(count, max(page, s.userDirty) - page);
+    // A run that begins where the kernel zone once was may have fresh pages in its middle: it counts as dirty as a whole.
+    fresh = page < s.kernelDirty ? 0 : min(count, max(page, s.userDirty) - page);
     s.userDirty = min(s.userDirty, page);
   }
   return count - fresh;
 }
 
-/** Gives back all UserBuffers: their owners are gone. */
-export function freeUserBuffers(): void {
+/** Marks a run as one that somebody owns, for `freeLostRuns`. A link is a page's number: none looks like the mark. */
+const KEPT: u32 = 0xffffffff;
+
+export function keepRun(address: usize): void {
+  record(<u32>(address >> PAGE_SHIFT)).next = KEPT;
+}
+
+/** Frees all runs that were not marked: their owners are gone. No other thread is there. */
+export function freeLostRuns(): void {
   const s = sb();
-  for (let page = s.userStart; page < s.userEnd; ) {
-    const after = page + record(page).count;
-    if (record(page).kind == USER) freePages(<usize>page << PAGE_SHIFT);
-    page = after;
+  // Runs next to the gap go back to it, so that an end may come nearer meanwhile.
+  for (let page = s.kernelStart; page < s.kernelEnd; ) page = freeIfLost(page);
+  for (let page = s.userStart; page < s.userEnd; ) page = freeIfLost(page);
+}
+
+/** Returns the page behind the run. */
+function freeIfLost(page: u32): u32 {
+  const run = record(page);
+  const after = page + run.count;
+  if (run.kind != FREE) {
+    if (run.next == KEPT) run.next = 0;
+    else freePages(<usize>page << PAGE_SHIFT);
   }
+  return after;
 }
 
 /** Where the fixed tables end. */

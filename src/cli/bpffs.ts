@@ -1,8 +1,9 @@
 /**
- * The BPF file systems of a Linux machine, and what is pinned in them.
+ * BPF file systems, a Linux machine's and the embedded kernel's own, and what is pinned in them.
  */
 import { readdirSync, readFileSync, statfsSync, type Dirent } from "node:fs";
 import { join } from "node:path";
+import { EmbeddedKernel } from "../kernels/embedded/index.js";
 import type { Syscalls } from "./syscalls.js";
 
 /** BPF_FS_MAGIC of <linux/magic.h>. */
@@ -20,13 +21,18 @@ export function isBpffs(folder: string): boolean {
 /** Returns the pinned names of maps, by map id, sorted (bpftool's order is an accident of its hash table). */
 export function pinnedMaps(bpf: Syscalls): Map<number, string[]> {
   const names = new Map<number, string[]>();
+  const add = (id: number, path: string): void => void names.set(id, [...(names.get(id) ?? []), path].sort());
+  if (bpf.kernel instanceof EmbeddedKernel) {
+    for (const { path, mapId } of bpf.kernel.pins()) add(mapId, path);
+    return names;
+  }
   for (const mount of bpffsMounts()) {
     for (const path of walk(mount)) {
       const fd = bpf.objGet(path);
       if (fd < 0) continue;
       if (bpf.objectType(fd) === "map") {
         const info = bpf.mapInfo(fd);
-        if (typeof info !== "number") names.set(info.id, [...(names.get(info.id) ?? []), path].sort());
+        if (typeof info !== "number") add(info.id, path);
       }
       bpf.close(fd);
     }

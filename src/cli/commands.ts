@@ -40,7 +40,7 @@ const COMMANDS: readonly Command[] = [
       batch(context, args, (inner, words) => runCommand(inner, words, depth + 1), depth + 1),
   },
   { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
-  { name: "version", run: (context, args) => version(context, args) },
+  { name: "version", run: version },
 ];
 
 /**

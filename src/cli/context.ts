@@ -84,7 +84,7 @@ export class Context {
       return { bpf, image: undefined, close };
     }
     const { Image, imagePath } = await import("./image.js");
-    const image = await Image.open(imagePath(this.options.image, this.io.env), access);
+    const image = await Image.open(imagePath(this.options.image, this.io.env, access), access);
     const bpf = this.#syscalls(image.kernel);
     const close = (): void => {
       try {

@@ -1,5 +1,5 @@
 /**
- * How keys and values look: bytes in hex, in text and in JSON.
+ * How keys and values look: bytes in hex, in text and in JSON. Those of maps with BTF look the same: types are not shown.
  */
 import type { Output } from "./output.js";
 import type { MapInfo } from "./syscalls.js";

@@ -31,12 +31,12 @@ const LOCK_TIMEOUT_MS = 30_000;
 /** Files of killed commands are removed when they are this old: a living one keeps its own for milliseconds. */
 const LEFTOVER_AGE_MS = 60_000;
 
-/** Returns where the image lies: what the options name, else under XDG_STATE_HOME. */
-export function imagePath(named: string | undefined, env: Io["env"]): string {
+/** Returns where the image lies: what the options name, else under XDG_STATE_HOME, in a folder made for changes. */
+export function imagePath(named: string | undefined, env: Io["env"], access: "read" | "change"): string {
   if (named !== undefined) return realPath(resolve(named));
   const state = env.XDG_STATE_HOME === undefined || env.XDG_STATE_HOME === "" ? undefined : env.XDG_STATE_HOME;
   const folder = join(state ?? join(env.HOME ?? homedir(), ".local", "state"), "tsbpf");
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (access === "change") mkdirSync(folder, { recursive: true, mode: 0o700 });
   return realPath(join(folder, "kernel.image"));
 }
 

@@ -26,8 +26,10 @@ export interface CommandLine {
   /** What is not an option. */
   readonly args: readonly string[];
   /** Set when the options themselves end the command. */
-  readonly stop?: { readonly help: true } | { readonly error: string };
+  readonly stop?: Stop;
 }
+
+type Stop = { readonly help: true } | { readonly error: string };
 
 interface OptionRow {
   readonly short?: string;
@@ -79,11 +81,9 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
     image: env.TSBPF_IMAGE === "" ? undefined : env.TSBPF_IMAGE,
   };
   const args: string[] = [];
-  const stop = (error: string): CommandLine => ({ options, args, stop: { error } });
-
   if (env.TSBPF_KERNEL !== undefined && env.TSBPF_KERNEL !== "") {
     const wrong = takeKernel(options, env.TSBPF_KERNEL);
-    if (wrong !== undefined) return stop(`TSBPF_KERNEL: ${wrong}`);
+    if (wrong !== undefined) return { options, args, stop: { error: `TSBPF_KERNEL: ${wrong}` } };
   }
   for (let at = 0; at < argv.length; at++) {
     const token = argv[at] ?? "";
@@ -95,34 +95,43 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
       args.push(token);
       continue;
     }
-    if (token === "--bpftool") continue;
-    if (token.startsWith("--")) {
-      const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(token) ?? [];
-      const row = findLong(name);
-      if (row === "help") return { options, args, stop: { help: true } };
-      if (row?.take !== undefined) {
-        const given = value ?? argv[++at];
-        const wrong = given === undefined ? `option '${token}' needs a value` : row.take(options, given);
-        if (wrong !== undefined) return stop(wrong);
-      } else if (row?.set === undefined || value !== undefined) {
-        return stop(unrecognized(token));
-      } else {
-        row.set(options);
-      }
-      continue;
-    }
-    for (let letter = 1; letter < token.length; letter++) {
-      if (token[letter] === "h") return { options, args, stop: { help: true } };
-      const row = ROWS.find(({ short }) => short === token[letter]);
-      if (row?.set === undefined) {
-        // bpftool names argv[optind - 1]: while more letters are to come, that is not the option itself.
-        const last = letter === token.length - 1;
-        return stop(unrecognized(last || !options.bpftool ? token : beforeOption(argv.slice(0, at))));
-      }
-      row.set(options);
-    }
+    const stop = token.startsWith("--")
+      ? takeLong(options, token, () => argv[++at])
+      : takeShort(options, token, argv.slice(0, at));
+    if (stop !== undefined) return { options, args, stop };
   }
   return { options, args };
+}
+
+/** Takes --name, --name=value, or --name and the next word. */
+function takeLong(options: Options, token: string, next: () => string | undefined): Stop | undefined {
+  if (token === "--bpftool") return undefined;
+  const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(token) ?? [];
+  const row = findLong(name);
+  if (row === "help") return { help: true };
+  if (row?.take !== undefined) {
+    const given = value ?? next();
+    const wrong = given === undefined ? `option '${token}' needs a value` : row.take(options, given);
+    return wrong === undefined ? undefined : { error: wrong };
+  }
+  if (row?.set === undefined || value !== undefined) return { error: unrecognized(token) };
+  row.set(options);
+  return undefined;
+}
+
+/** Takes -x, or several merged: -xyz. */
+function takeShort(options: Options, token: string, before: readonly string[]): Stop | undefined {
+  for (let letter = 1; letter < token.length; letter++) {
+    if (token[letter] === "h") return { help: true };
+    const row = ROWS.find(({ short }) => short === token[letter]);
+    if (row?.set === undefined) {
+      // bpftool names argv[optind - 1]: while more letters are to come, that is not the option itself.
+      const isLast = letter === token.length - 1;
+      return { error: unrecognized(isLast || !options.bpftool ? token : beforeOption(before)) };
+    }
+    row.set(options);
+  }
+  return undefined;
 }
 
 /** --bpftool counts from the start: it decides how a wrong option before it is told. */

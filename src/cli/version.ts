@@ -3,7 +3,6 @@
  */
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import type { Args } from "./args.js";
 import type { Context } from "./context.js";
 
 interface VersionInfo {
@@ -17,7 +16,7 @@ interface VersionInfo {
 }
 
 /** version */
-export async function version(context: Context, _args?: Args): Promise<void> {
+export async function version(context: Context): Promise<void> {
   if (!context.strict) {
     bpftoolVersion(context);
     return;

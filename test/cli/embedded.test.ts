@@ -67,6 +67,11 @@ describe("tsbpf on the embedded kernel", () => {
       key: 01 00 00 00  value: 0a 00 00 00 00 00 00 00
       Found 1 element
       $ tsbpf map pin name h /sys/fs/bpf/again
+      $ tsbpf -f map show id 1
+      1: hash  name h  flags 0x0
+      \tkey 4B  value 8B  max_entries 2  memlock NB
+      \tpinned /sys/fs/bpf/again
+      \tpinned /sys/fs/bpf/h
       $ tsbpf map unpin /sys/fs/bpf/h
       $ tsbpf map unpin /sys/fs/bpf/h
       Error: can't unpin (/sys/fs/bpf/h): No such file or directory
@@ -287,6 +292,8 @@ describe("tsbpf on the embedded kernel", () => {
   it("--image, TSBPF_IMAGE, XDG_STATE_HOME and HOME say where the kernel is, in this order", async () => {
     const home = { HOME: join(folder, "home") };
     const create = words(CREATE);
+    expect((await tsbpf(["map", "show"], home)).status).toBe(0);
+    expect(existsSync(join(folder, "home"))).toBe(false);
     expect((await tsbpf(create, home)).status).toBe(0);
     expect(existsSync(join(folder, "home/.local/state/tsbpf/kernel.image"))).toBe(true);
     const state = { ...home, XDG_STATE_HOME: join(folder, "state") };

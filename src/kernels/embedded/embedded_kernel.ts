@@ -53,6 +53,12 @@ export interface KernelHandle {
   readonly possibleCpus: number;
 }
 
+/** A name in a bpffs. */
+export interface PinnedName {
+  readonly path: string;
+  readonly mapId: number;
+}
+
 /** What a kernel has in use. */
 export interface KernelUsage {
   readonly fds: number;
@@ -108,8 +114,13 @@ export class EmbeddedKernel implements Kernel {
   /** Joins a kernel that another thread has shared: the same maps, the same fds. */
   static async attach(handle: KernelHandle): Promise<EmbeddedKernel> {
     const task = takeTask(handle.memory);
-    const engine = await instantiate(handle.module, handle.memory, task);
-    return new EmbeddedKernel(handle.module, handle.memory, engine, task, handle.possibleCpus);
+    try {
+      const engine = await instantiate(handle.module, handle.memory, task);
+      return new EmbeddedKernel(handle.module, handle.memory, engine, task, handle.possibleCpus);
+    } catch (error) {
+      giveTask(handle.memory, task);
+      throw error;
+    }
   }
 
   /**
@@ -233,9 +244,17 @@ export class EmbeddedKernel implements Kernel {
 
   direct(fd: number, options?: DirectOptions): DirectMap | undefined {
     const engine = this.#engine;
-    if (engine.canReadAndWrite(fd) === 0) return undefined;
     const map = engine.hold(fd);
-    return errnoOf(map) === 0 ? openDirect(engine, map, (size) => this.alloc(size), options) : undefined;
+    if (errnoOf(map) !== 0) return undefined;
+    let direct: DirectMap | undefined;
+    try {
+      if (engine.canReadAndWrite(map, fd) !== 0) {
+        direct = openDirect(engine, map, (size) => this.alloc(size), options);
+      }
+    } finally {
+      if (direct === undefined) engine.put(map);
+    }
+    return direct;
   }
 
   /**
@@ -250,11 +269,14 @@ export class EmbeddedKernel implements Kernel {
     const refuse = (errno: number): BpfError =>
       new BpfError(`Cannot map ${length} bytes of fd ${fd} at ${offset}`, errno, { syscall: "mmap" });
     const isWhole = Number.isSafeInteger(length) && length > 0 && Number.isSafeInteger(offset) && offset >= 0;
-    if (!isWhole || offset % PAGE_BYTES !== 0 || offset + length > this.maxMemory) throw refuse(-EINVAL);
+    if (!isWhole || offset % PAGE_BYTES !== 0 || offset + length > this.maxMemory - PAGE_BYTES) {
+      throw refuse(-EINVAL);
+    }
     const engine = this.#engine;
     const map = engine.hold(fd);
     if (errnoOf(map) !== 0) throw refuse(map);
     const address = engine.mmap(
+      map,
       fd,
       offset,
       Math.ceil(length / PAGE_BYTES) * PAGE_BYTES,
@@ -329,6 +351,15 @@ export class EmbeddedKernel implements Kernel {
     return this.#engine.unlink(name.address);
   }
 
+  /** All names in the bpffs, and the ids of the maps that have them. */
+  pins(): PinnedName[] {
+    for (let room = PAGE_BYTES; ; room *= 2) {
+      using list = this.alloc(room);
+      const bytes = this.#engine.pins(list.address, room);
+      if (bytes <= room) return readPins(list.bytes.slice(0, bytes));
+    }
+  }
+
   /** What is in use now. */
   usage(): KernelUsage {
     const engine = this.#engine;
@@ -342,6 +373,19 @@ export class EmbeddedKernel implements Kernel {
     this.#engine.leave();
     giveTask(this.#memory, this.#task);
   }
+}
+
+/** As kernel/bpffs.ts `listPins` writes them. */
+function readPins(bytes: Uint8Array): PinnedName[] {
+  const view = new DataView(bytes.buffer);
+  const names: PinnedName[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = view.getUint32(at + 4, true);
+    const name = new TextDecoder().decode(bytes.subarray(at + 8, at + 8 + length));
+    names.push({ path: `/sys/fs/bpf/${name}`, mapId: view.getUint32(at, true) });
+    at += 8 + ((length + 3) & ~3);
+  }
+  return names;
 }
 
 /** What the engine returned where it may be an address: the errno, or 0. */

@@ -15,10 +15,11 @@ export interface Engine {
   free(address: number): void;
   close(fd: number): number;
   unlink(pathname: number): number;
+  pins(to: number, room: number): number;
   hold(fd: number): number;
   put(map: number): void;
-  canReadAndWrite(fd: number): number;
-  mmap(fd: number, offset: number, length: number, writable: number): number;
+  canReadAndWrite(map: number, fd: number): number;
+  mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
   count(map: number): number;
   lanesFitMap(map: number, lanes: number): number;
   typeOf(map: number): number;
