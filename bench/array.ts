@@ -3,7 +3,7 @@
  */
 import { ArrayMap, u64 } from "tsbpf";
 import { BPF_MAP_TYPE_ARRAY } from "tsbpf/uapi";
-import { KEYS, type Load, MASK, indicesOf, kept } from "./keys.js";
+import { KEYS, type Load, indicesOf, kept } from "./keys.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import { npmArrayOps } from "./npm_bpf.js";
@@ -12,7 +12,7 @@ import { addOp, openKernel, typedOps } from "./typed.js";
 const load = (): Load<number, bigint> => indicesOf((n) => BigInt(n));
 
 /** A JavaScript array of bigints. */
-function jsOps({ hits, values }: Load<number, bigint>): Ops {
+function jsOps({ mask, hits, values }: Load<number, bigint>): Ops {
   const array = [...values];
   const iterate: Op = () => {
     let count = 0;
@@ -24,15 +24,15 @@ function jsOps({ hits, values }: Load<number, bigint>): Ops {
   };
   return {
     lookup: (from, n) => {
-      for (let i = from; i < from + n; i++) kept.value = array[hits[i & MASK]!];
+      for (let i = from; i < from + n; i++) kept.value = array[hits[i & mask]!];
       return n;
     },
     update: (from, n) => {
-      for (let i = from; i < from + n; i++) array[hits[i & MASK]!] = values[i & MASK]!;
+      for (let i = from; i < from + n; i++) array[hits[i & mask]!] = values[i & mask]!;
       return n;
     },
     add: (from, n) => {
-      for (let i = from; i < from + n; i++) array[hits[i & MASK]!]! += 1n;
+      for (let i = from; i < from + n; i++) array[hits[i & mask]!]! += 1n;
       return n;
     },
     iterate,

@@ -38,6 +38,6 @@ try {
   await serve(await open());
   process.exit();
 } catch (error) {
-  say(`! ${error instanceof Error ? error.message : error}`);
+  say(`! ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
 }

@@ -2,9 +2,8 @@
  * Keys that all contenders are given, in one order to insert and another to look up. syscall_loop.c makes the same.
  */
 
-/** How many keys a map holds. A power of two. */
+/** How many keys a map holds, unless told otherwise. */
 export const KEYS = 65_536;
-export const MASK: number = KEYS - 1;
 
 /** MurmurHash3's finalizer: a bijection on 32 bits. */
 function mix(h: number): number {
@@ -37,8 +36,10 @@ export function shuffled<T>(list: readonly T[]): T[] {
   return result;
 }
 
-/** What operations work on. */
+/** What operations work on: lists of equal length. */
 export interface Load<K, V> {
+  /** The lists' length is a power of two: this and-ed with any integer is an index. */
+  readonly mask: number;
   /** Keys that the map holds, as they are inserted. */
   readonly present: readonly K[];
   /** The same in the order of lookups. */
@@ -48,20 +49,21 @@ export interface Load<K, V> {
   readonly values: readonly V[];
 }
 
-export function loadOf<K, V>(keyOf: (n: number) => K, valueOf: (n: number) => V): Load<K, V> {
-  const present = scattered(0, KEYS).map(keyOf);
+export function loadOf<K, V>(keyOf: (n: number) => K, valueOf: (n: number) => V, keys: number = KEYS): Load<K, V> {
+  const present = scattered(0, keys).map(keyOf);
   return {
+    mask: keys - 1,
     present,
     hits: shuffled(present),
-    absent: shuffled(scattered(KEYS, KEYS).map(keyOf)),
-    values: scattered(0, KEYS).map((_, i) => valueOf(i)),
+    absent: shuffled(scattered(keys, keys).map(keyOf)),
+    values: present.map((_, i) => valueOf(i)),
   };
 }
 
 /** The indices of an array, as keys. */
 export function indicesOf<V>(valueOf: (n: number) => V): Load<number, V> {
   const present = Array.from({ length: KEYS }, (_, i) => i);
-  return { present, hits: shuffled(present), absent: [], values: present.map(valueOf) };
+  return { mask: KEYS - 1, present, hits: shuffled(present), absent: [], values: present.map(valueOf) };
 }
 
 /** Where results go, so that no compiler leaves them out. */

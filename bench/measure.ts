@@ -5,6 +5,7 @@
  * each, then the next round, so that what disturbs the machine for a while disturbs all of them. Ratios are therefore
  * taken round by round. The order in which they take turns moves on by one each round.
  */
+import { KEYS } from "./keys.js";
 import { Peer } from "./peer.js";
 
 /** What a contender does for a row: about n times, from the `from`th key on. Returns how often it did. */
@@ -31,12 +32,14 @@ export interface Pace {
   readonly rounds: number;
   /** One round of one contender, about. */
   readonly roundMs: number;
-  /** Before the first round of a row. */
+  /** For each row, before the first round: how long no figure may have got better. */
   readonly warmUpMs: number;
+  /** Contenders and rows that are left out. */
+  readonly skip: readonly string[];
 }
 
-export const FULL: Pace = { rounds: 21, roundMs: 10, warmUpMs: 200 };
-export const QUICK: Pace = { rounds: 7, roundMs: 2, warmUpMs: 25 };
+export const FULL: Pace = { rounds: 21, roundMs: 10, warmUpMs: 300, skip: [] };
+export const QUICK: Pace = { rounds: 5, roundMs: 6, warmUpMs: 40, skip: ["mixed", "iterate"] };
 
 /** Nanoseconds an operation. */
 export interface Figures {
@@ -48,6 +51,7 @@ export interface Figures {
 /** A suite's outcome. */
 export interface SuiteFigures {
   readonly suite: Suite;
+  readonly contenders: readonly string[];
   /** rows[row][contender] */
   readonly rows: Readonly<Record<string, Readonly<Record<string, Figures>>>>;
   /** Why a contender has no column. */
@@ -70,8 +74,19 @@ export function ratio(a: Figures | undefined, b: Figures | undefined): number | 
   return median(a.rounds.map((ns, i) => ns / b.rounds[i]!));
 }
 
-const MIN_OPS = 64;
+const FEW_OPS = 64;
 const MAX_OPS = 1 << 20;
+/** What is faster than a system call meets every key in the half round before the measured one, and twice in that. */
+const FAST_NS = 1000;
+const MIN_FAST_OPS: number = 2 * KEYS;
+/** A warm-up that gets better and better ends all the same. */
+const MAX_WARM_UPS = 5;
+
+/** A contender that has been warmed up, and how many operations of each row make a round of it. */
+interface Runner {
+  readonly peer: Peer;
+  readonly sizes: Readonly<Record<string, number>>;
+}
 
 /** Measures the rows of a suite that are wanted. */
 export async function measureSuite(
@@ -82,39 +97,44 @@ export async function measureSuite(
 ): Promise<SuiteFigures> {
   const missing: Record<string, string> = {};
   const peers: Peer[] = [];
+  const names = suite.rows.filter((row) => wanted(row) && !pace.skip.includes(row));
+  const contenders = suite.contenders.filter((contender) => !pace.skip.includes(contender));
   const rows: Record<string, Record<string, Figures>> = {};
   try {
     progress(`${suite.name}: starting`);
-    for (const contender of suite.contenders) {
-      const peer = await Peer.start(suite, contender);
+    const started = await Promise.all(contenders.map((contender) => Peer.start(suite, contender)));
+    for (const peer of started) {
       if (peer instanceof Peer) peers.push(peer);
-      else missing[contender] = peer.missing;
+      else missing[peer.contender] = peer.missing;
     }
-    for (const row of suite.rows.filter(wanted)) {
-      rows[row] = await measureRow(row, peers, pace, (text) => progress(`${suite.name}: ${row}: ${text}`));
+    progress(`${suite.name}: warming up`);
+    const runners = await Promise.all(peers.map(async (peer) => ({ peer, sizes: await warmUp(peer, names, pace) })));
+    for (const row of names) {
+      const showRound = (round: number): void => progress(`${suite.name}: ${row}, round ${round} of ${pace.rounds}`);
+      rows[row] = await measureRow(row, runners, pace.rounds, showRound);
     }
   } finally {
     for (const peer of peers) peer.stop();
   }
-  return { suite, rows, missing };
+  return { suite, contenders, rows, missing };
 }
 
 async function measureRow(
   row: string,
-  peers: readonly Peer[],
-  { rounds, roundMs, warmUpMs }: Pace,
-  progress: (text: string) => void,
+  all: readonly Runner[],
+  rounds: number,
+  progress: (round: number) => void,
 ): Promise<Record<string, Figures>> {
-  const runners: { readonly peer: Peer; readonly n: number; readonly ns: number[] }[] = [];
-  for (const peer of peers) {
-    progress(`warming up ${peer.contender}`);
-    const n = await warmUp(peer, row, roundMs, warmUpMs);
-    if (n !== undefined) runners.push({ peer, n, ns: [] });
-  }
+  const runners = all
+    .filter(({ sizes }) => sizes[row] !== undefined)
+    .map((runner) => ({ ...runner, ns: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
-    progress(`round ${round + 1} of ${rounds}`);
+    progress(round + 1);
     for (let i = 0; i < runners.length; i++) {
-      const { peer, n, ns } = runners[(i + round) % runners.length]!;
+      const { peer, sizes, ns } = runners[(i + round) % runners.length]!;
+      const n = sizes[row]!;
+      // Not measured: brings the contender's keys and elems back into the caches, from where the others drove them.
+      await peer.run(row, n >> 1);
       const took = await peer.run(row, n);
       if (took !== undefined) ns.push(took);
     }
@@ -123,14 +143,30 @@ async function measureRow(
   return Object.fromEntries(whole.map(({ peer, ns }) => [peer.contender, figuresOf(ns)]));
 }
 
-/** Runs until V8 has compiled what is hot. Returns how many operations make a round, or undefined where there is no such row. */
-async function warmUp(peer: Peer, row: string, roundMs: number, warmUpMs: number): Promise<number | undefined> {
-  let n = MIN_OPS;
-  const end = performance.now() + warmUpMs;
-  do {
-    const ns = await peer.run(row, n);
-    if (ns === undefined) return undefined;
-    n = Math.round(Math.min(MAX_OPS, Math.max(MIN_OPS, (roundMs * 1e6) / ns)));
-  } while (performance.now() < end);
-  return n;
+/**
+ * Runs all rows until V8 has compiled what is hot: until warmUpMs went by without a better figure. All contenders do so at
+ * once. Rows that one does not have are left out.
+ */
+async function warmUp(
+  peer: Peer,
+  rows: readonly string[],
+  { roundMs, warmUpMs }: Pace,
+): Promise<Readonly<Record<string, number>>> {
+  const sizes: Record<string, number> = {};
+  for (const row of rows) {
+    const start = performance.now();
+    let improved = start;
+    let n = FEW_OPS;
+    let least = Infinity;
+    do {
+      const ns = await peer.run(row, n);
+      if (ns === undefined) break;
+      if (ns < 0.9 * least) improved = performance.now();
+      least = Math.min(least, ns);
+      const enough = least < FAST_NS ? MIN_FAST_OPS : FEW_OPS;
+      n = Math.round(Math.min(MAX_OPS, Math.max(enough, (roundMs * 1e6) / least)));
+      sizes[row] = n;
+    } while (performance.now() < Math.min(improved + warmUpMs, start + MAX_WARM_UPS * warmUpMs));
+  }
+  return sizes;
 }

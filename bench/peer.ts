@@ -14,6 +14,12 @@ import type { Suite } from "./measure.js";
 
 const CONTENDER = fileURLToPath(new URL("contender.js", import.meta.url));
 
+/** A contender that cannot be had, and why. */
+export interface Missing {
+  readonly contender: string;
+  readonly missing: string;
+}
+
 export class Peer {
   readonly contender: string;
   readonly #process: ChildProcess;
@@ -27,15 +33,9 @@ export class Peer {
   }
 
   /** Starts a contender, or says why it cannot be had. */
-  static async start(suite: Suite, contender: string): Promise<Peer | { readonly missing: string }> {
-    const program = suite.program?.(contender) ?? [
-      process.execPath,
-      "--expose-gc",
-      CONTENDER,
-      suite.name,
-      contender,
-    ];
-    if ("missing" in program) return program;
+  static async start(suite: Suite, contender: string): Promise<Peer | Missing> {
+    const program = suite.program?.(contender) ?? [process.execPath, "--expose-gc", CONTENDER, suite.name, contender];
+    if ("missing" in program) return { contender, missing: program.missing };
     const child = spawn(program[0]!, program.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
     child.on("error", () => child.stdout.destroy());
     child.stdin.on("error", () => {});
@@ -44,7 +44,7 @@ export class Peer {
     const first = await answers.next();
     if (first.value === "ready") return peer;
     peer.stop();
-    return { missing: String(first.value ?? `${program[0]} did not start`).replace(/^! /, "") };
+    return { contender, missing: String(first.value ?? `${program[0]} did not start`).replace(/^! /, "") };
   }
 
   /** Nanoseconds an operation; undefined when it does not have the row, or is gone. */

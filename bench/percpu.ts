@@ -4,9 +4,9 @@
  * Only programs add on Linux. npm's bpf makes no room for more than one CPU's value, and takes no part.
  */
 import { cpus } from "node:os";
-import { PerCpuArray, PerCpuHashMap, u32, u64 } from "tsbpf";
+import { PerCpu, PerCpuArray, PerCpuHashMap, u32, u64 } from "tsbpf";
 import { BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH } from "tsbpf/uapi";
-import { KEYS, type Load, MASK, indicesOf, kept, loadOf } from "./keys.js";
+import { KEYS, type Load, indicesOf, kept, loadOf } from "./keys.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Ops, Suite } from "./measure.js";
 import { addOp, openKernel, typedOps } from "./typed.js";
@@ -15,22 +15,23 @@ const ROWS = ["lookup", "update", "add", "iterate in batches"];
 const CONTENDERS = ["embedded", "mixed", "js", "linux", "c"];
 
 /** The values of all CPUs: of as many as the kernel at hand has. */
-const slots = (possibleCpus: number) => (n: number) => Array.from({ length: possibleCpus }, () => BigInt(n));
+const slots = (possibleCpus: number) => (n: number) =>
+  PerCpu.from(Array.from({ length: possibleCpus }, () => BigInt(n)));
 
 /** What JavaScript has for it: a Map of lists. */
-function jsOps({ present, hits, values }: Load<number, readonly bigint[]>): Ops {
-  const map = new Map(present.map((key, i) => [key, [...values[i]!]]));
+function jsOps({ mask, present, hits, values }: Load<number, PerCpu<bigint>>): Ops {
+  const map = new Map(present.map((key, i) => [key, values[i]!]));
   return {
     lookup: (from, n) => {
-      for (let i = from; i < from + n; i++) kept.value = map.get(hits[i & MASK]!);
+      for (let i = from; i < from + n; i++) kept.value = map.get(hits[i & mask]!);
       return n;
     },
     update: (from, n) => {
-      for (let i = from; i < from + n; i++) map.set(hits[i & MASK]!, [...values[i & MASK]!]);
+      for (let i = from; i < from + n; i++) map.set(hits[i & mask]!, values[i & mask]!);
       return n;
     },
     add: (from, n) => {
-      for (let i = from; i < from + n; i++) map.get(hits[i & MASK]!)![0]! += 1n;
+      for (let i = from; i < from + n; i++) map.get(hits[i & mask]!)![0]! += 1n;
       return n;
     },
     "iterate in batches": () => {
@@ -52,7 +53,7 @@ const hash: Suite = {
     const kernel = await openKernel(contender);
     const map = PerCpuHashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: 2 * KEYS });
     const work = load(kernel.possibleCpus);
-    const rows = typedOps<number, readonly bigint[]>(map as never, work);
+    const rows = typedOps(map, work);
     return kernel.name === "linux" ? rows : { ...rows, add: addOp(map, work, 1n) };
   },
 };
@@ -69,7 +70,7 @@ const array: Suite = {
     const kernel = await openKernel(contender);
     const map = PerCpuArray.create(kernel, { name: "bench", value: u64, maxEntries: KEYS });
     const work = load(kernel.possibleCpus);
-    const rows = typedOps<number, readonly bigint[]>(map as never, work);
+    const rows = typedOps(map, work);
     return kernel.name === "linux" ? rows : { ...rows, add: addOp(map, work, 1n) };
   },
 };

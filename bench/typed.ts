@@ -19,7 +19,7 @@ import {
   u8,
 } from "tsbpf";
 import { LinuxKernel } from "tsbpf/linux";
-import { type Load, MASK, kept } from "./keys.js";
+import { type Load, kept } from "./keys.js";
 import type { Op, Ops } from "./measure.js";
 
 /** What a typed map offers to be measured. */
@@ -39,18 +39,19 @@ export async function openKernel(contender: string): Promise<Kernel> {
 }
 
 /** Rows of any map. */
-export function typedOps<K, V>(map: TypedMap<K, V>, { present, hits, absent, values }: Load<K, V>): Ops {
+export function typedOps<K, V>(map: TypedMap<K, V>, load: Load<K, V>): Ops {
+  const { mask, present, hits, absent, values } = load;
   for (let i = 0; i < present.length; i++) map.set(present[i]!, values[i]!);
   const lookup: Op = (from, n) => {
     for (let i = from; i < from + n; i++) {
-      const value = map.get(hits[i & MASK]!);
+      const value = map.get(hits[i & mask]!);
       if (value === undefined) throw new Error("A key that was set is not there");
       kept.value = value;
     }
     return n;
   };
   const update: Op = (from, n) => {
-    for (let i = from; i < from + n; i++) map.set(hits[i & MASK]!, values[i & MASK]!);
+    for (let i = from; i < from + n; i++) map.set(hits[i & mask]!, values[i & mask]!);
     return n;
   };
   const iterate: Op = () => {
@@ -62,20 +63,20 @@ export function typedOps<K, V>(map: TypedMap<K, V>, { present, hits, absent, val
     return count;
   };
   const rows = { lookup, update, iterate, "iterate in batches": iterate };
-  return absent.length === 0 ? rows : { ...rows, ...absentOps(map, absent, values) };
+  return absent.length === 0 ? rows : { ...rows, ...absentOps(map, load) };
 }
 
-function absentOps<K, V>(map: TypedMap<K, V>, absent: readonly K[], values: readonly V[]): Ops {
+function absentOps<K, V>(map: TypedMap<K, V>, { mask, absent, values }: Load<K, V>): Ops {
   return {
     "lookup miss": (from, n) => {
       let found = 0;
-      for (let i = from; i < from + n; i++) if (map.get(absent[i & MASK]!) !== undefined) found++;
+      for (let i = from; i < from + n; i++) if (map.get(absent[i & mask]!) !== undefined) found++;
       if (found !== 0) throw new Error("A key is there that was never set");
       return n;
     },
     "insert + delete": pairs((from, n) => {
-      for (let i = from; i < from + n; i++) map.set(absent[i & MASK]!, values[i & MASK]!);
-      for (let i = from; i < from + n; i++) map.delete!(absent[i & MASK]!);
+      for (let i = from; i < from + n; i++) map.set(absent[i & mask]!, values[i & mask]!);
+      for (let i = from; i < from + n; i++) map.delete!(absent[i & mask]!);
       return n;
     }),
   };
@@ -92,11 +93,11 @@ export function pairs(some: Op): Op {
 /** The row "add". */
 export function addOp<K, V>(
   map: { add(key: K, delta: V): void },
-  { hits }: { readonly hits: readonly K[] },
+  { mask, hits }: Pick<Load<K, unknown>, "mask" | "hits">,
   delta: V,
 ): Op {
   return (from, n) => {
-    for (let i = from; i < from + n; i++) map.add(hits[i & MASK]!, delta);
+    for (let i = from; i < from + n; i++) map.add(hits[i & mask]!, delta);
     return n;
   };
 }

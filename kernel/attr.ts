@@ -111,9 +111,20 @@ export function checkLayouts(): void {
 /** What stands between the caller's attr and the commands: 0, -E2BIG for what this kernel does not know, or -EFAULT. */
 export function checkAttrSize(attr: usize, size: u32): i32 {
   if (size > PAGE_SIZE) return -E2BIG;
-  if (!isUser(attr, size)) return -EFAULT;
-  for (let i: u32 = BPF_ATTR_SIZE; i < size; i++) {
-    if (load<u8>(attr + i) != 0) return -E2BIG;
+  const ret = size > <u32>BPF_ATTR_SIZE ? checkTail(attr, BPF_ATTR_SIZE, size) : 0;
+  if (ret != 0) return ret;
+  return isUser(attr, size) ? 0 : -EFAULT;
+}
+
+/**
+ * Whether the bytes from `known` to `size`, which this kernel does not know, are zeroes: 0; -E2BIG; or -EFAULT when they
+ * cannot be read that far. Behaves as bpf_check_uarg_tail_zero.
+ */
+export function checkTail(at: u64, known: u32, size: u32): i32 {
+  for (let i = known; i < size; i++) {
+    const isNewPage = i == known || (at + i) % PAGE_SIZE == 0;
+    if (isNewPage && !isUser(at + i, 1)) return -EFAULT;
+    if (load<u8>(<usize>(at + i)) != 0) return -E2BIG;
   }
   return 0;
 }

@@ -183,13 +183,13 @@ function findPin(path: Path): usize {
 /**
  * Copies a path to `at` and follows it. Returns where it leads, or a negative errno.
  *
- * Relative paths have nowhere to begin: no fd here is a directory's (`hasPathFd`), and there is no working directory.
+ * A relative path begins in a working directory that is empty and no bpffs; no fd here is a directory's (`hasPathFd`).
  */
 function walk(at: usize, pathname: u64, hasPathFd: bool): i32 {
   const text = at + PATH_OFF;
   const copied = copyPath(text, pathname);
   if (copied < 0) return copied;
-  if (load<u8>(text) != SLASH) return hasPathFd ? -EBADF : -ENOENT;
+  if (load<u8>(text) != SLASH) return hasPathFd ? -EBADF : NOTHING;
   const path = changetype<Path>(at);
   let depth = ROOT;
   let from = text;

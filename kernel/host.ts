@@ -34,7 +34,7 @@ export function format(pages: u32, possibleCpus: u32, seed: u64): void {
   s.magic = MAGIC;
 }
 
-/** Makes this thread's task known. `mayBlock`: whether it may sleep in memory.atomic.wait. */
+/** Makes this thread's task known. `mayBlock`: whether it may sleep in Atomics.wait. */
 export function enter(mayBlock: bool): void {
   me().mayBlock = mayBlock ? 1 : 0;
 }

@@ -17,22 +17,23 @@ import {
   BPF_MAP_INFO_TYPE_OFF,
   BPF_MAP_INFO_VALUE_SIZE_OFF,
 } from "../src/uapi/offsets";
-import { InfoAttr } from "./attr";
+import { InfoAttr, checkTail } from "./attr";
 import { BpfMap } from "./map";
 import { isUser } from "./mem/pages";
 import { PAGE_SIZE } from "./super";
 import { keyCopy } from "./task";
 
+/** Up to the end of the last field: the padding behind it counts as unknown. */
+const KNOWN_BYTES: u32 = BPF_MAP_INFO_HASH_SIZE_OFF + 4;
 /** Of a SHA-256. */
 const HASH_BYTES: u32 = 32;
 
 /** Writes what is known of the map to `info` (at most `infoLen` bytes), and how many bytes that is to the user's attr. */
 export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 {
   if (infoLen > PAGE_SIZE) return -E2BIG;
+  const ret = checkTail(info, KNOWN_BYTES, infoLen);
+  if (ret != 0) return ret;
   if (!isUser(info, infoLen)) return -EFAULT;
-  for (let i: u32 = BPF_MAP_INFO_SIZE; i < infoLen; i++) {
-    if (load<u8>(<usize>info + i) != 0) return -E2BIG;
-  }
   const bytes = min<u32>(infoLen, BPF_MAP_INFO_SIZE);
   const to = keyCopy();
   memory.fill(to, 0, BPF_MAP_INFO_SIZE);

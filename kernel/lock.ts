@@ -13,8 +13,17 @@ import { ME, Task, me } from "./task";
 const WAITERS: u32 = 0x80000000;
 /** Looks at the word before sleeping: a holder that runs is gone in well under a microsecond. */
 const SPINS: i32 = 200;
-/** Nobody sleeps longer without looking again: the store that frees and the notify that follows are two steps. */
-const SLEEP_NS: i64 = 20_000_000;
+
+/**
+ * Sleeps on a word while it holds `held`, but not for long without looking again: the store that frees and the notify that
+ * follows are two steps.
+ *
+ * The host's Atomics.wait, since memory.atomic.wait cannot be used: the baseline compiler of Node 20's V8 keeps its address as
+ * eight bytes in a stack slot of four, and so overwrites a local of the function (test/threads/baseline.test.ts).
+ */
+// @ts-ignore: decorator
+@external("env", "wait")
+declare function wait(word: usize, held: u32): void;
 
 // @ts-ignore: decorator
 @inline
@@ -36,7 +45,7 @@ function lockSlow(word: usize): void {
       if (atomic.cmpxchg<u32>(word, held, held | WAITERS) != held) continue;
       held |= WAITERS;
     }
-    atomic.wait<u32>(word, held, SLEEP_NS);
+    wait(word, held);
     // Others may sleep too: whoever has slept takes the lock with the mark set, so that its unlock wakes the next.
     mine = ME | WAITERS;
     spins = 0;

@@ -2,6 +2,7 @@
  * What the module exports: the system call, the host's calls, the short way.
  */
 export { bpf } from "./syscall";
+export { check } from "./check";
 export * from "./host";
 export { goOn, revive, standStill } from "./image";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";

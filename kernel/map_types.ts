@@ -30,6 +30,7 @@ import { hashOps } from "./maps/hash";
  *      COUNT                                        how many elems the map holds
  *      POOL_LOCK                                    address of the lock of its elems' pool, or 0
  *      KEEP_RUNS                                    calls keepRun (mem/pages.ts) for each run of pages that FREE frees
+ *      CHECK                                        reports what is wrong with it to finding.ts
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -43,6 +44,7 @@ export const LOOKUP_BATCH: u32 = 8;
 export const COUNT: u32 = 9;
 export const POOL_LOCK: u32 = 10;
 export const KEEP_RUNS: u32 = 11;
+export const CHECK: u32 = 12;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

@@ -16,7 +16,7 @@ export declare const ME: u32;
 export class Task {
   /** 0 free, 1 taken. Written by the host (tasks.ts of src/kernels/embedded). */
   state: u32;
-  /** 1 where this thread may sleep in memory.atomic.wait (not on a browser's main thread). */
+  /** 1 where this thread may sleep in Atomics.wait (not on a browser's main thread). */
   mayBlock: u32;
   /** The map that the running system call uses: it is not freed while it stands here. Pairs with the scan in map.ts. */
   using: u32;
@@ -24,6 +24,10 @@ export class Task {
   cpu: u32;
   /** Always 0: the word of lock.ts `fence`. */
   barrier: u32;
+  /** Where check.ts writes what it finds, in how many bytes, and how much it was. */
+  findingsAt: u32;
+  findingsRoom: u32;
+  findings: u32;
 }
 
 /** Room in a task's record for a copy of attr, and of a key: what user memory holds may change while we look at it. */

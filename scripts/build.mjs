@@ -2,7 +2,9 @@
  * Builds all: the embedded kernel (kernel/ -> kernel.wasm -> bytes in a module), the package (src/ -> dist/), and what
  * runs beside it (bench/, examples/, test workers, scripts -> build/).
  *
- *   node scripts/build.mjs [--quiet]
+ *   node scripts/build.mjs [--quiet] [--examples]
+ *
+ * --examples leaves out the tests and benches: what `npm start` needs.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -64,7 +66,9 @@ mkdirSync(join(root, "build"), { recursive: true });
 const steps = [
   ["kernel/ -> build/kernel.wasm", buildKernel],
   ["src/ -> dist/", () => run("tsc", ["-p", "tsconfig.src.json"])],
-  ["bench/, examples/, test/ -> build/", () => run("tsc", ["-p", "tsconfig.tools.json"])],
+  process.argv.includes("--examples")
+    ? ["examples/ -> build/", () => run("tsc", ["-p", "tsconfig.examples.json"])]
+    : ["bench/, examples/, test/ -> build/", () => run("tsc", ["-p", "tsconfig.tools.json"])],
 ];
 for (const [what, step] of steps) {
   const start = Date.now();

@@ -1,5 +1,5 @@
 /**
- * The leak check: what a kernel has in use must be the same before and after.
+ * The leak check: what a kernel has in use must be the same before and after, and the embedded kernel's structures sound.
  */
 import { readdirSync } from "node:fs";
 import { EmbeddedKernel, type Kernel } from "tsbpf";
@@ -22,6 +22,8 @@ export function watchLeaks(kernel: Kernel): () => void {
   const before = inUse(kernel);
   return () => {
     const after = inUse(kernel);
+    const wrong = kernel instanceof EmbeddedKernel ? kernel.check() : [];
+    if (wrong.length > 0) throw new Error(`The embedded kernel is damaged: ${wrong.join("; ")}`);
     if (after !== before) throw new Error(`The ${kernel.name} kernel has ${after} in use: expected ${before}, as before`);
   };
 }

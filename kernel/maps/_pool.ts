@@ -174,3 +174,26 @@ export function giveElem(pool: Pool, elem: usize): void {
     if (atomic.cmpxchg<u64>(head, was, tag | <u64>elem) == was) return;
   }
 }
+
+/** How many elems were ever taken out of chunks: each is in a bucket, free, or in a thread's hands. */
+export function elemsTaken(pool: Pool): u32 {
+  let taken: u32 = 0;
+  for (let chunk = pool.chunk; chunk != 0; chunk = load<u32>(chunk)) {
+    taken += chunk == pool.chunk ? pool.fresh : pool.chunkElems;
+  }
+  return taken;
+}
+
+/** Whether an address is that of an elem that was ever taken. */
+export function isElem(pool: Pool, elem: usize): bool {
+  for (let chunk = pool.chunk; chunk != 0; chunk = load<u32>(chunk)) {
+    const first = <usize>chunk + CHUNK_HEAD;
+    const taken = chunk == pool.chunk ? pool.fresh : pool.chunkElems;
+    if (elem >= first && elem - first < <usize>taken * pool.elemSize) return (elem - first) % pool.elemSize == 0;
+  }
+  return false;
+}
+
+export function firstFree(pool: Pool): usize {
+  return <usize>pool.freeHead;
+}

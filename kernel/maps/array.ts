@@ -4,7 +4,7 @@
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
 import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayKeepRuns, arrayLookup, arrayLookupBatch, arrayUpdate } from "./_array";
 import { Lanes } from "./_value";
 
@@ -36,6 +36,8 @@ export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
       return 0;
     case KEEP_RUNS:
       arrayKeepRuns(array);
+      return 0;
+    case CHECK:
       return 0;
     default:
       return -ENOTSUPP;

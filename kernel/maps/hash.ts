@@ -4,10 +4,11 @@
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
 import { Htab, htabAlloc, htabAllocCheck, htabFree, htabKeepRuns } from "./_htab";
 import { htabAddElem, htabDeleteElem, htabGetNextKey, htabLookupBatch, htabLookupElem, htabUpdateElem } from "./_htab_ops";
 import { poolLock } from "./_pool";
+import { checkHtab } from "./_check_htab";
 import { Lanes } from "./_value";
 
 export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -38,6 +39,9 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
       return <i32>poolLock(htab);
     case KEEP_RUNS:
       htabKeepRuns(htab);
+      return 0;
+    case CHECK:
+      checkHtab(htab);
       return 0;
     default:
       return -ENOTSUPP;

@@ -19,8 +19,8 @@
 import { KERNEL_FREE, PAGE_CLASSES, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, SUPER, SuperBlock, USER_FREE, sb } from "../super";
 import { lock, unlock } from "../lock";
 
-const FREE: u32 = 0;
-const KERNEL: u32 = 1;
+export const FREE: u32 = 0;
+export const KERNEL: u32 = 1;
 const USER: u32 = 2;
 /** User memory that a map's elems lie in: unlike USER it is part of an image. */
 export const SHARED: u32 = 3;
@@ -266,4 +266,26 @@ export function nextSavedRun(address: usize): usize {
     if (record(page).kind == SHARED) return <usize>page << PAGE_SHIFT;
   }
   return 0;
+}
+
+// What check_pages.ts reads.
+
+export function pageKind(page: u32): u32 {
+  return record(page).kind;
+}
+
+export function pageCount(page: u32): u32 {
+  return record(page).count;
+}
+
+export function nextFree(page: u32): u32 {
+  return record(page).next;
+}
+
+export function prevFree(page: u32): u32 {
+  return record(page).prev;
+}
+
+export function freeListHead(isKernel: bool, k: u32): u32 {
+  return load<u32>((isKernel ? KERNEL_FREE : USER_FREE) + 4 * <usize>k);
 }

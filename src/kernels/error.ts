@@ -11,7 +11,7 @@ export interface BpfErrorDetails {
   readonly cmd?: string;
   /** The likely reason and the way out. */
   readonly hint?: string;
-  /** Whatever a program may want to look at: the map's name and type, the key, what was found and wanted. */
+  /** Whatever a program may want to look at: `map` (its type, sizes, flags, name), `key`. */
   readonly details?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
 }

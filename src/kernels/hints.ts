@@ -16,7 +16,9 @@ export interface Failure {
   readonly map?: Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name"> | undefined;
 }
 
-interface Row {
+/** A row of the table. */
+export interface HintRow {
+  /** Positive. */
   readonly errno: number;
   readonly cmd: number | readonly number[];
   readonly when?: (failure: Failure) => boolean;
@@ -42,12 +44,13 @@ const both =
 const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
+const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
 
 /** A name that the kernel takes: see bpf_obj_name_cpy. */
 const isName = (name: string): boolean => name.length < bpf.BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(name);
 
 /** Exported for its tests: each row has one. */
-export const hints: readonly Row[] = [
+export const hints: readonly HintRow[] = [
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
@@ -75,6 +78,12 @@ export const hints: readonly Row[] = [
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_RDONLY), hasFlag(bpf.BPF_F_WRONLY)),
+    hint: "BPF_F_RDONLY and BPF_F_WRONLY exclude each other",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
     when: both(isArray, hasFlag(bpf.BPF_F_NO_PREALLOC)),
     hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",
   },
@@ -83,6 +92,12 @@ export const hints: readonly Row[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: both(hasFlag(bpf.BPF_F_MMAPABLE), ({ map }) => map?.type !== bpf.BPF_MAP_TYPE_ARRAY),
     hint: "of these map types only arrays take BPF_F_MMAPABLE",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: hasFlag(bpf.BPF_F_NUMA_NODE),
+    hint: "there may be no NUMA node of this number, or the map type takes none",
   },
   {
     errno: errno.EINVAL,
@@ -112,13 +127,13 @@ export const hints: readonly Row[] = [
     hint: "the kernel's memory is too small for it: create the kernel with a larger maxMemory, or lower maxEntries",
   },
   { errno: errno.ENOMEM, cmd: bpf.BPF_MAP_CREATE, hint: "the system has not as much memory: lower maxEntries" },
-  { errno: errno.EMFILE, cmd: bpf.BPF_MAP_CREATE, hint: "too many fds are open: close maps that are not used" },
+  { errno: errno.EMFILE, cmd: opens, hint: "too many fds are open: close maps that are not used" },
   {
     errno: errno.E2BIG,
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isHash,
-    hint: ({ map }) =>
-      `the map holds ${map?.maxEntries} of ${map?.maxEntries} elems: raise maxEntries or use an ${isPerCpu({ map } as Failure) ? "lru_percpu_hash" : "lru_hash"}`,
+    hint: (failure) =>
+      `the map holds ${failure.map?.maxEntries} of ${failure.map?.maxEntries} elems: raise maxEntries or use an ${isPerCpu(failure) ? "lru_percpu_hash" : "lru_hash"}`,
   },
   {
     errno: errno.E2BIG,
@@ -128,7 +143,7 @@ export const hints: readonly Row[] = [
   },
   {
     errno: errno.ENOMEM,
-    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    cmd: elems,
     when: isEmbedded,
     hint: "the kernel's memory is full: create it with a larger maxMemory",
   },
@@ -152,13 +167,19 @@ export const hints: readonly Row[] = [
   },
   { errno: errno.EPERM, cmd: writes, hint: "the fd is read-only (BPF_F_RDONLY), or the map is frozen" },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
-  { errno: errno.EBADF, cmd: elems, hint: "the map is closed" },
+  { errno: errno.EBADF, cmd: [...elems, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD], hint: "the map is closed" },
   {
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_LOOKUP_BATCH,
     hint: "the map type has no batch lookup in this kernel: hash and array have it from Linux 5.6 on, percpu_array from 5.13 on",
   },
   { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_GET, hint: "nothing is pinned there" },
+  { errno: errno.EPERM, cmd: bpf.BPF_OBJ_GET, when: isEmbedded, hint: 'a pinned name has no "."' },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_OBJ_GET,
+    hint: 'opening what is pinned needs root or CAP_BPF, or the name has a "."',
+  },
   { errno: errno.EACCES, cmd: bpf.BPF_OBJ_GET, hint: "what is there is not a BPF object, or may not be opened" },
   {
     errno: errno.EEXIST,
@@ -168,9 +189,25 @@ export const hints: readonly Row[] = [
   {
     errno: errno.EPERM,
     cmd: bpf.BPF_OBJ_PIN,
+    when: isEmbedded,
+    hint: 'the embedded kernel has names in /sys/fs/bpf only, and none with a "."',
+  },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_OBJ_PIN,
     hint: 'the directory is not in a bpffs (mount -t bpf bpf /sys/fs/bpf), or the name has a "."',
   },
-  { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_PIN, hint: "its directory is not there" },
+  {
+    errno: errno.ENOENT,
+    cmd: bpf.BPF_OBJ_PIN,
+    when: isEmbedded,
+    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+  },
+  {
+    errno: errno.ENOENT,
+    cmd: bpf.BPF_OBJ_PIN,
+    hint: "its directory is not there, or it is /sys/fs/bpf and no bpffs is mounted at it (mount -t bpf bpf /sys/fs/bpf)",
+  },
   { errno: errno.ENOENT, cmd: bpf.BPF_MAP_GET_FD_BY_ID, hint: "no map has this id (any more)" },
   { errno: errno.EPERM, cmd: bpf.BPF_MAP_GET_FD_BY_ID, hint: "opening by id needs root or CAP_SYS_ADMIN" },
 ];

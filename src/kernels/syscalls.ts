@@ -35,7 +35,7 @@ export interface MapInfo {
 }
 
 /** A view of all of a buffer. */
-export function viewOf({ bytes }: UserBuffer): DataView {
+export function viewOf({ bytes }: Pick<UserBuffer, "bytes">): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -6,7 +6,7 @@
  * (maps whose key is a u32); the value is at `valueOff`.
  */
 import { BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/bpf.js";
-import { EBADF, ENOENT } from "../uapi/errno.js";
+import { EBADF, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_UPDATE_ELEM_END } from "../uapi/offsets.js";
 import type { Lane } from "../codec/codec.js";
@@ -24,9 +24,9 @@ export interface Access {
   lookup4(key: number): number;
   update4(key: number, flags: number): number;
   remove4(key: number): number;
-  /** Adds the value to the elem's: by the short way in one atomic step. Undefined where there is no such operation. */
-  readonly add: (() => number) | undefined;
-  readonly add4: ((key: number) => number) | undefined;
+  /** Adds the value to the elem's, lane by lane: by the short way in one atomic step. Only where the shape has lanes. */
+  add(): number;
+  add4(key: number): number;
   /** How many elems the map holds; undefined where only a walk can tell. */
   readonly count: (() => number) | undefined;
   close(): void;
@@ -46,10 +46,10 @@ export interface ElemShape {
 
 export function openAccess(kernel: Kernel, fd: number, shape: ElemShape): Access {
   const direct = kernel.direct?.(fd, shape.lanes === undefined ? {} : { lanes: shape.lanes });
-  return direct === undefined ? openSyscalls(kernel, fd, shape) : openDirect(direct, shape.lanes !== undefined);
+  return direct === undefined ? openSyscalls(kernel, fd, shape) : openDirect(direct);
 }
 
-function openDirect(direct: DirectMap, canAdd: boolean): Access {
+function openDirect(direct: DirectMap): Access {
   // Key and value lie in one buffer: a view from the key's start reaches both.
   const { bytes } = direct.key;
   const valueOff = direct.value.address - direct.key.address;
@@ -63,8 +63,8 @@ function openDirect(direct: DirectMap, canAdd: boolean): Access {
     lookup4: direct.lookupElem4,
     update4: direct.updateElem4,
     remove4: direct.deleteElem4,
-    add: canAdd ? direct.addElem : undefined,
-    add4: canAdd ? direct.addElem4 : undefined,
+    add: direct.addElem,
+    add4: direct.addElem4,
     count: direct.count,
     close: () => direct[Symbol.dispose](),
   };
@@ -94,19 +94,17 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
     return ret;
   };
   // No system call adds. What is there is read and written back: another thread's update in between is lost.
-  const add =
-    lanes === undefined || isPerCpu
-      ? undefined
-      : (): number => {
-          const delta = new DataView(
-            view.buffer.slice(view.byteOffset + valueOff, view.byteOffset + valueOff + valueSize),
-          );
-          const ret = lookup();
-          if (ret === -ENOENT) new Uint8Array(view.buffer, view.byteOffset + valueOff, valueSize).fill(0);
-          else if (ret !== 0) return ret;
-          for (const lane of lanes) addLane(view, valueOff + lane.offset, delta, lane);
-          return updateAny();
-        };
+  const add = (): number => {
+    // One CPU's value cannot be written alone; and the embedded kernel, which adds to it by the short way, has none for an
+    // fd that may not both read and write.
+    if (isPerCpu) return kernel.direct === undefined ? -EOPNOTSUPP : -EPERM;
+    const delta = new DataView(view.buffer.slice(view.byteOffset + valueOff, view.byteOffset + valueOff + valueSize));
+    const ret = lookup();
+    if (ret === -ENOENT) buffer.bytes.fill(0, valueOff);
+    else if (ret !== 0) return ret;
+    for (const lane of lanes ?? []) addLane(view, valueOff + lane.offset, delta, lane);
+    return updateAny();
+  };
   const putKey = (k: number): void => view.setUint32(keyOff, k, true);
   return {
     view,
@@ -128,12 +126,10 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
       return removeCall();
     },
     add,
-    add4:
-      add &&
-      ((k): number => {
-        putKey(k);
-        return add();
-      }),
+    add4: (k) => {
+      putKey(k);
+      return add();
+    },
     count: undefined,
     close: () => buffer[Symbol.dispose](),
   };

@@ -3,15 +3,8 @@
  *
  * An operation writes the key in place, calls, and reads the value in place: no allocation but for the value read.
  */
-import {
-  BPF_EXIST,
-  BPF_MAP_DELETE_ELEM,
-  BPF_MAP_LOOKUP_BATCH,
-  BPF_MAP_LOOKUP_ELEM,
-  BPF_MAP_UPDATE_ELEM,
-  BPF_NOEXIST,
-} from "../uapi/bpf.js";
-import { EEXIST, ENOENT, EOPNOTSUPP } from "../uapi/errno.js";
+import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
+import { EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
@@ -35,6 +28,8 @@ export class KeyedMap<K, V> {
   protected access: Access;
   /** Whether keys travel as arguments. */
   readonly #byArgument: boolean;
+  /** Whether `add` can be: a codec works its lanes out each time it is asked. */
+  readonly #hasLanes: boolean;
 
   /** @param slot Of a per-CPU map, the codec of one CPU's value. */
   protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
@@ -43,15 +38,18 @@ export class KeyedMap<K, V> {
     this.key = key;
     this.value = value;
     this.#byArgument = (key as Codec<unknown>) === u32;
-    this.access = openAccess(mapFd.kernel, mapFd.fd, {
-      keySize: key.size,
-      valueSize: value.size,
-      isPerCpu: slot !== undefined,
-      lanes: (slot ?? value).lanes,
-    });
+    const { lanes } = slot ?? value;
+    this.#hasLanes = lanes !== undefined;
+    try {
+      const shape = { keySize: key.size, valueSize: value.size, isPerCpu: slot !== undefined, lanes };
+      this.access = openAccess(mapFd.kernel, mapFd.fd, shape);
+    } catch (error) {
+      mapFd.close();
+      throw error;
+    }
   }
 
-  /** The map's fd: good for raw commands until `close`. */
+  /** The map's fd, for raw commands; -1 once the map is closed. */
   get fd(): number {
     return this.mapFd.fd;
   }
@@ -110,8 +108,7 @@ export class KeyedMap<K, V> {
     const flags = options === undefined ? 0 : flagsOf(options);
     let ret: number;
     if (this.#byArgument) {
-      if ((key as number) >>> 0 !== (key as number)) this.key.check(key, "key");
-      ret = access.update4(key as number, flags);
+      ret = access.update4(u32Of(this.key, key), flags);
     } else {
       this.key.write(access.view, access.keyOff, key, "key");
       ret = access.update(flags);
@@ -204,8 +201,7 @@ export class KeyedMap<K, V> {
     const { access } = this;
     let ret: number;
     if (this.#byArgument) {
-      if ((key as number) >>> 0 !== (key as number)) this.key.check(key, "key");
-      ret = access.remove4(key as number);
+      ret = access.remove4(u32Of(this.key, key));
     } else {
       this.key.write(access.view, access.keyOff, key, "key");
       ret = access.remove();
@@ -218,42 +214,44 @@ export class KeyedMap<K, V> {
   /** Adds `delta` to the value of a key, or (per-CPU) to this thread's CPU's. */
   protected addTo<D>(key: K, delta: D, of: Codec<D>): void {
     const { access } = this;
-    if (of.lanes === undefined)
+    if (!this.#hasLanes)
       throw new TypeError(`Cannot add to values of type ${of.type}: wanted integers, or structs of them`);
     of.write(access.view, access.valueOff, delta, "delta");
     let ret: number;
-    if (access.add === undefined || access.add4 === undefined) {
-      ret = -EOPNOTSUPP;
-    } else if (this.#byArgument) {
-      if ((key as number) >>> 0 !== (key as number)) this.key.check(key, "key");
-      ret = access.add4(key as number);
+    if (this.#byArgument) {
+      ret = access.add4(u32Of(this.key, key));
     } else {
       this.key.write(access.view, access.keyOff, key, "key");
       ret = access.add();
     }
-    if (ret !== 0) throw this.#failure("add to the value of", "in", key, ret, BPF_MAP_UPDATE_ELEM);
+    if (ret === 0) return;
+    // Without a command of its own, adding is reading and writing: an fd that may not do one fails with it.
+    const cmd = ret === -EPERM && this.access.lookup() === -EPERM ? BPF_MAP_LOOKUP_ELEM : BPF_MAP_UPDATE_ELEM;
+    throw this.#failure("add to the value of", "in", key, ret, cmd);
   }
 
   #lookup(key: K): number {
     const { access } = this;
     if (this.#byArgument) {
-      if ((key as number) >>> 0 !== (key as number)) this.key.check(key, "key");
-      return access.lookup4(key as number);
+      return access.lookup4(u32Of(this.key, key));
     }
     this.key.write(access.view, access.keyOff, key, "key");
     return access.lookup();
   }
 
   #batches(): ReturnType<typeof walk> {
-    const { kernel, mapFd } = this;
-    const fail = (ret: number): Error => mapFd.failure("walk over", ret, BPF_MAP_LOOKUP_BATCH);
-    const fd = mapFd.isOpen ? mapFd.fd : -1;
-    return walk(kernel, fd, this.key.size, this.value.size, this.maxEntries, fail);
+    return walk(this.mapFd, this.key.size, this.value.size);
   }
 
   #failure(verb: string, preposition: string, key: K, ret: number, cmd: number): Error {
-    return this.mapFd.failure(`${verb} key ${hexOf(this.key, key)} ${preposition}`, ret, cmd);
+    return this.mapFd.failure(`${verb} key ${hexOf(this.key, key)} ${preposition}`, ret, cmd, { key });
   }
+}
+
+/** A key that travels as an argument, checked. */
+function u32Of<K>(codec: Codec<K>, key: K): number {
+  if (typeof key !== "number" || key >>> 0 !== key) codec.check(key, "key");
+  return key as number;
 }
 
 function flagsOf({ mode }: SetOptions): number {

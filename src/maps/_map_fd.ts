@@ -5,7 +5,7 @@ import { BPF_MAP_CREATE, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_
 import { EBADF } from "../uapi/errno.js";
 import { cmdName, mapTypeName } from "../uapi/names.js";
 import { BpfError } from "../kernels/error.js";
-import { hintFor } from "../kernels/hints.js";
+import { type Failure, hintFor } from "../kernels/hints.js";
 import type { Kernel } from "../kernels/kernel.js";
 import {
   type MapAttr,
@@ -16,6 +16,7 @@ import {
   objGet,
   objPin,
 } from "../kernels/syscalls.js";
+import { asCString, asU32 } from "./_arguments.js";
 
 /** What a typed map takes a map for. */
 export interface Wanted {
@@ -31,13 +32,12 @@ export interface Wanted {
 /** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
 export class MapFd {
   readonly kernel: Kernel;
-  readonly fd: number;
   readonly info: MapInfo;
-  #open = true;
+  #fd: number;
 
   private constructor(kernel: Kernel, fd: number, info: MapInfo) {
     this.kernel = kernel;
-    this.fd = fd;
+    this.#fd = fd;
     this.info = info;
   }
 
@@ -60,10 +60,10 @@ export class MapFd {
 
   /**
    * @throws {BpfError} whatever BPF_OBJ_GET answers, with the hint
-   * @throws {TypeError} when the map is not what is wanted
+   * @throws {TypeError | RangeError} for a path that is no C string; TypeError when the map is not what is wanted
    */
   static open(kernel: Kernel, path: string, wanted: Wanted): MapFd {
-    const what = `Cannot open "${path}" as ${wanted.className}`;
+    const what = `Cannot open "${asCString("path", path)}" as ${wanted.className}`;
     const fd = objGet(kernel, path);
     if (fd < 0) throw failure(kernel, what, fd, BPF_OBJ_GET);
     return MapFd.#adopt(kernel, fd, what, wanted);
@@ -71,10 +71,10 @@ export class MapFd {
 
   /**
    * @throws {BpfError} whatever BPF_MAP_GET_FD_BY_ID answers, with the hint
-   * @throws {TypeError} when the map is not what is wanted
+   * @throws {TypeError | RangeError} for an id that is no u32; TypeError when the map is not what is wanted
    */
   static fromId(kernel: Kernel, id: number, wanted: Wanted): MapFd {
-    const what = `Cannot open map id ${id} as ${wanted.className}`;
+    const what = `Cannot open map id ${asU32("id", id)} as ${wanted.className}`;
     const fd = mapGetFdById(kernel, id);
     if (fd < 0) throw failure(kernel, what, fd, BPF_MAP_GET_FD_BY_ID);
     return MapFd.#adopt(kernel, fd, what, wanted);
@@ -92,6 +92,11 @@ export class MapFd {
     }
   }
 
+  /** -1 once it is closed: its number may be another's by then. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   /** What the kernel says of the map now. */
   look(): MapInfo {
     const info = this.isOpen ? mapGetInfoByFd(this.kernel, this.fd) : -EBADF;
@@ -100,23 +105,28 @@ export class MapFd {
   }
 
   pin(path: string): void {
+    const what = `Cannot pin ${describe(this.info)} at "${asCString("path", path)}"`;
     const ret = this.isOpen ? objPin(this.kernel, this.fd, path) : -EBADF;
-    if (ret < 0)
-      throw failure(this.kernel, `Cannot pin ${describe(this.info)} at "${path}"`, ret, BPF_OBJ_PIN, this.info);
+    if (ret < 0) throw failure(this.kernel, what, ret, BPF_OBJ_PIN, this.info);
   }
 
   get isOpen(): boolean {
-    return this.#open;
+    return this.#fd >= 0;
   }
 
   close(): void {
-    if (this.#open) this.kernel.close(this.fd);
-    this.#open = false;
+    if (this.isOpen) this.kernel.close(this.#fd);
+    this.#fd = -1;
   }
 
-  /** The exception for a command on this map: `verb` is what was tried, as in "insert key 0x00000007 into". */
-  failure(verb: string, ret: number, cmd: number): BpfError {
-    return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info);
+  /**
+   * The exception for a command on this map.
+   *
+   * @param verb What was tried, as in "insert key 0x00000007 into".
+   * @param about What of the error's `details` is known beside the map.
+   */
+  failure(verb: string, ret: number, cmd: number, about: { readonly key?: unknown } = {}): BpfError {
+    return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info, about);
   }
 }
 
@@ -130,13 +140,14 @@ function failure(
   what: string,
   ret: number,
   cmd: number,
-  map?: Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name">,
+  map?: Failure["map"],
+  about: { readonly key?: unknown } = {},
 ): BpfError {
   const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map });
   return new BpfError(what, ret, {
     cmd: cmdName(cmd),
     ...(hint !== undefined && { hint }),
-    ...(map && { details: { map } }),
+    ...(map && { details: { map, ...about } }),
   });
 }
 

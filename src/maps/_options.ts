@@ -4,6 +4,7 @@
 import { BPF_F_NUMA_NODE } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { MapAttr } from "../kernels/syscalls.js";
+import { asCString, asCodec, asU32 } from "./_arguments.js";
 import type { Wanted } from "./_map_fd.js";
 
 /** What keys and values are. */
@@ -35,29 +36,32 @@ export interface ValueCodec<V> {
 /** What an array is created with: its keys are indices. */
 export interface ArrayOptions<V> extends ValueCodec<V>, MapOptions {}
 
-/** attr for BPF_MAP_CREATE. `valueSize` is one CPU's. */
-export function attrOf(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
+/**
+ * attr for BPF_MAP_CREATE.
+ *
+ * @param value Of a per-CPU map, one CPU's.
+ * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+ */
+export function attrOf(mapType: number, key: Codec<unknown>, value: Codec<unknown>, options: MapOptions): MapAttr {
   const { name = "", maxEntries, mapFlags = 0, numaNode } = options;
-  if (typeof name !== "string") throw new TypeError(`name: wanted a string, found ${typeof name}`);
+  const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {
     mapType,
-    keySize,
-    valueSize,
+    keySize: asCodec("key", key).size,
+    valueSize: asCodec("value", value).size,
     maxEntries: asU32("maxEntries", maxEntries),
-    mapFlags: asU32("mapFlags", mapFlags) | (numaNode === undefined ? 0 : BPF_F_NUMA_NODE),
-    numaNode: numaNode === undefined ? 0 : asU32("numaNode", numaNode),
-    mapName: name,
+    mapFlags: (asU32("mapFlags", mapFlags) | onNode) >>> 0,
+    numaNode: asU32("numaNode", numaNode ?? 0),
+    mapName: asCString("name", name),
   };
 }
 
-/** What a typed map wants of a map that it opens. `value` is one CPU's. */
+/**
+ * What a typed map wants of a map that it opens.
+ *
+ * @param value Of a per-CPU map, one CPU's.
+ * @throws {TypeError} for what is no codec
+ */
 export function wanted(className: string, type: number, key: Codec<unknown>, value: Codec<unknown>): Wanted {
-  return { className, type, key, value };
-}
-
-function asU32(field: string, value: number): number {
-  if (typeof value !== "number")
-    throw new TypeError(`${field}: wanted a number, found ${value === undefined ? "nothing" : typeof value}`);
-  if (value >>> 0 !== value) throw new RangeError(`${field}: wanted an integer from 0 to 4294967295, found ${value}`);
-  return value;
+  return { className, type, key: asCodec("key", key), value: asCodec("value", value) };
 }

@@ -8,14 +8,15 @@ import { BPF_MAP_LOOKUP_BATCH } from "../uapi/bpf.js";
 import { ENOENT, ENOSPC } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_BATCH_END } from "../uapi/offsets.js";
-import type { Kernel } from "../kernels/kernel.js";
 import { viewOf } from "../kernels/syscalls.js";
+import type { MapFd } from "./_map_fd.js";
 
 /** Of keys and values, for a batch to begin with: large enough that the call does not count, small enough for the cache. */
-const BATCH_BYTES = 256 * 1024;
-const CURSORS_OFF = 64;
+const BATCH_BYTES = 64 * 1024;
+const IN_BATCH_OFF = 64;
 const CURSOR_BYTES = 8;
-const KEYS_OFF = CURSORS_OFF + 2 * CURSOR_BYTES;
+const OUT_BATCH_OFF = IN_BATCH_OFF + CURSOR_BYTES;
+const KEYS_OFF = OUT_BATCH_OFF + CURSOR_BYTES;
 
 const align8 = (size: number): number => (size + 7) & ~7;
 
@@ -28,53 +29,61 @@ export interface Batch {
 }
 
 /**
- * The map's elems, a batch at a time. A batch is good until the next one is asked for.
+ * The map's elems, a batch at a time.
+ *
+ * Batches are copies on JavaScript's heap: a walk that nobody ends holds nothing of the kernel's.
  *
  * @param valueSize As system calls have it: of a per-CPU map, all slots.
- * @param fail Makes the exception for an errno.
+ * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, meanwhile too
  */
-export function* walk(
-  kernel: Kernel,
-  fd: number,
+export function* walk(mapFd: MapFd, keySize: number, valueSize: number): Generator<Batch, void> {
+  let room = Math.max(1, Math.min(mapFd.info.maxEntries, Math.floor(BATCH_BYTES / (keySize + valueSize))));
+  let cursor: Uint8Array | undefined;
+  while (true) {
+    const { ret, batch, next } = lookupBatch(mapFd, keySize, valueSize, room, cursor);
+    if (ret === -ENOSPC) {
+      // A bucket has more elems than the batch has room for.
+      room *= 2;
+      continue;
+    }
+    if (ret < 0 && ret !== -ENOENT) throw mapFd.failure("walk over", ret, BPF_MAP_LOOKUP_BATCH);
+    if (batch.count > 0) yield batch;
+    if (ret === -ENOENT) return;
+    cursor = next;
+  }
+}
+
+/** One batch of at most `room` elems, from the cursor on or (without one) from the map's first. */
+function lookupBatch(
+  { kernel, fd }: MapFd,
   keySize: number,
   valueSize: number,
-  maxEntries: number,
-  fail: (ret: number) => Error,
-): Generator<Batch, void> {
-  let room = Math.max(1, Math.min(maxEntries, Math.floor(BATCH_BYTES / (keySize + valueSize))));
-  let cursor = new Uint8Array(0);
-  while (true) {
-    using buffer = kernel.alloc(KEYS_OFF + align8(room * keySize) + room * valueSize);
-    const view = viewOf(buffer);
-    const { in_batch, out_batch, keys, values, count, map_fd } = bpfAttr.batch;
-    const [even, odd] = [CURSORS_OFF, CURSORS_OFF + CURSOR_BYTES];
-    const keysOff = KEYS_OFF;
-    const valuesOff = keysOff + align8(room * keySize);
-    const point = (off: number, to: number): void =>
-      view.setBigUint64(off, to === 0 ? 0n : BigInt(buffer.address + to), true);
-    buffer.bytes.set(cursor, even);
-    point(in_batch.off, cursor.length === 0 ? 0 : even);
-    point(out_batch.off, odd);
-    point(keys.off, keysOff);
-    point(values.off, valuesOff);
-    view.setUint32(map_fd.off, fd, true);
-    const attr = { ...buffer, bytes: buffer.bytes.subarray(0, BPF_ATTR_MAP_BATCH_END) };
-    const call = kernel.prepare(BPF_MAP_LOOKUP_BATCH, attr);
-    let ret: number;
-    while (true) {
-      view.setUint32(count.off, room, true);
-      ret = call();
-      if (ret < 0 && ret !== -ENOENT) break;
-      const n = view.getUint32(count.off, true);
-      if (n > 0) yield { view, count: n, keysOff, valuesOff };
-      if (ret === -ENOENT) return;
-      // The next call begins where this one ended.
-      buffer.bytes.copyWithin(even, odd, odd + CURSOR_BYTES);
-      point(in_batch.off, even);
-      cursor = buffer.bytes.slice(even, even + CURSOR_BYTES);
-    }
-    if (ret !== -ENOSPC) throw fail(ret);
-    // A bucket has more elems than the batch has room for.
-    room *= 2;
+  room: number,
+  cursor: Uint8Array | undefined,
+): { ret: number; batch: Batch; next: Uint8Array } {
+  const valuesOff = KEYS_OFF + align8(room * keySize);
+  using buffer = kernel.alloc(valuesOff + room * valueSize);
+  const view = viewOf(buffer);
+  const { in_batch, out_batch, keys, values, count, map_fd } = bpfAttr.batch;
+  const point = (off: number, to: number): void => view.setBigUint64(off, BigInt(buffer.address + to), true);
+  if (cursor !== undefined) {
+    buffer.bytes.set(cursor, IN_BATCH_OFF);
+    point(in_batch.off, IN_BATCH_OFF);
   }
+  point(out_batch.off, OUT_BATCH_OFF);
+  point(keys.off, KEYS_OFF);
+  point(values.off, valuesOff);
+  view.setUint32(count.off, room, true);
+  view.setUint32(map_fd.off, fd, true);
+  const ret = kernel.bpf(BPF_MAP_LOOKUP_BATCH, buffer, BPF_ATTR_MAP_BATCH_END);
+
+  const n = ret === 0 || ret === -ENOENT ? view.getUint32(count.off, true) : 0;
+  const elems = new Uint8Array(n * (keySize + valueSize));
+  elems.set(buffer.bytes.subarray(KEYS_OFF, KEYS_OFF + n * keySize));
+  elems.set(buffer.bytes.subarray(valuesOff, valuesOff + n * valueSize), n * keySize);
+  return {
+    ret,
+    batch: { view: viewOf({ bytes: elems }), count: n, keysOff: 0, valuesOff: n * keySize },
+    next: buffer.bytes.slice(OUT_BATCH_OFF, OUT_BATCH_OFF + CURSOR_BYTES),
+  };
 }

@@ -35,7 +35,7 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create<V>(kernel: Kernel, options: ArrayOptions<V>): ArrayMap<V> {
-    const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32.size, options.value.size, options);
+    const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32, options.value, options);
     return new ArrayMap(MapFd.create(kernel, attr), options.value);
   }
 

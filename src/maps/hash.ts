@@ -34,7 +34,7 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): HashMap<K, V> {
-    const attr = attrOf(BPF_MAP_TYPE_HASH, options.key.size, options.value.size, options);
+    const attr = attrOf(BPF_MAP_TYPE_HASH, options.key, options.value, options);
     return new HashMap(MapFd.create(kernel, attr), options.key, options.value);
   }
 

@@ -32,13 +32,10 @@ export class PerCpu<V> extends Array<V> {
    * @throws {TypeError} when V has something that is not a number or a bigint
    */
   sum(this: PerCpu<V & Summable>): V {
-    return this.reduce((a, b) =>
-      combine(
-        a,
-        b,
-        (x, y) => x + y,
-        (x, y) => x + y,
-      ),
+    return fold(
+      this,
+      (x, y) => x + y,
+      (x, y) => x + y,
     ) as V;
   }
 
@@ -48,24 +45,34 @@ export class PerCpu<V> extends Array<V> {
    * @throws {TypeError} when V has something that is not a number or a bigint
    */
   max(this: PerCpu<V & Summable>): V {
-    return this.reduce((a, b) => combine(a, b, Math.max, (x, y) => (x > y ? x : y)));
+    return fold(
+      this,
+      (x, y) => Math.max(x, y),
+      (x, y) => (x > y ? x : y),
+    ) as V;
   }
 }
 
-function combine<V>(
-  a: V,
-  b: V,
+/** One value of many: of numbers, of bigints, or of structs field by field. `at` names the field. */
+function fold(
+  values: readonly unknown[],
   numbers: (x: number, y: number) => number,
   bigints: (x: bigint, y: bigint) => bigint,
-): V {
-  if (typeof a === "number" && typeof b === "number") return numbers(a, b) as V;
-  if (typeof a === "bigint" && typeof b === "bigint") return bigints(a, b) as V;
-  if (isPlain(a) && isPlain(b)) {
-    return Object.fromEntries(
-      Object.keys(a).map((field) => [field, combine(a[field], b[field], numbers, bigints)]),
-    ) as V;
+  at = "value",
+): unknown {
+  if (values.every((value) => typeof value === "number")) return values.reduce(numbers);
+  if (values.every((value) => typeof value === "bigint")) return values.reduce(bigints);
+  if (!values.every(isPlain)) {
+    throw new TypeError(`${at}: wanted numbers, bigints or structs of them for each CPU, found ${typeof values[0]}`);
   }
-  throw new TypeError(`Cannot combine ${typeof a} values of CPUs: wanted numbers, bigints or structs of them`);
+  const field = (name: string): unknown =>
+    fold(
+      values.map((value) => value[name]),
+      numbers,
+      bigints,
+      `${at}.${name}`,
+    );
+  return Object.fromEntries(Object.keys(values[0]!).map((name) => [name, field(name)]));
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {
@@ -78,7 +85,7 @@ const align8 = (size: number): number => (size + 7) & ~7;
 export function perCpuCodec<V>(of: Codec<V>, possibleCpus: number): Codec<PerCpu<V>> {
   const slot = align8(of.size);
   const fits = (values: unknown): boolean =>
-    Array.isArray(values) && values.length === possibleCpus && values.every((value) => of.fits(value));
+    Array.isArray(values) && values.length === possibleCpus && Array.from(values).every((value) => of.fits(value));
   const check = (values: readonly V[], at: string): void => {
     if (!Array.isArray(values)) {
       throw new TypeError(`${at}: wanted a list of ${possibleCpus} values, one for each CPU, found ${typeof values}`);
@@ -86,7 +93,8 @@ export function perCpuCodec<V>(of: Codec<V>, possibleCpus: number): Codec<PerCpu
     if (values.length !== possibleCpus) {
       throw new RangeError(`${at}: wanted ${possibleCpus} values, one for each CPU, found ${values.length}`);
     }
-    values.forEach((value, cpu) => of.check(value, `${at}[${cpu}]`));
+    // Not forEach, which passes over holes.
+    for (const [cpu, value] of values.entries()) of.check(value, `${at}[${cpu}]`);
   };
   return {
     type: `${of.type} for each of ${possibleCpus} CPUs`,

@@ -5,7 +5,7 @@ import { BPF_MAP_TYPE_PERCPU_ARRAY } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { KeyedMap } from "./_keyed_map.js";
+import { KeyedMap, type SetOptions } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type ArrayOptions, type ValueCodec, attrOf, wanted } from "./_options.js";
 import { type PerCpu, perCpuCodec } from "./percpu.js";
@@ -40,7 +40,7 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create<V>(kernel: Kernel, options: ArrayOptions<V>): PerCpuArray<V> {
-    const attr = attrOf(BPF_MAP_TYPE_PERCPU_ARRAY, u32.size, options.value.size, options);
+    const attr = attrOf(BPF_MAP_TYPE_PERCPU_ARRAY, u32, options.value, options);
     return new PerCpuArray(MapFd.create(kernel, attr), options.value);
   }
 
@@ -73,6 +73,20 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
   /** How many elems it has: all of them, always. */
   get length(): number {
     return this.maxEntries;
+  }
+
+  /**
+   * Sets the values of an index, a value for each CPU.
+   *
+   * Kernel name: BPF_MAP_UPDATE_ELEM.
+   *
+   * @returns `false` when the mode refused it: "create", since all elems exist; else `true`.
+   * @throws {TypeError | RangeError} for an index or values that the codecs do not take, or not one for each possible CPU
+   * @throws {BpfError} E2BIG when the index is out of range; EPERM when the fd is read-only or the map frozen; EBADF when the map is
+   * closed
+   */
+  override set(index: number, values: readonly V[], options?: SetOptions): boolean {
+    return super.set(index, values as PerCpu<V>, options);
   }
 
   /**

@@ -4,7 +4,7 @@
 import { BPF_MAP_TYPE_PERCPU_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { KeyedMap } from "./_keyed_map.js";
+import { KeyedMap, type SetOptions } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
 import { type PerCpu, perCpuCodec } from "./percpu.js";
@@ -39,7 +39,7 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): PerCpuHashMap<K, V> {
-    const attr = attrOf(BPF_MAP_TYPE_PERCPU_HASH, options.key.size, options.value.size, options);
+    const attr = attrOf(BPF_MAP_TYPE_PERCPU_HASH, options.key, options.value, options);
     return new PerCpuHashMap(MapFd.create(kernel, attr), options.key, options.value);
   }
 
@@ -67,6 +67,20 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
   static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): PerCpuHashMap<K, V> {
     const fd = MapFd.fromId(kernel, id, wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value));
     return new PerCpuHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Sets the values of a key, a value for each CPU.
+   *
+   * Kernel name: BPF_MAP_UPDATE_ELEM.
+   *
+   * @returns `false` when the mode refused it: "create" and the key is there, "replace" and it is not; else `true`.
+   * @throws {TypeError | RangeError} for a key or values that the codecs do not take, or not one for each possible CPU
+   * @throws {BpfError} E2BIG when the map is full; ENOMEM; EPERM when the fd is read-only or the map frozen; EBADF when the map is
+   * closed
+   */
+  override set(key: K, values: readonly V[], options?: SetOptions): boolean {
+    return super.set(key, values as PerCpu<V>, options);
   }
 
   /**

@@ -3,11 +3,10 @@
  * failure), attr by the field names of `union bpf_attr`, and the leak check.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { LinuxKernel } from "tsbpf/linux";
+import { LinuxKernel, type UserBuffer } from "tsbpf/linux";
 import { BPF_ATTR_SIZE, BPF_MAP_CREATE, bpfAttr } from "tsbpf/uapi";
 import { describe, expect } from "vitest";
 
-type UserBuffer = ReturnType<LinuxKernel["alloc"]>;
 /** A field of attr: a number, or a pointer to a buffer. */
 type Field = number | UserBuffer;
 

@@ -143,9 +143,10 @@ describeLinux("LinuxKernel.open", () => {
     const { LinuxKernel } = await import(process.env.ENTRY ?? "tsbpf/linux");
     try { LinuxKernel.open(); console.log("opened"); } catch (error) { console.log(error.name, error.code, error.hint); }`;
 
+  /** What a process prints that opens a LinuxKernel, run by a command like setpriv. */
   function opening(command: string[], options: { uid?: number; gid?: number; env?: NodeJS.ProcessEnv } = {}): string {
     const [file, ...args] = [...command, process.execPath, "--input-type=module", "-e", script];
-    return execFileSync(file!, args, { cwd: root, encoding: "utf8", ...options });
+    return execFileSync(file, args, { cwd: root, encoding: "utf8", ...options });
   }
 
   it("opens for root", () => {

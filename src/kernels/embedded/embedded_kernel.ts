@@ -21,6 +21,7 @@ import {
 } from "../../uapi/offsets.js";
 import { BpfError } from "../error.js";
 import type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "../kernel.js";
+import { FINDING_BYTES, describeFindings } from "./check.js";
 import { openDirect } from "./direct_map.js";
 import { type Engine, canShareMemory, engineModule, instantiate, reserveMemory } from "./engine.js";
 import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
@@ -360,6 +361,17 @@ export class EmbeddedKernel implements Kernel {
     }
   }
 
+  /**
+   * Walks all structures of the kernel, as fsck does those of a disk. Other threads' calls wait meanwhile.
+   *
+   * @returns What is wrong, a sentence each, at most 1,000 of them: none if all is well.
+   */
+  check(): string[] {
+    using room = this.alloc(1000 * FINDING_BYTES);
+    const found = this.#engine.check(room.address, room.bytes.length);
+    return describeFindings(room.bytes.subarray(0, Math.min(found * FINDING_BYTES, room.bytes.length)));
+  }
+
   /** What is in use now. */
   usage(): KernelUsage {
     const engine = this.#engine;
@@ -398,7 +410,7 @@ function inRange(name: string, value: number, least: number, most: number): numb
   throw new RangeError(`${name} is ${value}: wanted an integer from ${least} to ${most}`);
 }
 
-/** Whether this thread may sleep in memory.atomic.wait: any but a browser's main thread. */
+/** Whether this thread may sleep in Atomics.wait: any but a browser's main thread. */
 function mayBlock(): boolean {
   return !("document" in globalThis);
 }

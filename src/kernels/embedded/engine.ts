@@ -33,6 +33,7 @@ export interface Engine {
   standStill(): void;
   goOn(): void;
   revive(): void;
+  check(to: number, room: number): number;
   kernelStart(): number;
   nextSavedRun(address: number): number;
   runBytes(address: number): number;
@@ -104,12 +105,20 @@ export function reserveMemory(bytes: number, shared: boolean): WebAssembly.Memor
   }
 }
 
+/** Nobody who waits for a lock sleeps longer without looking again. */
+const SLEEP_MS = 20;
+
 /** An instance of the engine on a memory, for the thread that has this task. */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   task: number,
 ): Promise<Engine> {
-  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task } });
+  const words = new Int32Array(memory.buffer);
+  // See kernel/lock.ts for why the engine does not wait by itself.
+  const wait = (address: number, held: number): void => {
+    Atomics.wait(words, address >>> 2, held, SLEEP_MS);
+  };
+  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait } });
   return instance.exports as unknown as Engine;
 }

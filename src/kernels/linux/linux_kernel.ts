@@ -1,7 +1,9 @@
 /**
  * LinuxKernel: the door to the real bpf(2).
  *
- * Threads: each opens its own; fds belong to the process, so that all threads may use the fd that one of them got.
+ * Threads: each opens its own; fds belong to the process, so that all threads may use the fd that one of them got. A thread that is
+ * terminated leaves its fds and buffers behind; terminated in the milliseconds in which it opens its first LinuxKernel, it takes
+ * the process along (koffi 3.3 aborts when it is interrupted while it loads).
  */
 import { readFileSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
@@ -57,8 +59,9 @@ export class LinuxKernel implements Kernel {
    * @throws {BpfError} ENOMEM
    */
   alloc(size: number): UserBuffer {
-    if (!Number.isSafeInteger(size) || size < 1)
+    if (!Number.isSafeInteger(size) || size < 1) {
       throw new RangeError(`The size of a buffer is ${size}: expected an integer from 1 on`);
+    }
     return mapAnonymous(this.#sys, size);
   }
 

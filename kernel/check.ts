@@ -1,0 +1,108 @@
+/**
+ * Check: walks all structures and reports what is wrong, as fsck does of a disk. It changes nothing.
+ *
+ * A finding is four words: what (the codes below; texts in src/kernels/embedded/check.ts), where, found, wanted. Threads:
+ * everything stands still meanwhile (image.ts), so that no structure is half changed.
+ */
+import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb } from "./super";
+import { BpfMap } from "./map";
+import { CHECK, callOp } from "./map_types";
+import { checkPages } from "./mem/check_pages";
+import { nextPin, pinnedMap } from "./bpffs";
+import { goOn, standStill } from "./image";
+import { finding, findings, startFindings } from "./finding";
+import { taskPtr, Task } from "./task";
+
+/** Codes from 1 on are mem/check_pages.ts's, from 32 on this file's, from 64 on maps/_check_htab.ts's. */
+const FDS_OPEN: u32 = 32;
+const FD_OF_NO_MAP: u32 = 33;
+const PIN_OF_NO_MAP: u32 = 34;
+const MAP_LINKS: u32 = 35;
+const MAP_ID_TWICE: u32 = 36;
+const MAP_REFS: u32 = 37;
+const MAPS_COUNT: u32 = 38;
+const CPU_OF_NO_TASK: u32 = 39;
+const MAP_SEQ_ODD: u32 = 40;
+
+/** Writes findings to `to`, as many as have room. Returns how many there are. */
+export function check(to: usize, room: u32): u32 {
+  startFindings(to, room);
+  standStill();
+  checkPages();
+  checkFds();
+  checkMaps();
+  checkCpus();
+  goOn();
+  return findings();
+}
+
+function isListed(at: usize): bool {
+  let map: usize = sb().mapsHead;
+  while (map != 0 && map != at) map = changetype<BpfMap>(map).next;
+  return map != 0;
+}
+
+function checkFds(): void {
+  let open: u32 = 0;
+  for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
+    const map: usize = load<u32>(FD_TABLE + 8 * <usize>fd);
+    if (map == 0) continue;
+    open++;
+    if (!isListed(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
+  }
+  if (open != sb().fdsOpen) finding(FDS_OPEN, 0, sb().fdsOpen, open);
+  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
+    const map = changetype<usize>(pinnedMap(pin));
+    if (!isListed(map)) finding(PIN_OF_NO_MAP, <u32>pin, <u32>map, 0);
+  }
+}
+
+function checkMaps(): void {
+  let count: u32 = 0;
+  let before: u32 = 0;
+  for (let at = sb().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
+    const map = changetype<BpfMap>(<usize>at);
+    if (++count > sb().mapsCount) break;
+    if (map.prev != before) finding(MAP_LINKS, at, map.prev, before);
+    before = at;
+    for (let other = map.next; other != 0; other = changetype<BpfMap>(<usize>other).next) {
+      if (changetype<BpfMap>(<usize>other).id == map.id) finding(MAP_ID_TWICE, at, map.id, 0);
+    }
+    const refs = namesAndFds(at);
+    // Holders of the short way come on top.
+    if (map.refs < refs || map.refs == 0) finding(MAP_REFS, at, map.refs, refs);
+    checkStripes(map);
+    callOp(map.type, CHECK, at, 0, 0, 0);
+  }
+  if (count != sb().mapsCount) finding(MAPS_COUNT, 0, sb().mapsCount, count);
+  if (before != sb().mapsTail) finding(MAP_LINKS, before, sb().mapsTail, before);
+}
+
+/** How many fds and pinned names hold a map. */
+function namesAndFds(at: u32): u32 {
+  let refs: u32 = 0;
+  for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
+    if (load<u32>(FD_TABLE + 8 * <usize>fd) == at) refs++;
+  }
+  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
+    if (<u32>changetype<usize>(pinnedMap(pin)) == at) refs++;
+  }
+  return refs;
+}
+
+/** With all locks held nobody is writing in place. */
+function checkStripes(map: BpfMap): void {
+  for (let i: u32 = 0; i <= map.stripeMask; i++) {
+    const stripe = <usize>map.stripes + 8 * <usize>i;
+    if (load<u32>(stripe, 4) & 1) finding(MAP_SEQ_ODD, <u32>stripe, load<u32>(stripe, 4), 0);
+  }
+}
+
+function checkCpus(): void {
+  for (let cpu: u32 = 0; cpu < sb().possibleCpus; cpu++) {
+    const owner = load<u32>(CPUS + 4 * cpu);
+    if (owner == 0) continue;
+    const isOwned = owner <= MAX_TASKS && changetype<Task>(taskPtr(owner)).cpu == cpu + 1;
+    if (!isOwned) finding(CPU_OF_NO_TASK, cpu, owner, 0);
+  }
+}

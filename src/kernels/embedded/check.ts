@@ -1,0 +1,54 @@
+/**
+ * Findings of the engine's check, in words. The codes are those of kernel/check.ts and the files that it names.
+ */
+
+/** A finding is four words: what, where, found, wanted. */
+export const FINDING_BYTES = 16;
+
+type Text = (where: string, found: number, wanted: number) => string;
+
+const texts: Readonly<Record<number, Text>> = {
+  1: (where, found, wanted) => `page run at page ${where} has ${found} pages, where ${wanted} are left in its zone`,
+  2: (where, found, wanted) =>
+    `page run at page ${where} ends as one of ${found} pages, and begins as one of ${wanted}`,
+  3: (where, found) => `page run at page ${where} is of kind ${found}, which is the other zone's`,
+  4: (where, found) => `free page run at page ${where} (${found} pages) follows another free one`,
+  5: (where, found) => `free page run at page ${where} (${found} pages) should have gone back to the gap`,
+  6: (where, found, wanted) => `page run at page ${where} (${found} pages) does not belong into free list ${wanted}`,
+  7: (_, found, wanted) => `${found} page runs are in free lists, and ${wanted} are free`,
+  8: (_, found, wanted) => `${found} pages count as used, and ${wanted} are`,
+  32: (_, found, wanted) => `${found} fds count as open, and ${wanted} are`,
+  33: (where, found) => `fd ${Number(where)} is of a map at 0x${found.toString(16)} that is not listed`,
+  34: (where, found) => `the pinned name at ${where} is of a map at 0x${found.toString(16)} that is not listed`,
+  35: (where, found, wanted) => `map at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  36: (where, found) => `map at ${where}: another map has its id ${found} too`,
+  37: (where, found, wanted) => `map at ${where}: ${found} references, where fds and names are ${wanted}`,
+  38: (_, found, wanted) => `${found} maps count as alive, and ${wanted} are listed`,
+  39: (where, found) => `CPU ${Number(where)} belongs to task ${found}, which does not know it`,
+  40: (where, found) => `stripe at ${where}: a value is being written (seq ${found}), but nobody writes`,
+  64: (where, found, wanted) => `map at ${where}: what bucket ${wanted} has at 0x${found.toString(16)} is no elem`,
+  65: (where, found, wanted) => `map at ${where}: bucket ${found} has an elem that belongs into ${wanted}`,
+  66: (where, found) => `map at ${where}: the key of the elem at 0x${found.toString(16)} is there twice`,
+  67: (where, found, wanted) => `map at ${where}: ${found} elems are counted, and ${wanted} are in buckets`,
+  68: (where, found, wanted) => `map at ${where}: ${found} elems are in buckets or free, of ${wanted} that were taken`,
+  69: (where, found) => `map at ${where}: what is free at 0x${found.toString(16)} is no elem`,
+  70: (where, found, wanted) => `map at ${where}: it holds ${found} elems, and its max_entries is ${wanted}`,
+};
+
+/** Findings as the engine wrote them, as sentences. */
+export function describeFindings(bytes: Uint8Array): string[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const sentences: string[] = [];
+  for (let at = 0; at < bytes.length; at += FINDING_BYTES) {
+    const code = view.getUint32(at, true);
+    const where = view.getUint32(at + 4, true);
+    const isPage = code < 32;
+    const text = texts[code];
+    const place = isPage ? `${where}` : `0x${where.toString(16)}`;
+    const found = view.getUint32(at + 8, true);
+    sentences.push(
+      text === undefined ? `finding ${code} at ${place}` : text(place, found, view.getUint32(at + 12, true)),
+    );
+  }
+  return sentences;
+}

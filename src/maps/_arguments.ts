@@ -1,0 +1,30 @@
+/**
+ * Arguments other than keys and values: refused by name, before any call.
+ */
+import type { Codec } from "../codec/codec.js";
+
+/** @throws {TypeError | RangeError} for what is no u32: the kernel would see its lower bits */
+export function asU32(field: string, value: number): number {
+  if (typeof value !== "number") throw new TypeError(`${field}: wanted a number, found ${kindOf(value)}`);
+  if (value >>> 0 !== value) throw new RangeError(`${field}: wanted an integer from 0 to 4294967295, found ${value}`);
+  return value;
+}
+
+/** @throws {TypeError | RangeError} for what is no string that C can hold: the kernel would see what is before the NUL */
+export function asCString(field: string, value: string): string {
+  if (typeof value !== "string") throw new TypeError(`${field}: wanted a string, found ${kindOf(value)}`);
+  if (value.includes("\0"))
+    throw new RangeError(`${field}: wanted a string without NUL, found ${JSON.stringify(value)}`);
+  return value;
+}
+
+/** @throws {TypeError} for what is no codec */
+export function asCodec<T>(field: string, value: Codec<T>): Codec<T> {
+  if (typeof value?.read !== "function") throw new TypeError(`${field}: wanted a codec, found ${kindOf(value)}`);
+  return value;
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return "nothing";
+  return value === null ? "null" : `${/^[aeiou]/.test(typeof value) ? "an" : "a"} ${typeof value}`;
+}
