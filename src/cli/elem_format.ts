@@ -2,7 +2,7 @@
  * How keys and values look: bytes in hex, in text and in JSON. Those of maps with BTF look the same: types are not shown.
  */
 import type { Output } from "./output.js";
-import type { MapInfo } from "./syscalls.js";
+import type { MapInfo } from "../kernels/syscalls.js";
 import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,

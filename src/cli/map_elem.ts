@@ -18,7 +18,8 @@ import { ArgsError } from "./failures.js";
 import { formatHex, isPerCpu, perCpuStride, printElem, valueBufferSize } from "./elem_format.js";
 import { mapUsage } from "./help.js";
 import { takeMap, type OpenMap } from "./map_handle.js";
-import type { MapInfo, Syscalls } from "./syscalls.js";
+import type { MapInfo } from "../kernels/syscalls.js";
+import type { Syscalls } from "./syscalls.js";
 
 const UPDATE_FLAGS: readonly (readonly [word: string, flags: number])[] = [
   ["any", BPF_ANY],

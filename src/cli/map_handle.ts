@@ -8,7 +8,8 @@ import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import { isBpffs } from "./bpffs.js";
 import type { Context } from "./context.js";
-import type { MapInfo, Syscalls } from "./syscalls.js";
+import type { MapInfo } from "../kernels/syscalls.js";
+import type { Syscalls } from "./syscalls.js";
 
 /** A map that is open. */
 export interface OpenMap {

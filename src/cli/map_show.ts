@@ -8,7 +8,8 @@ import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
 import { allMaps, takeMaps, type OpenMap } from "./map_handle.js";
 import type { Output } from "./output.js";
-import type { MapInfo, Syscalls } from "./syscalls.js";
+import type { MapInfo } from "../kernels/syscalls.js";
+import type { Syscalls } from "./syscalls.js";
 
 type PinnedNames = ReadonlyMap<number, readonly string[]>;
 

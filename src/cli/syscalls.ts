@@ -4,6 +4,15 @@
  */
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import {
+  type AttrFields,
+  type Layout,
+  type MapInfo,
+  cString,
+  fillAttr,
+  readMapInfo,
+  viewOf,
+} from "../kernels/syscalls.js";
+import {
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_FD_BY_ID,
@@ -16,7 +25,7 @@ import {
   BPF_OBJ_PIN,
 } from "../uapi/bpf.js";
 import { errnoName } from "../uapi/errno_name.js";
-import { bpfAttr, bpfMapInfo, type Field } from "../uapi/layouts.js";
+import { bpfAttr } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
 
@@ -31,21 +40,6 @@ export interface MapSpec {
   readonly innerMapFd: number;
   readonly ifindex: number;
 }
-
-/** What `struct bpf_map_info` says of a map. */
-export interface MapInfo {
-  readonly type: number;
-  readonly id: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly maxEntries: number;
-  readonly mapFlags: number;
-  readonly name: string;
-  readonly btfId: number;
-}
-
-type Layout = Readonly<Record<string, Field>>;
-type Fields<L extends Layout> = { readonly [K in keyof L]?: number | Uint8Array };
 
 /** Makes system calls on a kernel, and knows which fds they opened. */
 export class Syscalls {
@@ -101,12 +95,12 @@ export class Syscalls {
   }
 
   objPin(fd: number, path: string): number {
-    using pathname = this.#cString(path);
+    using pathname = cString(this.kernel, path);
     return this.#change(BPF_OBJ_PIN, bpfAttr.obj, { pathname: pathname.address, bpf_fd: fd });
   }
 
   objGet(path: string): number {
-    using pathname = this.#cString(path);
+    using pathname = cString(this.kernel, path);
     return this.#opened(this.#call(BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address }));
   }
 
@@ -118,7 +112,7 @@ export class Syscalls {
 
   mapGetNextId(id: number): number {
     const result = this.#call(BPF_MAP_GET_NEXT_ID, bpfAttr.getId, { start_id: id });
-    return result < 0 ? result : readField(this.#attr.bytes, bpfAttr.getId.next_id);
+    return result < 0 ? result : viewOf(this.#attr).getUint32(bpfAttr.getId.next_id.off, true);
   }
 
   mapGetFdById(id: number): number {
@@ -131,18 +125,7 @@ export class Syscalls {
     const fields = { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: info.address };
     const result = this.#call(BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, fields);
     if (result < 0) return result;
-    const read = (field: Field): number => readField(info.bytes, field);
-    const { off, size } = bpfMapInfo.name;
-    return {
-      type: read(bpfMapInfo.type),
-      id: read(bpfMapInfo.id),
-      keySize: read(bpfMapInfo.key_size),
-      valueSize: read(bpfMapInfo.value_size),
-      maxEntries: read(bpfMapInfo.max_entries),
-      mapFlags: read(bpfMapInfo.map_flags),
-      name: new TextDecoder("latin1").decode(info.bytes.slice(off, off + size)).replace(/\0.*$/s, ""),
-      btfId: read(bpfMapInfo.btf_id),
-    };
+    return readMapInfo(info);
   }
 
   /** Returns the lines of an fd's fdinfo: "memlock" -> "1360". */
@@ -172,22 +155,14 @@ export class Syscalls {
     this.#attr[Symbol.dispose]();
   }
 
-  #call<L extends Layout>(cmd: number, layout: L, fields: Fields<L>): number {
-    const { bytes } = this.#attr;
-    bytes.fill(0);
-    for (const name in fields) {
-      const field = layout[name];
-      const value = fields[name];
-      if (field === undefined || value === undefined) continue;
-      if (typeof value === "number") writeField(bytes, field, value);
-      else bytes.set(value.subarray(0, field.size), field.off);
-    }
+  #call<L extends Layout>(cmd: number, layout: L, fields: AttrFields<L>): number {
+    fillAttr(this.#attr, layout, fields);
     const result = this.kernel.bpf(cmd, this.#attr);
     this.#trace?.(`bpf(${cmdName(cmd)}) = ${result < 0 ? `-1 ${errnoName(-result)}` : result}`);
     return result;
   }
 
-  #change<L extends Layout>(cmd: number, layout: L, fields: Fields<L>): number {
+  #change<L extends Layout>(cmd: number, layout: L, fields: AttrFields<L>): number {
     const result = this.#call(cmd, layout, fields);
     if (result >= 0) this.changed = true;
     return result;
@@ -197,21 +172,4 @@ export class Syscalls {
     if (fd >= 0) this.#fds.add(fd);
     return fd;
   }
-
-  #cString(text: string): UserBuffer {
-    const bytes = new TextEncoder().encode(text);
-    const buffer = this.kernel.alloc(bytes.length + 1);
-    buffer.bytes.set(bytes);
-    return buffer;
-  }
-}
-
-function writeField(bytes: Uint8Array, { off, size }: Field, value: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (size === 8) view.setBigUint64(off, BigInt(value), true);
-  else view.setUint32(off, value, true);
-}
-
-function readField(bytes: Uint8Array, { off }: Field): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(off, true);
 }

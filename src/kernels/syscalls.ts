@@ -32,6 +32,8 @@ export interface MapInfo {
   readonly maxEntries: number;
   readonly mapFlags: number;
   readonly name: string;
+  /** The id of the BTF that it was created with, or 0. */
+  readonly btfId: number;
 }
 
 /** A view of all of a buffer. */
@@ -41,49 +43,62 @@ export function viewOf({ bytes }: Pick<UserBuffer, "bytes">): DataView {
 
 /** BPF_MAP_CREATE. Returns an fd. */
 export function mapCreate(kernel: Kernel, attr: MapAttr): number {
-  const fields = bpfAttr.mapCreate;
-  return call(kernel, BPF_MAP_CREATE, (view) => {
-    put(view, fields.map_type, attr.mapType);
-    put(view, fields.key_size, attr.keySize);
-    put(view, fields.value_size, attr.valueSize);
-    put(view, fields.max_entries, attr.maxEntries);
-    put(view, fields.map_flags, attr.mapFlags ?? 0);
-    put(view, fields.numa_node, attr.numaNode ?? 0);
-    const name = new TextEncoder().encode(attr.mapName ?? "");
-    const { off, size } = fields.map_name;
-    for (let i = 0; i < size && i < name.length; i++) view.setUint8(off + i, name[i]!);
+  return call(kernel, BPF_MAP_CREATE, bpfAttr.mapCreate, {
+    map_type: attr.mapType,
+    key_size: attr.keySize,
+    value_size: attr.valueSize,
+    max_entries: attr.maxEntries,
+    map_flags: attr.mapFlags ?? 0,
+    numa_node: attr.numaNode ?? 0,
+    map_name: new TextEncoder().encode(attr.mapName ?? ""),
   });
 }
 
 /** BPF_OBJ_PIN. Returns 0. */
-export function objPin(kernel: Kernel, fd: number, pathname: string): number {
-  using path = cString(kernel, pathname);
-  return call(kernel, BPF_OBJ_PIN, (view) => {
-    put(view, bpfAttr.obj.pathname, path.address);
-    put(view, bpfAttr.obj.bpf_fd, fd);
-  });
+export function objPin(kernel: Kernel, fd: number, path: string): number {
+  using pathname = cString(kernel, path);
+  return call(kernel, BPF_OBJ_PIN, bpfAttr.obj, { pathname: pathname.address, bpf_fd: fd });
 }
 
 /** BPF_OBJ_GET. Returns an fd. */
-export function objGet(kernel: Kernel, pathname: string): number {
-  using path = cString(kernel, pathname);
-  return call(kernel, BPF_OBJ_GET, (view) => put(view, bpfAttr.obj.pathname, path.address));
+export function objGet(kernel: Kernel, path: string): number {
+  using pathname = cString(kernel, path);
+  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
 }
 
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */
 export function mapGetFdById(kernel: Kernel, id: number): number {
-  return call(kernel, BPF_MAP_GET_FD_BY_ID, (view) => put(view, bpfAttr.getId.map_id, id));
+  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id });
 }
 
 /** BPF_OBJ_GET_INFO_BY_FD of a map. */
 export function mapGetInfoByFd(kernel: Kernel, fd: number): MapInfo | number {
-  using buffer = kernel.alloc(BPF_MAP_INFO_SIZE);
-  const ret = call(kernel, BPF_OBJ_GET_INFO_BY_FD, (view) => {
-    put(view, bpfAttr.info.bpf_fd, fd);
-    put(view, bpfAttr.info.info_len, BPF_MAP_INFO_SIZE);
-    put(view, bpfAttr.info.info, buffer.address);
-  });
-  if (ret < 0) return ret;
+  using info = kernel.alloc(BPF_MAP_INFO_SIZE);
+  const fields = { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: info.address };
+  const ret = call(kernel, BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, fields);
+  return ret < 0 ? ret : readMapInfo(info);
+}
+
+/** The fields of one of attr's layouts, by their kernel names; those that are not given are 0. */
+export type AttrFields<L extends Layout> = { readonly [K in keyof L]?: number | Uint8Array };
+export type Layout = Readonly<Record<string, Field>>;
+
+/** Fills attr: fields as given, zeroes elsewhere. */
+export function fillAttr<L extends Layout>(attr: UserBuffer, layout: L, fields: AttrFields<L>): void {
+  attr.bytes.fill(0);
+  const view = viewOf(attr);
+  for (const name in fields) {
+    const field = layout[name];
+    const value = fields[name];
+    if (field === undefined || value === undefined) continue;
+    if (typeof value !== "number") attr.bytes.set(value.subarray(0, field.size), field.off);
+    else if (field.size === 8) view.setBigUint64(field.off, BigInt(value), true);
+    else view.setUint32(field.off, value, true);
+  }
+}
+
+/** Decodes a `struct bpf_map_info`. */
+export function readMapInfo(buffer: UserBuffer): MapInfo {
   const view = viewOf(buffer);
   const read = (field: Field): number => view.getUint32(field.off, true);
   const { off, size } = bpfMapInfo.name;
@@ -99,24 +114,21 @@ export function mapGetInfoByFd(kernel: Kernel, fd: number): MapInfo | number {
     maxEntries: read(bpfMapInfo.max_entries),
     mapFlags: read(bpfMapInfo.map_flags),
     name,
+    btfId: read(bpfMapInfo.btf_id),
   };
 }
 
-/** One call with an attr of its own. */
-function call(kernel: Kernel, cmd: number, fill: (view: DataView) => void): number {
-  using attr = kernel.alloc(BPF_ATTR_SIZE);
-  fill(viewOf(attr));
-  return kernel.bpf(cmd, attr);
-}
-
-function put(view: DataView, { off, size }: Field, value: number): void {
-  if (size === 8) view.setBigUint64(off, BigInt(value), true);
-  else view.setUint32(off, value, true);
-}
-
-function cString(kernel: Kernel, text: string): UserBuffer {
+/** A NUL-terminated string where the kernel can read it. */
+export function cString(kernel: Kernel, text: string): UserBuffer {
   const bytes = new TextEncoder().encode(text);
   const buffer = kernel.alloc(bytes.length + 1);
   buffer.bytes.set(bytes);
   return buffer;
+}
+
+/** One call with an attr of its own. */
+function call<L extends Layout>(kernel: Kernel, cmd: number, layout: L, fields: AttrFields<L>): number {
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  fillAttr(attr, layout, fields);
+  return kernel.bpf(cmd, attr);
 }

@@ -144,7 +144,9 @@ export class KeyedMap<K, V> {
    * A walk over the map's keys and values, in no order that means anything for hashes.
    *
    * Kernel name: BPF_MAP_LOOKUP_BATCH. The map may change meanwhile: the walk ends all the same, yields no key twice, and
-   * misses none that stayed.
+   * misses none that stayed. Values are as of their batch, some thousands of elems. A walk may be left at any time.
+   *
+   * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, or was closed meanwhile
    */
   *entries(): Generator<[K, V], void> {
     const { key, value } = this;
@@ -159,7 +161,11 @@ export class KeyedMap<K, V> {
     return this.entries();
   }
 
-  /** How many elems the map holds: without a walk on the embedded kernel. */
+  /**
+   * How many elems the map holds: without a walk on the embedded kernel.
+   *
+   * @throws {BpfError} as a walk
+   */
   count(): number {
     const { count } = this.access;
     if (count !== undefined) return count();
@@ -168,7 +174,13 @@ export class KeyedMap<K, V> {
     return sum;
   }
 
-  /** What the kernel says of the map. */
+  /**
+   * What the kernel says of the map.
+   *
+   * Kernel name: BPF_OBJ_GET_INFO_BY_FD.
+   *
+   * @throws {BpfError} EBADF when the map is closed
+   */
   info(): MapInfo {
     return this.mapFd.look();
   }
@@ -178,7 +190,9 @@ export class KeyedMap<K, V> {
    *
    * Kernel name: BPF_OBJ_PIN.
    *
-   * @throws {BpfError} EEXIST, ENOENT (no such directory), EPERM (no bpffs, or a "." in the name)
+   * @throws {TypeError | RangeError} for a path that is no string, or has a NUL in it
+   * @throws {BpfError} EEXIST, ENOENT (no such directory), EPERM (no bpffs, or a "." in the name); EBADF when the map is
+   * closed
    */
   pin(path: string): void {
     this.mapFd.pin(path);

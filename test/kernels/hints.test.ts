@@ -1,0 +1,425 @@
+/**
+ * Hints: a case for each row of the table, most of them failures that really happen on a kernel.
+ */
+import { tmpdir } from "node:os";
+import {
+  ArrayMap,
+  BpfError,
+  EmbeddedKernel,
+  HashMap,
+  type Kernel,
+  PerCpuArray,
+  PerCpuHashMap,
+  bytes,
+  u32,
+  u64,
+} from "tsbpf";
+import * as uapi from "tsbpf/uapi";
+import { beforeAll, describe, expect, it } from "vitest";
+import { type Failure, hintFor, hints } from "../../src/kernels/hints.js";
+import { mapGetFdById } from "../../src/kernels/syscalls.js";
+import { forEachKernel } from "../kernels.js";
+import { thrownBy, useBpffs } from "../maps/_ways.js";
+
+const { BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_LOOKUP_BATCH } = uapi;
+const { BPF_OBJ_GET, BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_GET_FD_BY_ID } = uapi;
+const { EINVAL, E2BIG, EPERM, ENOMEM, ENOENT, EBADF, EMFILE, ENXIO, EACCES, EEXIST, EOPNOTSUPP, ENOTSUPP } = uapi;
+
+type Known = NonNullable<Failure["map"]>;
+
+const of = (type: number, known: Partial<Known> = {}): { map: Known } => ({
+  map: { type, keySize: 4, valueSize: 8, maxEntries: 4, mapFlags: 0, name: "m", ...known },
+});
+const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HASH, known);
+const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
+const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
+const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
+
+/** The maps of the real failures are as those of the made-up ones. */
+const m = { name: "m", key: u32, value: u64, maxEntries: 4 };
+const huge = { value: bytes(2 ** 30), maxEntries: 2 ** 31 };
+
+interface Case {
+  readonly hint: string;
+  readonly errno: number;
+  readonly cmd: number;
+  readonly map?: Known;
+  /** The kernel that has this failure; either, unless told. */
+  readonly on?: "embedded" | "linux";
+  /** Makes it happen; without it the failure is made up. */
+  readonly real?: (kernel: Kernel, bpffs: string) => unknown;
+}
+
+const closed = (kernel: Kernel): HashMap<number, bigint> => {
+  const map = HashMap.create(kernel, m);
+  map.close();
+  return map;
+};
+
+const cases: readonly Case[] = [
+  {
+    hint: "maxEntries is 0: it must be at least 1",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ maxEntries: 0 }),
+    real: (kernel) => HashMap.create(kernel, { ...m, maxEntries: 0 }),
+  },
+  {
+    hint: 'a name has at most 15 letters, digits, "_" and "."',
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ name: "sixteen_letters_" }),
+    real: (kernel) => HashMap.create(kernel, { ...m, name: "sixteen_letters_" }),
+  },
+  {
+    hint: "the key of an array is its index, a u32: keySize is 8, and must be 4",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...array({ keySize: 8 }),
+  },
+  {
+    hint: "per-CPU maps do not take BPF_F_NUMA_NODE",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...perCpuHash({ mapFlags: uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => PerCpuHashMap.create(kernel, { ...m, numaNode: 0 }),
+  },
+  {
+    hint: "BPF_F_RDONLY and BPF_F_WRONLY exclude each other",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+    real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...perCpuArray({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => PerCpuArray.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
+  },
+  {
+    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_MMAPABLE }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_MMAPABLE }),
+  },
+  {
+    hint: "there may be no NUMA node of this number, or the map type takes none",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => HashMap.create(kernel, { ...m, numaNode: 1000 }),
+  },
+  {
+    hint: "a size, a flag, or the combination of flags is not one that the map type takes",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_CLONE }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_CLONE }),
+  },
+  {
+    hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+    errno: EPERM,
+    cmd: BPF_MAP_CREATE,
+    ...hash(),
+    on: "linux",
+  },
+  {
+    hint: "a per-CPU value has at most 32768 bytes, and this one has 32769",
+    errno: E2BIG,
+    cmd: BPF_MAP_CREATE,
+    ...perCpuArray({ valueSize: 32769 }),
+    real: (kernel) => PerCpuArray.create(kernel, { ...m, value: bytes(32769) }),
+  },
+  {
+    hint: "the key and the value together, or maxEntries, are more than the map type holds",
+    errno: E2BIG,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ valueSize: 2 ** 22 }),
+    real: (kernel) => HashMap.create(kernel, { ...m, value: bytes(2 ** 22) }),
+  },
+  {
+    hint: "the kernel's memory is too small for it: create the kernel with a larger maxMemory, or lower maxEntries",
+    errno: ENOMEM,
+    cmd: BPF_MAP_CREATE,
+    ...array({ valueSize: 2 ** 30, maxEntries: 2 ** 31 }),
+    on: "embedded",
+    real: (kernel) => ArrayMap.create(kernel, huge),
+  },
+  {
+    hint: "the system has not as much memory: lower maxEntries",
+    errno: ENOMEM,
+    cmd: BPF_MAP_CREATE,
+    ...array({ valueSize: 2 ** 30, maxEntries: 2 ** 31 }),
+    on: "linux",
+    // 2 EiB: refused before anything is allocated.
+    real: (kernel) => ArrayMap.create(kernel, huge),
+  },
+  {
+    hint: "too many fds are open: close maps that are not used",
+    errno: EMFILE,
+    cmd: BPF_MAP_GET_FD_BY_ID,
+    on: "embedded",
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      const fds: number[] = [];
+      for (let fd = 0; fd >= 0;) {
+        fd = mapGetFdById(kernel, map.id);
+        if (fd >= 0) fds.push(fd);
+      }
+      try {
+        HashMap.fromId(kernel, map.id, m);
+      } finally {
+        for (const fd of fds) kernel.close(fd);
+      }
+    },
+  },
+  {
+    hint: "the map holds 4 of 4 elems: raise maxEntries or use an lru_hash",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      for (let key = 0; key < 5; key++) map.set(key, 1n);
+    },
+  },
+  {
+    hint: "the map holds 4 of 4 elems: raise maxEntries or use an lru_percpu_hash",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...perCpuHash(),
+    real(kernel) {
+      using map = PerCpuHashMap.create(kernel, m);
+      const ones = Array.from({ length: kernel.possibleCpus }, () => 1n);
+      for (let key = 0; key < 5; key++) map.set(key, ones);
+    },
+  },
+  {
+    hint: "the array has 4 elems: the last index is 3",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...array(),
+    real(kernel) {
+      using map = ArrayMap.create(kernel, m);
+      map.set(4, 1n);
+    },
+  },
+  {
+    hint: "the kernel's memory is full: create it with a larger maxMemory",
+    errno: ENOMEM,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...hash(),
+    on: "embedded",
+    real(kernel) {
+      const mapFlags = uapi.BPF_F_NO_PREALLOC;
+      using map = HashMap.create(kernel, { key: u32, value: bytes(2 ** 21), maxEntries: 1000, mapFlags });
+      const value = new Uint8Array(2 ** 21);
+      for (let key = 0; key < 1000; key++) map.set(key, value);
+    },
+  },
+  {
+    hint: "all CPUs belong to other threads: create the kernel with more possibleCpus",
+    errno: ENXIO,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...perCpuArray(),
+    on: "embedded",
+  },
+  {
+    hint: "on Linux only programs add to one CPU's value: set the values of all CPUs, or use a map that is not per-CPU",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...perCpuArray(),
+    on: "linux",
+    real(kernel) {
+      using map = PerCpuArray.create(kernel, m);
+      map.add(0, 1n);
+    },
+  },
+  {
+    hint: "elems of an array cannot be deleted: set them to zero",
+    errno: EINVAL,
+    cmd: BPF_MAP_DELETE_ELEM,
+    ...array(),
+  },
+  {
+    hint: "the fd is read-only (BPF_F_RDONLY), or the map is frozen",
+    errno: EPERM,
+    cmd: BPF_MAP_DELETE_ELEM,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY });
+      map.delete(1);
+    },
+  },
+  {
+    hint: "the fd is write-only (BPF_F_WRONLY)",
+    errno: EPERM,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_WRONLY });
+      map.get(1);
+    },
+  },
+  { hint: "the map is closed", errno: EBADF, cmd: BPF_MAP_LOOKUP_ELEM, ...hash(), real: (k) => closed(k).get(1) },
+  { hint: "the map is closed", errno: EBADF, cmd: BPF_MAP_LOOKUP_BATCH, ...hash(), real: (k) => [...closed(k)] },
+  { hint: "the map is closed", errno: EBADF, cmd: BPF_OBJ_PIN, ...hash(), real: (k, at) => closed(k).pin(`${at}/x`) },
+  { hint: "the map is closed", errno: EBADF, cmd: BPF_OBJ_GET_INFO_BY_FD, ...hash(), real: (k) => closed(k).info() },
+  {
+    hint: "the map type has no batch lookup in this kernel: hash and array have it from Linux 5.6 on, percpu_array from 5.13 on",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_LOOKUP_BATCH,
+    ...perCpuArray(),
+    on: "linux",
+  },
+  {
+    hint: "nothing is pinned there",
+    errno: ENOENT,
+    cmd: BPF_OBJ_GET,
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/nothing`, m),
+  },
+  {
+    hint: 'a pinned name has no "."',
+    errno: EPERM,
+    cmd: BPF_OBJ_GET,
+    on: "embedded",
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/a.b`, m),
+  },
+  {
+    hint: 'opening what is pinned needs root or CAP_BPF, or the name has a "."',
+    errno: EPERM,
+    cmd: BPF_OBJ_GET,
+    on: "linux",
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/a.b`, m),
+  },
+  {
+    hint: "what is there is not a BPF object, or may not be opened",
+    errno: EACCES,
+    cmd: BPF_OBJ_GET,
+    real: (kernel, bpffs) => HashMap.open(kernel, bpffs, m),
+  },
+  {
+    hint: "something is pinned there already: unlink it, or choose another name",
+    errno: EEXIST,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    real: (kernel, bpffs) => pinAt(kernel, bpffs),
+  },
+  {
+    hint: 'the embedded kernel has names in /sys/fs/bpf only, and none with a "."',
+    errno: EPERM,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    on: "embedded",
+    real: (kernel, bpffs) => pinAt(kernel, `${bpffs}/a.b`),
+  },
+  {
+    hint: 'the directory is not in a bpffs (mount -t bpf bpf /sys/fs/bpf), or the name has a "."',
+    errno: EPERM,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    on: "linux",
+    real: (kernel) => pinAt(kernel, `${tmpdir()}/tsbpf-hints`),
+  },
+  {
+    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+    errno: ENOENT,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    on: "embedded",
+    real: (kernel, bpffs) => pinAt(kernel, `${bpffs}/no/name`),
+  },
+  {
+    hint: "its directory is not there, or it is /sys/fs/bpf and no bpffs is mounted at it (mount -t bpf bpf /sys/fs/bpf)",
+    errno: ENOENT,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    on: "linux",
+    real: (kernel, bpffs) => pinAt(kernel, `${bpffs}/no/name`),
+  },
+  {
+    hint: "no map has this id (any more)",
+    errno: ENOENT,
+    cmd: BPF_MAP_GET_FD_BY_ID,
+    real: (kernel) => HashMap.fromId(kernel, 0, m),
+  },
+  {
+    hint: "opening by id needs root or CAP_SYS_ADMIN",
+    errno: EPERM,
+    cmd: BPF_MAP_GET_FD_BY_ID,
+    on: "linux",
+  },
+];
+
+function pinAt(kernel: Kernel, path: string): void {
+  using map = HashMap.create(kernel, m);
+  map.pin(path);
+}
+
+const failureOf = ({ errno, cmd, map, on = "linux" }: Case): Failure => ({ errno, cmd, map, kernel: on });
+
+/** The first row that fits. */
+function rowOf(failure: Failure): number {
+  return hints.findIndex(
+    ({ errno, cmd, when }) =>
+      errno === failure.errno && [cmd].flat().includes(failure.cmd) && (when === undefined || when(failure)),
+  );
+}
+
+describe("the table", () => {
+  it.each(cases)("$hint", (of) => {
+    expect(hintFor(failureOf(of))).toBe(of.hint);
+  });
+
+  it("has a case for each row", () => {
+    const reached = new Set(cases.map((of) => rowOf(failureOf(of))));
+    expect([...hints.keys()].filter((row) => !reached.has(row))).toEqual([]);
+  });
+
+  it("has none for what is expected or unknown", () => {
+    expect(hintFor({ errno: ENOENT, cmd: BPF_MAP_LOOKUP_ELEM, kernel: "linux", ...hash() })).toBeUndefined();
+    expect(hintFor({ errno: EINVAL, cmd: BPF_MAP_UPDATE_ELEM, kernel: "embedded" })).toBeUndefined();
+    // What nobody says of the map is not guessed.
+    expect(hintFor({ errno: E2BIG, cmd: BPF_MAP_UPDATE_ELEM, kernel: "linux" })).toBeUndefined();
+  });
+
+  it("ends no hint with a period, for it stands in parentheses", () => {
+    for (const { hint } of cases) expect(hint).toMatch(/[^.]$/);
+  });
+});
+
+forEachKernel((name, open) => {
+  let kernel: Kernel;
+  beforeAll(async () => {
+    kernel = await open();
+  });
+  const bpffs = useBpffs(() => kernel);
+
+  for (const { hint, errno, cmd, map, on, real } of cases) {
+    if (real === undefined || (on !== undefined && !name.toLowerCase().startsWith(on))) continue;
+    it(`${uapi.cmdName(cmd)}: ${hint}`, () => {
+      const error = thrownBy(() => real(kernel, bpffs()));
+      expect(error).toBeInstanceOf(BpfError);
+      expect(error).toMatchObject({ hint, errno: -errno, cmd: uapi.cmdName(cmd) });
+      expect(error.message.endsWith(`: ${uapi.cmdName(cmd)} failed with ${uapi.errnoName(errno)} (${hint})`)).toBe(
+        true,
+      );
+      if (map !== undefined) expect((error as BpfError).details["map"]).toMatchObject({ type: map.type });
+    });
+  }
+});
+
+it("BPF_MAP_UPDATE_ELEM: all CPUs belong to other threads", async () => {
+  using kernel = await EmbeddedKernel.create({ possibleCpus: 1, maxMemory: 2 ** 24 });
+  using other = await EmbeddedKernel.attach(kernel.share());
+  using map = PerCpuArray.create(kernel, m);
+  using same = PerCpuArray.fromId(other, map.id, m);
+  map.add(0, 1n);
+  expect(thrownBy(() => same.add(0, 1n))).toMatchObject({
+    code: "ENXIO",
+    hint: "all CPUs belong to other threads: create the kernel with more possibleCpus",
+  });
+});
