@@ -49,7 +49,7 @@ function buildKernel() {
   const options = [
     "--outFile build/kernel.wasm",
     "--textFile build/kernel.wat",
-    "--runtime stub --optimizeLevel 3 --shrinkLevel 0 --converge",
+    "--runtime stub --optimizeLevel 3 --shrinkLevel 0",
     "--enable threads --enable simd --enable bulk-memory",
     "--importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noExportMemory",
   ];

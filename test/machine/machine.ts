@@ -1,0 +1,269 @@
+/**
+ * A kernel with an arena and a table of fds: it takes steps that name no kernel, and gives answers that name none.
+ *
+ * Answers that Linux leaves open are made the same on every kernel (canonical.ts), after they were checked to be possible ones.
+ */
+import type { Kernel, UserBuffer } from "tsbpf";
+import {
+  BPF_ATTR_SIZE,
+  BPF_MAP_CREATE,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_OBJ_GET,
+  BPF_OBJ_PIN,
+  EBADF,
+  EFAULT,
+  bpfAttr,
+} from "tsbpf/uapi";
+import { ATTR, Arena, END, IN, KEY, NEXT } from "./arena.js";
+import { type AskedOf, canonicalReturn } from "./canonical.js";
+import type { Answer, Command, Step, Word } from "./command.js";
+import type { PinFolder } from "./pin_folder.js";
+import { type MapFacts, Probe, type Walk, isHash } from "./probe.js";
+
+/** An fd that no process has open. */
+const NO_FD = 0x7ffffff0;
+const PATH_ROOM = 16384;
+
+interface Slot {
+  fd: number;
+  open: boolean;
+  map: MapFacts | undefined;
+}
+
+export class Machine implements AskedOf {
+  readonly kernel: Kernel;
+  readonly arena: Arena;
+  readonly probe: Probe;
+  readonly #pins: PinFolder;
+  readonly #path: UserBuffer;
+  readonly #slots: Slot[] = [];
+  /** Maps that have had a slot, by id: how many there were before. */
+  readonly #ordinals = new Map<number, number>();
+  /** The map's id, by pinned name. */
+  readonly #pinned = new Map<string, number>();
+  #attrDirty = 0;
+  /** What lay at NEXT after the last command, before it was made the same on every kernel. */
+  nextKey: Uint8Array = new Uint8Array(0);
+
+  /**
+   * @param kernel An embedded one must be new: the arena lies at the end of its memory.
+   */
+  constructor(kernel: Kernel, pins: PinFolder) {
+    this.kernel = kernel;
+    this.arena = new Arena(kernel);
+    this.probe = new Probe(kernel);
+    this.#path = kernel.alloc(PATH_ROOM);
+    this.#pins = pins;
+  }
+
+  /** Does a step. */
+  run(step: Step): Answer {
+    switch (step.op) {
+      case "bpf":
+        return this.#command(step);
+      case "close":
+        return { ret: this.#close(step.fd), wrote: "" };
+      case "unlink":
+        return { ret: this.#unlink(step.path), wrote: "" };
+      case "walk":
+        return this.#walk(step.fd.fd, step.batch);
+      default:
+        return this.#ids();
+    }
+  }
+
+  /** What a slot is of; undefined if it is closed. */
+  mapIn(slot: number): MapFacts | undefined {
+    const found = this.#slots[slot];
+    return found?.open === true ? found.map : undefined;
+  }
+
+  mapOfFd(fd: number): MapFacts | undefined {
+    return this.#slots.find((slot) => slot.open && slot.fd === fd)?.map;
+  }
+
+  openIds(): number[] {
+    return this.#slots.flatMap(({ open, map }) => (open && map !== undefined ? [map.id] : []));
+  }
+
+  ordinalOf(id: number): number | undefined {
+    return this.#ordinals.get(id);
+  }
+
+  /** What each map holds that a slot has open: readable through an fd of its own. */
+  contents(): string[] {
+    const all: string[] = [];
+    const maps = new Map(this.#slots.flatMap(({ open, map }) => (open && map !== undefined ? [[map.id, map]] : [])));
+    for (const [id, map] of maps) {
+      const fd = this.probe.open(id);
+      all.push(
+        fd < 0 ? `${this.ordinalOf(id)}: ${fd}` : `${this.ordinalOf(id)}: ${walkText(this.probe.walk(fd, map), map)}`,
+      );
+      if (fd >= 0) this.kernel.close(fd);
+    }
+    return all;
+  }
+
+  /** Closes all and unpins all: the next sequence finds the machine as new. */
+  reset(): void {
+    for (const { fd, open } of this.#slots) {
+      if (open) this.kernel.close(fd);
+    }
+    for (const name of this.#pinned.keys()) this.kernel.unlink(`${this.#pins.path}/${name}`);
+    this.#slots.length = 0;
+    this.#pinned.clear();
+    this.#ordinals.clear();
+    this.arena.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+    this.arena[Symbol.dispose]();
+    this.probe[Symbol.dispose]();
+    this.#path[Symbol.dispose]();
+    this.#pins[Symbol.dispose]();
+  }
+
+  #command(command: Command): Answer {
+    const { arena, kernel } = this;
+    const size = command.size ?? BPF_ATTR_SIZE;
+    const place = command.attr ?? { to: ATTR };
+    const at = typeof place === "number" ? ATTR : place.to;
+    arena.fill(ATTR, this.#attrDirty, 0);
+    this.#attrDirty = BPF_ATTR_SIZE;
+    arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
+    this.#putFields(at, command);
+    for (const [offset, bytes] of command.data ?? []) {
+      arena.put(offset, bytes);
+      if (offset < KEY) this.#attrDirty = Math.min(KEY, Math.max(this.#attrDirty, offset + bytes.length));
+    }
+    const address = typeof place === "number" ? place : arena.address + at;
+    const returned = kernel.bpf(command.cmd, { ...noBuffer, address }, size);
+    let ret = returned;
+    if (command.cmd === BPF_MAP_GET_NEXT_KEY) this.nextKey = arena.bytes.slice(NEXT, IN);
+    if (returned >= 0 && givesFd(command.cmd)) ret = this.#bind(returned);
+    else if (returned === 0 && command.cmd === BPF_OBJ_PIN) this.#notePin(command, at);
+    else if (typeof place === "object") ret = canonicalReturn(this, command.cmd, at, size, returned);
+    // How much was written before a fault is open.
+    if (returned === -EFAULT) arena.forget(KEY);
+    const wrote = arena.takeWrites();
+    // Addresses and fds differ between kernels: no later command may find them in the memory that it is given.
+    if (at !== ATTR) arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
+    return { ret, wrote };
+  }
+
+  #putFields(at: number, { group, fields }: Command): void {
+    const layout = bpfAttr[group] as Record<string, { off: number; size: number }>;
+    // 8 bytes for any field; what lies behind END is lost.
+    const field = new Uint8Array(8);
+    const view = new DataView(field.buffer);
+    for (const [name, word] of Object.entries(fields)) {
+      const { off, size } = layout[name]!;
+      if (word instanceof Uint8Array) {
+        this.arena.put(at + off, word.subarray(0, size));
+      } else {
+        view.setBigUint64(0, BigInt.asUintN(64, this.#resolve(word)), true);
+        this.arena.put(at + off, field.subarray(0, size));
+      }
+    }
+  }
+
+  #resolve(word: Exclude<Word, Uint8Array>): bigint {
+    if (typeof word !== "object") return BigInt(word);
+    if ("to" in word) return BigInt(this.arena.address + word.to);
+    if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
+    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? 0);
+    const isName = !word.path.startsWith("/");
+    const text = Buffer.from(`${isName ? `${this.#pins.path}/${word.path}` : word.path}\0`, "latin1");
+    this.#path.bytes.set(text);
+    return BigInt(this.#path.address);
+  }
+
+  /** The fd of a slot: when that is closed, its number, unless another slot has it now. */
+  #fdNumber(slot: number): number {
+    const found = this.#slots[slot];
+    if (found === undefined) return NO_FD;
+    return found.open || this.mapOfFd(found.fd) === undefined ? found.fd : NO_FD;
+  }
+
+  /** Gives a new fd the lowest free slot. */
+  #bind(fd: number): number {
+    const free = this.#slots.findIndex(({ open }) => !open);
+    const slot = free < 0 ? this.#slots.length : free;
+    const map = this.probe.facts(fd);
+    this.#slots[slot] = { fd, open: true, map };
+    if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
+    return slot;
+  }
+
+  #notePin({ fields }: Command, at: number): void {
+    const { pathname } = fields;
+    const map = this.mapOfFd(this.arena.view.getUint32(at + bpfAttr.obj.bpf_fd.off, true));
+    if (map === undefined || typeof pathname !== "object" || !("path" in pathname)) {
+      throw new Error(`A pin that was not asked for: ${JSON.stringify(fields)}`);
+    }
+    this.#pinned.set(pathname.path, map.id);
+  }
+
+  #unlink(name: string): number {
+    const ret = this.kernel.unlink(`${this.#pins.path}/${name}`);
+    const id = this.#pinned.get(name);
+    if (ret === 0 && id !== undefined) {
+      this.#pinned.delete(name);
+      this.#awaitEnd(id);
+    }
+    return ret;
+  }
+
+  #close(which: { readonly fd: number } | number): number {
+    if (typeof which === "number") return this.kernel.close(which);
+    const slot = this.#slots[which.fd];
+    if (slot === undefined) return -EBADF;
+    const fd = this.#fdNumber(which.fd);
+    slot.open = false;
+    const ret = this.kernel.close(fd);
+    if (slot.map !== undefined) this.#awaitEnd(slot.map.id);
+    return ret;
+  }
+
+  /** Waits until Linux has forgotten a map that nothing here holds: another process that lists all maps may, for a moment. */
+  #awaitEnd(id: number): void {
+    const isHeld = this.openIds().includes(id) || [...this.#pinned.values()].includes(id);
+    if (isHeld || this.kernel.name !== "linux") return;
+    for (let fd = this.probe.open(id); fd >= 0; fd = this.probe.open(id)) {
+      this.kernel.close(fd);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+
+  #walk(slot: number, batch: number | undefined): Answer {
+    const map = this.mapIn(slot);
+    if (map === undefined) return { ret: -EBADF, wrote: "" };
+    const fd = this.#fdNumber(slot);
+    const walk = batch === undefined ? this.probe.walk(fd, map) : this.probe.walkBatches(fd, map, batch);
+    return { ret: walk.ret, wrote: walkText(walk, map) };
+  }
+
+  #ids(): Answer {
+    const found: number[] = [];
+    let id = 0;
+    for (id = this.probe.nextId(0); id > 0; id = this.probe.nextId(id)) {
+      const ordinal = this.ordinalOf(id);
+      if (ordinal !== undefined) found.push(ordinal);
+    }
+    return { ret: id, wrote: found.join(",") };
+  }
+}
+
+const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };
+
+function givesFd(cmd: number): boolean {
+  return cmd === BPF_MAP_CREATE || cmd === BPF_OBJ_GET || cmd === BPF_MAP_GET_FD_BY_ID;
+}
+
+/** The order of a hash's elems is the kernel's; an array's is not. */
+function walkText({ elems, wrong }: Walk, map: MapFacts): string {
+  const text = (isHash(map) ? elems.toSorted() : elems).join(",");
+  return wrong === "" ? text : `WRONG: ${wrong} (${text})`;
+}
