@@ -3,7 +3,7 @@
  *
  *   npm run bench -- [--quick] [--json] [--only PATTERN] [--setup]
  *
- *   --quick         a rough idea in less than 30 seconds: fewer rounds, no "mixed", no iteration key by key
+ *   --quick         a rough idea in half a minute: fewer rounds, no "mixed" or "grown", no iteration key by key
  *   --json          figures for programs, all rounds of them
  *   --only PATTERN  only what matches, as a regular expression: a suite's name, a row, "memory"
  *   --setup         only installs npm's bpf into bench/npm

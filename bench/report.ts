@@ -11,6 +11,7 @@ const TITLES: Readonly<Record<string, string>> = {
   embedded: "embedded",
   mixed: "mixed",
   js: "JS Map",
+  grown: "JS Map, grown",
   linux: "Linux",
   npm: "npm bpf",
   c: "C loop",
@@ -30,6 +31,7 @@ own, and they take turns round by round; ratios are medians of the rounds' ratio
 for twice as many), which are looked up in another order than inserted.
   embedded  typed maps on the embedded kernel
   mixed     the same, in a process that has used maps of seven other codecs before
+  JS Map    filled with as many keys as its table has room for; grown: with one more, deleted again, which doubled the table
   Linux     typed maps on the Linux kernel
   npm bpf   its ConvMap, on the Linux kernel
   C loop    the raw system call

@@ -86,6 +86,7 @@ forEachWay((kernel) => {
       maxEntries: 4,
       mapFlags: BPF_F_MMAPABLE,
       name: "page",
+      btfId: 0,
     });
   });
 

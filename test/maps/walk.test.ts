@@ -56,7 +56,8 @@ forEachWay((kernel) => {
     const rooms: number[] = [];
     using slow = HashMap.fromId(withBatchesOf(100, kernel(), rooms), map.id, { key: u32, value: u64 });
     expect([...slow]).toEqual([...map]);
-    expect(rooms.length).toBeGreaterThan(20);
+    // Whole buckets, at most 100 elems a batch.
+    expect(rooms.length).toBeGreaterThanOrEqual(20);
     using array = ArrayMap.create(withBatchesOf(100, kernel()), { value: u32, maxEntries: 2000 });
     expect([...array.keys()]).toEqual(Array.from({ length: 2000 }, (_, index) => index));
   });
