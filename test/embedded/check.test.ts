@@ -58,7 +58,13 @@ function plant(address: number, value: number): string[] {
 
 describe("check", () => {
   test("finds nothing in a kernel that is whole", () => {
-    using other = HashMap.create(kernel, { name: "o", key: bytes(20), value: bytes(100), maxEntries: 1000, mapFlags: 1 });
+    using other = HashMap.create(kernel, {
+      name: "o",
+      key: bytes(20),
+      value: bytes(100),
+      maxEntries: 1000,
+      mapFlags: 1,
+    });
     for (let i = 0; i < 300; i++) other.set(new Uint8Array(20).fill(i), new Uint8Array(100));
     expect(kernel.check()).toEqual([]);
     using twin = HashMap.fromId(kernel, map.id, { key: u32, value: u64 });
@@ -110,7 +116,9 @@ describe("check", () => {
   });
 
   test("finds a stripe that is left being written", () => {
-    const stripes = Array.from(words.subarray(head / 4, head / 4 + 48)).find((word) => word > head && word < head + 512);
+    const stripes = Array.from(words.subarray(head / 4, head / 4 + 48)).find(
+      (word) => word > head && word < head + 512,
+    );
     expect(plant(stripes! + 4, wordAt(stripes! + 4) + 1).join()).toMatch(/a value is being written/);
   });
 

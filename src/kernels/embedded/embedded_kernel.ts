@@ -96,7 +96,7 @@ export class EmbeddedKernel implements Kernel {
     this.possibleCpus = possibleCpus;
     this.maxMemory = memory.buffer.byteLength;
     this.shared = !(memory.buffer instanceof ArrayBuffer);
-    engine.enter(mayBlock() && this.shared ? 1 : 0);
+    engine.enter(mayBlock() ? 1 : 0);
   }
 
   /**
@@ -410,9 +410,15 @@ function inRange(name: string, value: number, least: number, most: number): numb
   throw new RangeError(`${name} is ${value}: wanted an integer from ${least} to ${most}`);
 }
 
-/** Whether this thread may sleep in Atomics.wait: any but a browser's main thread. */
+/** Whether this thread may sleep in Atomics.wait: not a browser's main thread, nor a service worker, nor without shared memory. */
 function mayBlock(): boolean {
-  return !("document" in globalThis);
+  try {
+    // The value is another one: where it may, it returns at once.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function randomSeed(): bigint {

@@ -1,0 +1,35 @@
+/**
+ * A worker of the crew (crew.ts): attaches to the kernel, does its job when all are there, answers with the result.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { EmbeddedKernel } from "tsbpf";
+import { add } from "./adding.js";
+import { Barrier, type Orders } from "./crew.js";
+import { fill } from "./filling.js";
+import { createAndClose, share } from "./living.js";
+import { churnPool, keepModel } from "./losing.js";
+import { churn } from "./saving.js";
+import { tear } from "./tearing.js";
+
+const jobs = {
+  add,
+  churn,
+  churnPool,
+  createAndClose,
+  fill,
+  keepModel,
+  share,
+  tear,
+};
+
+export type Jobs = typeof jobs;
+
+type Job = (kernel: EmbeddedKernel, arg: unknown, barrier: Barrier) => unknown;
+
+const orders = workerData as Orders;
+const barrier = new Barrier(orders.barrier, orders.parties);
+const kernel = await EmbeddedKernel.attach(orders.handle);
+barrier.wait();
+const result = (jobs[orders.job] as Job)(kernel, orders.arg, barrier);
+kernel[Symbol.dispose]();
+parentPort?.postMessage(result);
