@@ -3,25 +3,12 @@
  *
  * An instance belongs to the thread that made it (`create`, `attach`, `load`); the kernel itself is the memory.
  */
-import { BPF_OBJ_GET_INFO_BY_FD } from "../../uapi/bpf.js";
 import { EBADF, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
-import {
-  BPF_ATTR_INFO_BPF_FD_OFF,
-  BPF_ATTR_INFO_INFO_LEN_OFF,
-  BPF_ATTR_INFO_INFO_OFF,
-  BPF_ATTR_SIZE,
-  BPF_MAP_INFO_ID_OFF,
-  BPF_MAP_INFO_KEY_SIZE_OFF,
-  BPF_MAP_INFO_MAP_EXTRA_OFF,
-  BPF_MAP_INFO_MAP_FLAGS_OFF,
-  BPF_MAP_INFO_MAX_ENTRIES_OFF,
-  BPF_MAP_INFO_SIZE,
-  BPF_MAP_INFO_TYPE_OFF,
-  BPF_MAP_INFO_VALUE_SIZE_OFF,
-} from "../../uapi/offsets.js";
 import { BpfError } from "../error.js";
 import type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
+import { fdinfoOf } from "./fdinfo.js";
+import { type PinnedName, readPins } from "./pins.js";
 import { openDirect } from "./direct_map.js";
 import { type Engine, canShareMemory, engineModule, instantiate, reserveMemory } from "./engine.js";
 import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
@@ -35,9 +22,6 @@ const DEFAULT_CPUS = 8;
 const MAX_CPUS = 1024;
 /** Page 0 is never used; the fixed tables begin behind it. */
 const TABLES_START = PAGE_BYTES;
-/** Where fdinfo has its struct bpf_map_info, behind the attr. */
-const INFO_OFF = BPF_ATTR_SIZE;
-const ATTR_AND_INFO = BPF_ATTR_SIZE + BPF_MAP_INFO_SIZE;
 
 /** What a kernel is made with. */
 export interface EmbeddedKernelOptions {
@@ -52,12 +36,6 @@ export interface KernelHandle {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
   readonly possibleCpus: number;
-}
-
-/** A name in a bpffs. */
-export interface PinnedName {
-  readonly path: string;
-  readonly mapId: number;
 }
 
 /** What a kernel has in use. */
@@ -316,31 +294,12 @@ export class EmbeddedKernel implements Kernel {
   }
 
   fdinfo(fd: number): string | undefined {
-    const engine = this.#engine;
-    using info = this.alloc(ATTR_AND_INFO);
-    const view = new DataView(info.bytes.buffer, info.bytes.byteOffset, info.bytes.byteLength);
-    view.setUint32(BPF_ATTR_INFO_BPF_FD_OFF, fd, true);
-    view.setUint32(BPF_ATTR_INFO_INFO_LEN_OFF, BPF_MAP_INFO_SIZE, true);
-    view.setBigUint64(BPF_ATTR_INFO_INFO_OFF, BigInt(info.address + INFO_OFF), true);
-    const map = engine.hold(fd);
+    const map = this.#engine.hold(fd);
     if (errnoOf(map) !== 0) return undefined;
     try {
-      if (this.bpf(BPF_OBJ_GET_INFO_BY_FD, info, BPF_ATTR_SIZE) !== 0) return undefined;
-      const field = (off: number): number => view.getUint32(INFO_OFF + off, true);
-      return [
-        `map_type:\t${field(BPF_MAP_INFO_TYPE_OFF)}`,
-        `key_size:\t${field(BPF_MAP_INFO_KEY_SIZE_OFF)}`,
-        `value_size:\t${field(BPF_MAP_INFO_VALUE_SIZE_OFF)}`,
-        `max_entries:\t${field(BPF_MAP_INFO_MAX_ENTRIES_OFF)}`,
-        `map_flags:\t0x${field(BPF_MAP_INFO_MAP_FLAGS_OFF).toString(16)}`,
-        `map_extra:\t0x${view.getBigUint64(INFO_OFF + BPF_MAP_INFO_MAP_EXTRA_OFF, true).toString(16)}`,
-        `memlock:\t${engine.memoryOf(map) >>> 0}`,
-        `map_id:\t${field(BPF_MAP_INFO_ID_OFF)}`,
-        `frozen:\t${engine.isFrozen(map)}`,
-        "",
-      ].join("\n");
+      return fdinfoOf(this, this.#engine, fd, map);
     } finally {
-      engine.put(map);
+      this.#engine.put(map);
     }
   }
 
@@ -385,19 +344,6 @@ export class EmbeddedKernel implements Kernel {
     this.#engine.leave();
     giveTask(this.#memory, this.#task);
   }
-}
-
-/** As kernel/bpffs.ts `listPins` writes them. */
-function readPins(bytes: Uint8Array): PinnedName[] {
-  const view = new DataView(bytes.buffer);
-  const names: PinnedName[] = [];
-  for (let at = 0; at < bytes.length;) {
-    const length = view.getUint32(at + 4, true);
-    const name = new TextDecoder().decode(bytes.subarray(at + 8, at + 8 + length));
-    names.push({ path: `/sys/fs/bpf/${name}`, mapId: view.getUint32(at, true) });
-    at += 8 + ((length + 3) & ~3);
-  }
-  return names;
 }
 
 /** What the engine returned where it may be an address: the errno, or 0. */
