@@ -271,8 +271,15 @@ describe("on a terminal", () => {
   const onTerminal = (env: Record<string, string>): string => {
     const { stdout, error } = spawnSync("script", ["-qec", `'${process.execPath}' '${main}'`, "/dev/null"], {
       encoding: "utf8",
-      // What runs the tests (npm, vitest) may force colours, or forbid them.
-      env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: undefined, TERM: "xterm-256color", ...env },
+      // What runs the tests (npm, vitest, CI) may force colours, or forbid them.
+      env: {
+        ...process.env,
+        CI: undefined,
+        FORCE_COLOR: undefined,
+        NO_COLOR: undefined,
+        TERM: "xterm-256color",
+        ...env,
+      },
     });
     if (error !== undefined) throw error;
     return stdout;
