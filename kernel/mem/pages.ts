@@ -237,13 +237,16 @@ export function freeLostRuns(): void {
   for (let page = s.userStart; page < s.userEnd; ) page = freeIfLost(page);
 }
 
-/** Returns the page behind the run. */
+/** Returns the page behind the run, and behind what is one run with it afterwards. */
 function freeIfLost(page: u32): u32 {
   const run = record(page);
-  const after = page + run.count;
-  if (run.kind != FREE) {
-    if (run.next == KEPT) run.next = 0;
-    else freePages(<usize>page << PAGE_SHIFT);
+  const kind = run.kind;
+  let after = page + run.count;
+  if (run.next == KEPT) {
+    run.next = 0;
+  } else if (kind != FREE) {
+    if (inZone(kind, after) && record(after).kind == FREE) after += record(after).count;
+    freePages(<usize>page << PAGE_SHIFT);
   }
   return after;
 }

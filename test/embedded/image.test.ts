@@ -152,6 +152,30 @@ describe("an image", () => {
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
   });
 
+  it("has no buffers, whatever lay beside them", async () => {
+    // Small holes between buffers and maps, on both sides, each other time with another hole beside.
+    for (let holes = 0; holes < 16; holes++) {
+      const kernel = await open({ maxMemory: 2 ** 22 });
+      const array = () => ArrayMap.create(kernel, { value: bytes(4096), maxEntries: 3, mapFlags: BPF_F_MMAPABLE });
+      const upper = array();
+      const buffers = [1, 1, 1, 2, 1].map((pages) => kernel.alloc(pages * 4096));
+      const lower = array();
+      buffers.push(kernel.alloc(1));
+      for (let i = 0; i < 4; i++) if (holes & (1 << i)) buffers[i]![Symbol.dispose]();
+      for (const map of [upper, lower]) map.set(2, new Uint8Array(4096).fill(7));
+      const loaded = await EmbeddedKernel.load(kernel.save());
+      for (const id of [1, 2]) {
+        using map = ArrayMap.fromId(loaded, id, { value: bytes(4096) });
+        expect(map.get(2)).toEqual(new Uint8Array(4096).fill(7));
+      }
+      for (const fd of [3, 4]) loaded.close(fd);
+      expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
+      loaded[Symbol.dispose]();
+      for (const buffer of buffers) buffer[Symbol.dispose]();
+      for (const map of [upper, lower]) map.close();
+    }
+  });
+
   it("saved by a thread that came later gives the one who loads a slot of its own", async () => {
     const first = await EmbeddedKernel.create({ possibleCpus: 1 });
     const second = await EmbeddedKernel.attach(first.share());
