@@ -179,6 +179,6 @@ function mayBlock(): boolean {
 function isWeaklyOrdered(): boolean {
   const number = new Float32Array(1);
   number[0] = Infinity;
-  number[0] = number[0]! - number[0]!;
+  number[0] = number[0] - number[0];
   return new Uint8Array(number.buffer)[3] !== 255;
 }
