@@ -6,6 +6,7 @@ import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
 import { fill } from "./filling.js";
+import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
 import { churn } from "./saving.js";
@@ -13,6 +14,7 @@ import { tear } from "./tearing.js";
 
 const jobs = {
   add,
+  beHostile,
   churn,
   churnPool,
   createAndClose,
