@@ -9,6 +9,7 @@ import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
+import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
 
@@ -18,8 +19,10 @@ const jobs = {
   churn,
   churnPool,
   createAndClose,
+  exhaust,
   fill,
   keepModel,
+  recycle,
   share,
   tear,
 };
