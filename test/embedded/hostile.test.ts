@@ -95,7 +95,7 @@ class Guard {
 }
 
 /**
- * The memory, from its end down: the threads' arenas; what they must not change, and read only; a moat, as large as half of it; and
+ * The memory, from its end down: the threads' arenas, and paths; what they must not change; a moat, as large as half of it; and
  * the rest, where maps are made. No map is as large as the moat: so no call writes as far as over it.
  */
 class Field {
@@ -109,11 +109,11 @@ class Field {
   constructor(kernel: EmbeddedKernel) {
     this.kernel = kernel;
     const arenas = each(() => this.#alloc(2 ** 16));
+    const paths = Array.from({ length: 8 }, (_, i) => this.#path(`/sys/fs/bpf/hostile_${i}`));
     // Ids that small numbers are not.
     for (let i = 0; i < 300; i++) HashMap.create(kernel, { key: u32, ...options }).close();
     this.guards = Object.keys(guardMakers).map((name) => new Guard(kernel, name));
     this.desks = each(() => this.#alloc(4096));
-    const paths = Array.from({ length: 8 }, (_, i) => this.#path(`/sys/fs/bpf/hostile_${i}`));
     const loose = this.#alloc(2 ** 18);
     loose.bytes.set(loose.bytes.map((_, i) => i * 31 + 7));
     this.#seal(loose.bytes);
@@ -143,7 +143,6 @@ class Field {
   #path(path: string): number {
     const buffer = this.#alloc(path.length + 1);
     buffer.bytes.set(new TextEncoder().encode(path));
-    this.#seal(buffer.bytes);
     return buffer.address;
   }
 

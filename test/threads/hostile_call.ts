@@ -43,7 +43,7 @@ export interface Aims {
   readonly arenas: readonly Range[];
   /** What no pointer may lead to. It ends where the arenas begin. */
   readonly forbidden: Range;
-  /** Addresses of NUL-terminated paths. They lie in the forbidden range, and are only ever read. */
+  /** Addresses of NUL-terminated paths, for commands that only read there. They lie at the end of the forbidden range. */
   readonly paths: readonly number[];
   /** Bytes of the whole memory. */
   readonly memory: number;
@@ -136,10 +136,10 @@ export class HostileCaller {
     if (how === 0) this.#fillAtRandom();
     else if (how < 6) for (let n = 1 + random.below(3); n > 0; n--) this.#corrupt(group);
     this.#keepOut(this.#attr);
-    const address = random.percent(95) ? this.#putAttr() : Number(this.#wrongPointer() & 0xffff_ffffn);
+    const address = random.percent(95) ? this.#putAttr() : this.#wrongAttr();
     return {
       cmd: random.percent(97) ? cmd : random.pick([random.below(64), random.u32(), ...cmds]),
-      address: this.#isForbidden(address) ? 0 : address,
+      address,
       size: random.percent(80) ? BPF_ATTR_SIZE : random.percent(80) ? random.pick(sizes) : random.u32(),
     };
   }
@@ -165,6 +165,13 @@ export class HostileCaller {
     const to = this.#random.percent(80) ? at & ~7 : at;
     new Uint8Array(this.#memory.buffer, to, BPF_ATTR_SIZE).set(new Uint8Array(this.#attr.buffer));
     return to;
+  }
+
+  /** Where no attr is. In an arena there may be some of another attr, off by a few bytes: what its pointers are then, nobody has looked at. */
+  #wrongAttr(): number {
+    const address = Number(this.#wrongPointer() & 0xffff_ffffn);
+    const { forbidden, memory } = this.#aims;
+    return address >= forbidden.address && address < memory - PAGE ? 0 : address;
   }
 
   /** Keys that are met again, and bytes that mean nothing. */
