@@ -9,6 +9,7 @@ import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
+import { outlive } from "./outliving.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
@@ -22,6 +23,7 @@ const jobs = {
   exhaust,
   fill,
   keepModel,
+  outlive,
   recycle,
   share,
   tear,
