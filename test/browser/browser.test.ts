@@ -46,6 +46,7 @@ describeChromium("in chromium", () => {
     expect(found.cells).toEqual(totals);
     expect(found.sums).toEqual(totals);
     expect(found.damage).toEqual([]);
+    expect(found.maxMemory).toBe(2 ** 30);
     expect(found.left).toEqual({ fds: 0, maps: 0, bytes: 0 });
   });
 
@@ -62,6 +63,7 @@ describeChromium("in chromium", () => {
     expect(found).toEqual({
       isolated: false,
       shared: false,
+      maxMemory: 2 ** 30,
       refusal: `Cannot share the kernel: its memory is not shared, since ${reason}`,
       elems,
       sum: 6,

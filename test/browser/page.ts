@@ -12,12 +12,13 @@ export interface Shared {
   readonly cells: number[];
   readonly sums: number[];
   readonly damage: string[];
+  readonly maxMemory: number;
   readonly left: { readonly fds: number; readonly maps: number; readonly bytes: number };
 }
 
 /** The main thread makes a kernel and maps, two workers attach, and all three work on them. */
 async function shareMaps(): Promise<Shared> {
-  const kernel = await EmbeddedKernel.create({ possibleCpus: 3, maxMemory: 2 ** 26 });
+  const kernel = await EmbeddedKernel.create({ possibleCpus: 3 });
   const maps = createMaps(kernel);
   const progress = new SharedArrayBuffer(3 * 4);
   const orders = { handle: kernel.share(), ids: idsOf(maps), progress };
@@ -36,7 +37,15 @@ async function shareMaps(): Promise<Shared> {
   const cells = numbers((key) => maps.cells.get(key));
   const sums = numbers((key) => maps.sums.get(key)?.sum());
   closeMaps(maps);
-  const found = { threads, counts, cells, sums, damage: kernel.check(), left: kernel.usage() };
+  const found = {
+    threads,
+    counts,
+    cells,
+    sums,
+    damage: kernel.check(),
+    maxMemory: kernel.maxMemory,
+    left: kernel.usage(),
+  };
   kernel[Symbol.dispose]();
   return found;
 }
@@ -60,6 +69,7 @@ function nextMessage<T>(worker: Worker): Promise<T> {
 export interface Alone {
   readonly isolated: boolean;
   readonly shared: boolean;
+  readonly maxMemory: number;
   readonly refusal: string;
   readonly elems: [number, number][];
   readonly sum: number;
@@ -70,7 +80,7 @@ export interface Alone {
 
 /** Kernels where memory cannot be shared: maps, and an image of them that becomes a second kernel. */
 async function useAlone(): Promise<Alone> {
-  const kernel = await EmbeddedKernel.create({ possibleCpus: 2, maxMemory: 2 ** 24 });
+  const kernel = await EmbeddedKernel.create({ possibleCpus: 2 });
   const hash = HashMap.create(kernel, { name: "hash", key: u32, value: u64, maxEntries: 100 });
   for (let i = 0; i < 100; i++) hash.set(i, BigInt(i));
   for (let i = 4; i < 100; i++) hash.delete(i);
@@ -88,6 +98,7 @@ async function useAlone(): Promise<Alone> {
   return {
     isolated: globalThis.crossOriginIsolated,
     shared: kernel.shared,
+    maxMemory: kernel.maxMemory,
     refusal: messageOf(() => kernel.share()),
     elems: asNumbers(hash),
     sum: Number(sums.get(0)?.sum()),

@@ -7,10 +7,12 @@ import { watchLeaks } from "../leaks.js";
 import { each, run } from "./crew.js";
 import { NEWS_WORDS } from "./outliving.js";
 
-it("nobody reads from a map that was freed, whoever closed it last", async () => {
+it.each([
+  ["through fds", ["make", "make", "look", "look"]],
+  ["through fds, and held by id", ["make", "make", "look", "hold"]],
+] as const)("nobody reads from a map that was freed: %s", async (_, roles) => {
   using kernel = await EmbeddedKernel.create({ possibleCpus: 1, maxMemory: 2 ** 26 });
   const check = watchLeaks(kernel);
-  const roles = ["make", "make", "look", "hold"] as const;
   const news = new SharedArrayBuffer(2 * NEWS_WORDS * 4);
   // There is none yet, and no fd.
   for (const maker of [0, 1]) new Int32Array(news).set([1, -1], maker * NEWS_WORDS);
