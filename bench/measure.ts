@@ -8,8 +8,11 @@
 import { KEYS } from "./keys.js";
 import { Peer } from "./peer.js";
 
-/** What a contender does for a row: about n times, from the `from`th key on. Returns how often it did. */
-export type Op = (from: number, n: number) => number;
+/**
+ * What a contender does for a row: about n times, from the `from`th key on. Returns how often it did, at once unless it
+ * waits for messages.
+ */
+export type Op = (from: number, n: number) => number | Promise<number>;
 
 /** A contender's rows; one that it cannot do is left out. */
 export type Ops = Readonly<Record<string, Op>>;
@@ -19,6 +22,8 @@ export interface Suite {
   readonly name: string;
   /** What JavaScript offers for the job, as the column's title. */
   readonly titles?: Readonly<Record<string, string>>;
+  /** What the table says below. */
+  readonly note?: string;
   readonly rows: readonly string[];
   readonly contenders: readonly string[];
   /** Makes a contender, in its own process. What it throws is the reason why its column stays empty. */
