@@ -3,7 +3,7 @@
  * in handoffs of a cache line.
  */
 import { type Contention, contentionOf, speedUp } from "./fit.js";
-import { type SuiteFigures, ratio } from "./measure.js";
+import { type Figures, type SuiteFigures, ratio } from "./measure.js";
 import { HANDOFF, SHARED_ROWS } from "./threads.js";
 
 /** Threads that a prediction is made for. */
@@ -27,10 +27,17 @@ export function predicted({ laws }: RowContention, threads: number): readonly [n
   return [Math.min(...all), Math.max(...all)];
 }
 
+/** Slower than between any two cores of a machine: the threads took turns on one. */
+const SCHEDULED_NS = 10_000;
+
+/** The best round's time: with other work on the machine the others are the scheduler's. Undefined if all are. */
+export function handoffOf(figures: Figures | undefined): number | undefined {
+  return figures === undefined || figures.min > SCHEDULED_NS ? undefined : figures.min;
+}
+
 /** @param figures Of threads.ts's suite. */
 export function contentionOfRows({ rows, contenders }: SuiteFigures): RowContention[] {
-  // The best round: with other work on the machine the median is the scheduler's.
-  const handoffNs = rows[HANDOFF]?.["2"]?.min;
+  const handoffNs = handoffOf(rows[HANDOFF]?.["2"]);
   return SHARED_ROWS.flatMap((row) => {
     const one = rows[row]?.["1"];
     if (one === undefined) return [];

@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type ChartFile, chartsOf } from "./charts.js";
-import { type RowContention, contentionOfRows } from "./contention.js";
+import { contentionOfRows, handoffOf } from "./contention.js";
 import { KEYS } from "./keys.js";
 import { type Machine, isBusy } from "./machine.js";
 import { type SuiteFigures } from "./measure.js";
@@ -69,12 +69,12 @@ have room for twice as many) unless told otherwise, and are looked up in another
   Linux kernel; **C loop**: the raw system call`;
 
 function threadsText({ rows, contenders }: SuiteFigures, apart: SuiteFigures | undefined, cpus: number): string {
-  const measured: RowContention[] = contentionOfRows({ rows, contenders, suite: threadsSuite, missing: {} });
-  const handoff = rows[HANDOFF]?.["2"];
+  const measured = contentionOfRows({ rows, contenders, suite: threadsSuite, missing: {} });
+  const handoff = handoffOf(rows[HANDOFF]?.["2"]);
   const handoffText =
     handoff === undefined
-      ? "The time of a handoff was not measured."
-      : `A handoff of a cache line from one core to another takes ${number(handoff.min)} ns at best (median ${number(handoff.median)}), one way.`;
+      ? "A handoff of a cache line could not be measured: two threads did not run at once."
+      : `A handoff of a cache line from one core to the other takes ${number(handoff)} ns, one way.`;
   const isRange = measured.some(({ laws }) => laws.length > 1);
   const rangeText = isRange
     ? `With ${cpus} cores there is one point to fit, which leaves open whether waiting or the caches took the rest: the prediction is

@@ -117,11 +117,15 @@ export function sweepTable(figures: SweepFigures): Table {
 }
 
 const power = (fit: PowerFit | undefined): string[] =>
-  fit === undefined ? ["-", "-"] : [fit.exponent.toFixed(2), fit.r2.toFixed(2)];
+  fit === undefined ? ["-", "-"] : [signed(fit.exponent.toFixed(2)), fit.r2.toFixed(2)];
 
-/** A nanosecond or less each, or more: both with two digits that say something. */
-const line = (fit: LineFit | undefined): string =>
-  fit === undefined ? "-" : `${fit.base.toFixed(0)} ns + ${fit.slope.toPrecision(2)} ns`;
+/** Without the sign of a zero. */
+const signed = (figure: string): string => (Number(figure) === 0 ? figure.replace("-", "") : figure);
+
+function line(fit: LineFit | undefined): string {
+  if (fit === undefined) return "-";
+  return `${fit.base.toFixed(0)} ns ${fit.slope < 0 ? "-" : "+"} ${Math.abs(fit.slope).toFixed(3)} ns`;
+}
 
 /** How the time of each operation grows. */
 export function growthTable(sweeps: readonly SweepFigures[]): Table {

@@ -103,6 +103,9 @@ const CONTENDERS: readonly string[] = Array.from({ length: Math.floor(Math.log2(
   String(2 ** i),
 );
 
+/** So long that the scheduler has time to find each thread a core of its own. */
+const ROUND_MS = 30;
+
 const titles: Readonly<Record<string, string>> = Object.fromEntries(
   CONTENDERS.map((threads) => [threads, threads === "1" ? "1 thread" : `${threads} threads`]),
 );
@@ -113,6 +116,7 @@ export const threadsSuite: Suite = {
   note: "The time of all threads' operations together, an operation; a handoff is of a cache line from core to core, one way",
   rows: ROWS,
   contenders: CONTENDERS,
+  roundMs: ROUND_MS,
   open: (contender) => open(contender, true),
 };
 
@@ -123,5 +127,6 @@ export const apartSuite: Suite = {
   note: "Nothing is shared here but the machine: the most that threads on one map can reach",
   rows: ["lookup", "update, each its own keys"],
   contenders: CONTENDERS,
+  roundMs: ROUND_MS,
   open: (contender) => open(contender, false),
 };
