@@ -58,7 +58,10 @@ function sweepChart(figures: SweepFigures): ChartFile {
     subtitle: sweep.subtitle,
     x: {
       title: sweep.unit,
-      ticks: points.map(({ x: value }) => ({ value, label: isCount ? binaryLabel(value) : String(value) })),
+      ticks: points.map(({ x: value }) => ({
+        value,
+        label: isCount ? binaryLabel(value) : value.toLocaleString("en"),
+      })),
     },
     y: { title: "nanoseconds (median)" },
     panels: sweepRows(figures).map((row) => ({

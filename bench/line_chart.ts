@@ -31,7 +31,7 @@ export interface Chart {
 
 const WIDTH = 860;
 const PLOT_HEIGHT = 260;
-const MARGIN = { left: 66, right: 22, top: 62, panelTitle: 22, gap: 44, ticks: 44, legend: 34 };
+const MARGIN = { left: 66, right: 30, top: 62, panelTitle: 22, gap: 44, ticks: 44, legend: 34 };
 const MARK = 4.2;
 
 /** Colours of series, on a light and on a dark ground; told apart by people who see fewer colours too (Okabe and Ito). */

@@ -40,7 +40,19 @@ function markdownTable({ head, rows, notes }: Table): string {
   const line = (row: readonly string[]): string =>
     `| ${row.map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join(" | ")} |`;
   const ruler = widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-  return [[line(head), line(ruler), ...rows.map(line)].join("\n"), ...notes].join("\n\n");
+  return [[line(head), line(ruler), ...rows.map(line)].join("\n"), ...notes.map(wrapped)].join("\n\n");
+}
+
+/** Prose in lines of at most 120 characters. */
+function wrapped(text: string): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= 120) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
 }
 
 function machineText({ date, node, v8, os, cpu, cpus, memoryGb, load }: Machine, seconds: number): string {
@@ -59,7 +71,8 @@ function reachedText(targets: readonly Target[]): string {
 
 const READING = `Times are nanoseconds an operation: the median of all rounds, and in parentheses the best round. Each contender is a process
 of its own, and they take turns round by round; ratios are medians of the rounds' ratios. Maps hold ${KEYS.toLocaleString("en")} keys (hashes
-have room for twice as many) unless told otherwise, and are looked up in another order than filled.
+have room for twice as many) unless told otherwise, and are looked up in another order than filled. Above, a ratio is the time of
+what is named first to the time of what it is held against; of threads, what several get done to what one does.
 
 - **embedded**: typed maps on the embedded kernel; **mixed**: the same, in a process that has used maps of seven other
   codecs before
@@ -68,34 +81,27 @@ have room for twice as many) unless told otherwise, and are looked up in another
 - **Linux**: typed maps on the Linux kernel, which take \`BPF_MAP_LOOKUP_BATCH\` to iterate; **npm bpf**: its ConvMap on the
   Linux kernel; **C loop**: the raw system call`;
 
-function threadsText({ rows, contenders }: SuiteFigures, apart: SuiteFigures | undefined, cpus: number): string {
-  const measured = contentionOfRows({ rows, contenders, suite: threadsSuite, missing: {} });
-  const handoff = handoffOf(rows[HANDOFF]?.["2"]);
-  const handoffText =
+function threadsText(figures: SuiteFigures, apart: SuiteFigures | undefined, cpus: number): string {
+  const measured = contentionOfRows(figures);
+  const handoff = handoffOf(figures.rows[HANDOFF]?.["2"]);
+  const isRange = measured.some(({ laws }) => laws.length > 1);
+  const fitted = isRange
+    ? `With ${cpus} cores there is one point to fit, which leaves open whether waiting or the caches took the rest: the prediction is from all of it the one (Amdahl's law, kappa 0) to all of it the other (sigma 0).`
+    : `sigma and kappa are fitted to the points measured on ${cpus} cores.`;
+  const handed =
     handoff === undefined
       ? "A handoff of a cache line could not be measured: two threads did not run at once."
-      : `A handoff of a cache line from one core to the other takes ${number(handoff)} ns, one way.`;
-  const isRange = measured.some(({ laws }) => laws.length > 1);
-  const rangeText = isRange
-    ? `With ${cpus} cores there is one point to fit, which leaves open whether waiting or the caches took the rest: the prediction is
-from all of it the one (Amdahl's law, kappa 0) to all of it the other (sigma 0).`
-    : `sigma and kappa are fitted to the points measured on ${cpus} cores.`;
-  const apartText =
-    apart === undefined
-      ? ""
-      : `\n\nWhat the machine gives when nothing is shared but its memory, caches and clock, which no map can pass:\n\n${markdownTable(suiteTable(apart, new Set()))}`;
-  return `The formula is Gunther's universal scalability law: with n threads a map does
-
-    X(n) = X(1) n / (1 + sigma (n - 1) + kappa n (n - 1))
-
-operations a second, where sigma is the part of the work for which threads wait in line, and kappa what each pair of them costs
-in keeping their caches alike. ${rangeText} It is a prediction, not a measurement: no machine
-with more cores was at hand.
-
-${markdownTable(contentionTable(measured))}
-
-${handoffText} The last column is the time that an operation takes longer with two threads than with one, in handoffs: the
-cache lines it waits for.${apartText}`;
+      : `A handoff of a cache line from one core to the other takes ${number(handoff)} ns, one way. The table's last column is the time that an operation takes longer with two threads than with one, in handoffs: the cache lines it waits for.`;
+  return [
+    "The formula is Gunther's universal scalability law: with n threads a map does",
+    "    X(n) = X(1) n / (1 + sigma (n - 1) + kappa n (n - 1))",
+    wrapped(
+      `operations a second, where sigma is the part of the work for which threads wait in line, and kappa what each pair of them costs in keeping their caches alike. ${fitted} What is predicted is not measured.`,
+    ),
+    markdownTable(contentionTable(measured)),
+    wrapped(handed),
+    ...(apart === undefined ? [] : [markdownTable(suiteTable(apart, new Set()))]),
+  ].join("\n\n");
 }
 
 const chartText = ({ file, title }: ChartFile): string => `![${title}](${CHARTS}/${file})`;
