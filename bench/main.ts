@@ -41,8 +41,17 @@ function readOptions() {
   }
 }
 
+let shown = "";
+
+/** Shows what is under way: on a terminal all of it, elsewhere a line for each suite. */
 function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+  if (process.stderr.isTTY) {
+    process.stderr.write(`\r\x1b[K${text}`);
+    return;
+  }
+  const [part] = text.split(": ");
+  if (part !== shown && part !== "") process.stderr.write(`${part} ...\n`);
+  shown = part!;
 }
 
 /** Installs what --setup asks for, or a suite needs that will be measured; a failure is its column's affair. */

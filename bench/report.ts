@@ -12,6 +12,7 @@ import {
   suiteTable,
   sweepTable,
   targetTable,
+  wrapped,
 } from "./tables.js";
 import { type Results, earlierTargetsOf, isReached, limitTargetsOf } from "./targets.js";
 import { threadsSuite } from "./threads.js";
@@ -34,7 +35,7 @@ function aligned({ head, rows, notes }: Table): string {
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   const line = (row: readonly string[]): string =>
     row.map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join("  ");
-  return [...all.map((row) => `  ${line(row)}`.trimEnd()), ...notes.map((note) => `  ${note}`)].join("\n");
+  return [...all.map((row) => `  ${line(row)}`.trimEnd()), ...notes.map((note) => wrapped(note, "  "))].join("\n");
 }
 
 /** The report for people. */

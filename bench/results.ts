@@ -7,7 +7,7 @@ import { type ChartFile, chartsOf } from "./charts.js";
 import { contentionOfRows, handoffOf } from "./contention.js";
 import { KEYS } from "./keys.js";
 import { type Machine, isBusy } from "./machine.js";
-import { type SuiteFigures } from "./measure.js";
+import type { SuiteFigures } from "./measure.js";
 import {
   type Table,
   contentionTable,
@@ -17,6 +17,7 @@ import {
   suiteTable,
   sweepTable,
   targetTable,
+  wrapped,
 } from "./tables.js";
 import { type Results, type Target, earlierTargetsOf, isReached, limitTargetsOf } from "./targets.js";
 import { HANDOFF, apartSuite, threadsSuite } from "./threads.js";
@@ -40,19 +41,7 @@ function markdownTable({ head, rows, notes }: Table): string {
   const line = (row: readonly string[]): string =>
     `| ${row.map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join(" | ")} |`;
   const ruler = widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-  return [[line(head), line(ruler), ...rows.map(line)].join("\n"), ...notes.map(wrapped)].join("\n\n");
-}
-
-/** Prose in lines of at most 120 characters. */
-function wrapped(text: string): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line === "") lines[lines.length - 1] = word;
-    else if (line.length + 1 + word.length <= 120) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines.join("\n");
+  return [[line(head), line(ruler), ...rows.map(line)].join("\n"), ...notes.map((note) => wrapped(note))].join("\n\n");
 }
 
 function machineText({ date, node, v8, os, cpu, cpus, memoryGb, load }: Machine, seconds: number): string {

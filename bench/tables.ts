@@ -26,6 +26,9 @@ const TITLES: Readonly<Record<string, string>> = {
   c: "C loop",
 };
 
+/** Of a line of prose. */
+const MOST_CHARS = 120;
+
 /** Ratios that a table shows: title, and of whom to whom. */
 const RATIOS = [
   ["emb/JS", "embedded", "js"],
@@ -37,6 +40,18 @@ const RATIOS = [
   ["message/emb", "message", "embedded"],
   ["lmdb/emb", "lmdb", "embedded"],
 ] as const;
+
+/** Prose in lines of at most 120 characters, each after an indent. */
+export function wrapped(text: string, indent = ""): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (indent.length + line.length + 1 + word.length <= MOST_CHARS) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.map((line) => indent + line).join("\n");
+}
 
 /** Three digits, thousands with commas. */
 export function number(value: number): string {
