@@ -129,7 +129,9 @@ export function markdown(results: Results, charts: readonly ChartFile[]): string
     ...(threads === undefined ? [] : ["## Threads", threadsText(threads, find(apartSuite), machine.cpus)]),
     "## All figures",
     READING,
-    ...suites.filter(({ suite }) => suite !== apartSuite).map((figures) => markdownTable(suiteTable(figures, told))),
+    ...suites
+      .filter(({ suite }) => threads === undefined || suite !== apartSuite)
+      .map((figures) => markdownTable(suiteTable(figures, told))),
     ...(memory === undefined ? [] : [markdownTable(memoryTable(memory))]),
   ];
   return `${sections.join("\n\n")}\n`;
