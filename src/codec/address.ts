@@ -7,7 +7,9 @@ import type { Codec } from "./codec.js";
 
 const isString = (value: unknown): boolean => typeof value === "string";
 
-const isIpv4 = (value: unknown): boolean => typeof value === "string" && parseIpv4(value) >= 0;
+/** The address as a u32, or -1 where it is none. */
+const ipv4Of = (value: unknown): number => (typeof value === "string" ? parseIpv4(value) : -1);
+const isIpv4 = (value: unknown): boolean => ipv4Of(value) >= 0;
 
 /** An IPv4 address, "10.0.0.1": 4 bytes, C's __be32 or struct in_addr. */
 export const ipv4: Codec<string> = make<string>({
@@ -16,12 +18,18 @@ export const ipv4: Codec<string> = make<string>({
   align: 4,
   fits: isIpv4,
   write(view, offset, value, at = "value") {
-    const address = typeof value === "string" ? parseIpv4(value) : -1;
+    const address = ipv4Of(value);
     if (address < 0) ipv4.check(value, at);
     view.setUint32(offset, address);
   },
   read: (view, offset) => ipv4Text(view.getUint32(offset)),
   check: checkOf(isIpv4, isString, 'an IPv4 address like "10.0.0.1"'),
+  inline: {
+    encode: (value, use) => `${use(ipv4Of)}(${value})`,
+    test: (x) => `${x} >= 0`,
+    store: (view, at, x) => `${view}.setUint32(${at}, ${x})`,
+    load: (view, at, use) => `${use(ipv4Text)}(${view}.getUint32(${at}))`,
+  },
 });
 
 /** The address at hand, between parsing it and writing it, or reading it and making its text. */
@@ -50,39 +58,55 @@ export const ipv6: Codec<string> = make<string>({
   check: checkOf(isIpv6, isString, 'an IPv6 address like "2001:db8::1"'),
 });
 
-const macSize = 6;
+/** Their text is "02:00:00:00:00:01": two digits and a colon for each byte. */
+const macLength = 17;
 
-/** The byte i of a MAC address's text, or a negative number where there is none. */
-function macByte(text: string, i: number): number {
-  const high = hexDigit(text.charCodeAt(i * 3));
-  const low = hexDigit(text.charCodeAt(i * 3 + 1));
-  return high < 0 || low < 0 ? -1 : high * 16 + low;
+/** The address as an integer of 48 bits, or -1 where it is none. */
+function macOf(value: unknown): number {
+  if (typeof value !== "string" || value.length !== macLength) return -1;
+  let address = 0;
+  for (let i = 0; i < macLength; i += 3) {
+    const high = hexDigit(value.charCodeAt(i));
+    const low = hexDigit(value.charCodeAt(i + 1));
+    if ((high | low) < 0 || (i > 0 && value.charCodeAt(i - 1) !== 0x3a)) return -1;
+    address = address * 256 + high * 16 + low;
+  }
+  return address;
 }
 
-function isMac(value: unknown): boolean {
-  if (typeof value !== "string" || value.length !== macSize * 3 - 1) return false;
-  for (let i = 0; i < macSize; i++) {
-    if (macByte(value, i) < 0 || (i > 0 && value[i * 3 - 1] !== ":")) return false;
-  }
-  return true;
+const isMac = (value: unknown): boolean => macOf(value) >= 0;
+
+/** All 48 bits: stores what `macOf` gave. */
+function writeMac(view: DataView, offset: number, address: number): void {
+  view.setUint16(offset, address / 0x1_0000_0000);
+  view.setUint32(offset + 2, address);
 }
 
 const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+function readMac(view: DataView, offset: number): string {
+  let text = hexOfByte[view.getUint8(offset)]!;
+  for (let i = 1; i < 6; i++) text += `:${hexOfByte[view.getUint8(offset + i)]!}`;
+  return text;
+}
+
 /** A MAC address, "02:00:00:00:00:01": 6 bytes, C's u8[ETH_ALEN]. */
 export const mac: Codec<string> = make<string>({
-  type: `u8[${macSize}]`,
-  size: macSize,
+  type: "u8[6]",
+  size: 6,
   align: 1,
   fits: isMac,
   write(view, offset, value, at = "value") {
-    if (!isMac(value)) mac.check(value, at);
-    for (let i = 0; i < macSize; i++) view.setUint8(offset + i, macByte(value, i));
+    const address = macOf(value);
+    if (address < 0) mac.check(value, at);
+    writeMac(view, offset, address);
   },
-  read(view, offset) {
-    let text = hexOfByte[view.getUint8(offset)]!;
-    for (let i = 1; i < macSize; i++) text += `:${hexOfByte[view.getUint8(offset + i)]!}`;
-    return text;
-  },
+  read: readMac,
   check: checkOf(isMac, isString, 'a MAC address like "02:00:00:00:00:01"'),
+  inline: {
+    encode: (value, use) => `${use(macOf)}(${value})`,
+    test: (x) => `${x} >= 0`,
+    store: (view, at, x, use) => `${use(writeMac)}(${view}, ${at}, ${x})`,
+    load: (view, at, use) => `${use(readMac)}(${view}, ${at})`,
+  },
 });
