@@ -176,7 +176,16 @@ function of6({ padding, check }: RowCommon, a: Field, b: Field, c: Field, d: Fie
   };
 }
 
-function of7({ padding, check }: RowCommon, a: Field, b: Field, c: Field, d: Field, e: Field, f: Field, g: Field): Access {
+function of7(
+  { padding, check }: RowCommon,
+  a: Field,
+  b: Field,
+  c: Field,
+  d: Field,
+  e: Field,
+  f: Field,
+  g: Field,
+): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
