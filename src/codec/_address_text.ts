@@ -44,15 +44,14 @@ export function parseIpv4(text: string, start = 0): number {
 }
 
 /** Texts of the first and of the last two octets, as they were asked for: a concatenation each saves two of three. */
-let highTexts: (string | undefined)[] | undefined;
-let lowTexts: (string | undefined)[] | undefined;
+const highTexts: (string | undefined)[] = [];
+const lowTexts: (string | undefined)[] = [];
 
 /** "10.0.0.1" */
 export function ipv4Text(address: number): string {
   const high = address >>> 16;
   const low = address & 0xffff;
-  highTexts ??= new Array<undefined>(0x10000);
-  lowTexts ??= new Array<undefined>(0x10000);
+  if (highTexts.length === 0) highTexts.length = lowTexts.length = 0x10000;
   const highText = highTexts[high] ?? (highTexts[high] = `${high >>> 8}.${high & 255}.`);
   return highText + (lowTexts[low] ?? (lowTexts[low] = `${low >>> 8}.${low & 255}`));
 }

@@ -43,7 +43,7 @@ const noLanes = (): undefined => undefined;
 /** A codec from its parts. */
 export function make<T>(parts: CodecParts<T>): Codec<T> {
   const codec = new MadeCodec(parts);
-  if (parts.inline !== undefined) setInline(codec as Codec<unknown>, parts.inline);
+  if (parts.inline !== undefined) setInline(codec, parts.inline);
   return codec;
 }
 

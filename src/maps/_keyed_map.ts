@@ -59,7 +59,7 @@ export class KeyedMap<K, V> {
     this.key = key;
     this.value = value;
     this.#way = (key as Codec<unknown>) !== u32 ? IN_PLACE : isArray(mapFd.info.type) ? AS_INDEX : AS_KEY;
-    this.#delta = slot ?? (value as Codec<unknown>);
+    this.#delta = slot ?? value;
     const { lanes } = this.#delta;
     this.#hasLanes = lanes !== undefined;
     try {
