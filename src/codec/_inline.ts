@@ -7,12 +7,20 @@ import type { Field } from "./_field.js";
 /** Gives something outside of the generated code a name in it. */
 export type Use = (what: unknown) => string;
 
+/** One of the units that a value is stored in: its bytes as an integer, lowest byte first. */
+export interface Unit {
+  readonly bytes: 1 | 2;
+  readonly bits: string;
+}
+
 /** A codec of one part. All are expressions; `view`, `at`, `value` and `x` are such too. */
 export interface Scalar {
   /** What of a value is tested and stored, worked out once; the value itself unless told. */
   readonly encode?: (value: string, use: Use) => string;
   readonly test: (x: string, use: Use) => string;
   readonly store: (view: string, at: string, x: string, use: Use) => string;
+  /** The same in units, where they are smaller than a word: neighbours are stored together. */
+  readonly units?: (x: string) => readonly Unit[];
   readonly load: (view: string, at: string, use: Use) => string;
 }
 
@@ -41,3 +49,6 @@ export function inlineOf(codec: Codec<unknown>): Scalar | Fields {
     }
   );
 }
+
+/** The bits of a big endian unit of two bytes: of the lower 16 bits of x. */
+export const swapped16 = (x: string): string => `((${x} & 255) << 8 | ${x} >>> 8 & 255)`;

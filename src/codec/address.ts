@@ -2,6 +2,7 @@
  * Addresses as text: IPv4, IPv6 and MAC. Their bytes are in network byte order.
  */
 import { hexDigit, ipv4Text, ipv6Text, parseIpv4, parseIpv6 } from "./_address_text.js";
+import { swapped16 } from "./_inline.js";
 import { checkOf, make } from "./_make.js";
 import type { Codec } from "./codec.js";
 
@@ -49,7 +50,7 @@ export const ipv6: Codec<string> = make<string>({
   fits: isIpv6,
   write(view, offset, value, at = "value") {
     if (!isIpv6(value)) ipv6.check(value, at);
-    for (let i = 0; i < 8; i++) view.setUint16(offset + i * 2, groups[i]!);
+    for (let i = 0; i < 8; i += 2) view.setUint32(offset + i * 2, (groups[i]! << 16) | groups[i + 1]!);
   },
   read(view, offset) {
     for (let i = 0; i < 8; i++) groups[i] = view.getUint16(offset + i * 2);
@@ -107,6 +108,11 @@ export const mac: Codec<string> = make<string>({
     encode: (value, use) => `${use(macOf)}(${value})`,
     test: (x) => `${x} >= 0`,
     store: (view, at, x, use) => `${use(writeMac)}(${view}, ${at}, ${x})`,
+    units: (x) => [
+      { bytes: 2, bits: swapped16(`(${x} / 0x100000000)`) },
+      { bytes: 2, bits: swapped16(`(${x} >>> 16)`) },
+      { bytes: 2, bits: swapped16(x) },
+    ],
     load: (view, at, use) => `${use(readMac)}(${view}, ${at})`,
   },
 });
