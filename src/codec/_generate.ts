@@ -53,8 +53,8 @@ interface Part extends Scalar {
 
 /** The text of a row's functions, as it grows. */
 class Text {
-  /** Statements that take the properties out of the row; `no` stands for what to do when one is no object. */
-  readonly taken: string[] = [];
+  /** Statements that take the properties out of the row; given what to do when one is no object. */
+  readonly taken: ((no: string) => string)[] = [];
   readonly tests: string[] = [];
   readonly stores: string[] = [];
   /** What may be stored together: by offset. */
@@ -86,9 +86,9 @@ class Text {
   #field({ name, codec, off }: Field, row: string, base: number): string {
     const value = `v${this.#count++}`;
     const inline = inlineOf(codec);
-    this.taken.push(`const ${value} = ${row}[${JSON.stringify(name)}];`);
+    this.taken.push(() => `const ${value} = ${row}[${JSON.stringify(name)}];`);
     if ("fields" in inline) {
-      this.taken.push(`if (typeof ${value} !== "object" || ${value} === null) no;`);
+      this.taken.push((no) => `if (typeof ${value} !== "object" || ${value} === null) ${no};`);
       return this.#row(inline, value, base + off);
     }
     return this.#part({ ...inline, off: base + off }, value);
@@ -98,7 +98,8 @@ class Text {
     let x = value;
     if (encode !== undefined) {
       x = `x${value}`;
-      this.taken.push(`const ${x} = ${encode(value, this.#use)};`);
+      const encoded = encode(value, this.#use);
+      this.taken.push(() => `const ${x} = ${encoded};`);
     }
     this.tests.push(test(x, this.#use));
     let at = off;
@@ -154,7 +155,7 @@ function countParts({ fields }: Fields): number {
 export function generateRow(fields: readonly Field[], { padding, check }: RowCommon): RowAccess | undefined {
   if (!mayGenerate() || countParts({ fields, padding }) > MOST_PARTS) return undefined;
   const { taken, tests, stores, literal, names, values } = new Text({ fields, padding });
-  const take = (no: string): string => taken.join("\n").replaceAll(" no;", ` ${no};`);
+  const take = (no: string): string => taken.map((statement) => statement(no)).join("\n");
   const body = `return {
     fits(row) {
       if (typeof row !== "object" || row === null) return false;

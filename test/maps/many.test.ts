@@ -7,7 +7,7 @@ import {
   type Codec,
   EmbeddedKernel,
   HashMap,
-  PerCpu,
+  type PerCpu,
   PerCpuHashMap,
   bytes,
   cstring,
