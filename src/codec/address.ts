@@ -37,6 +37,20 @@ export const ipv4: Codec<string> = make<string>({
 const groups = new Uint16Array(8);
 const isIpv6 = (value: unknown): boolean => typeof value === "string" && parseIpv6(value, groups);
 
+/** The address in `to`; undefined where it is none. */
+function ipv6Of(value: unknown, to: Uint16Array): Uint16Array | undefined {
+  return typeof value === "string" && parseIpv6(value, to) ? to : undefined;
+}
+
+function writeIpv6(view: DataView, offset: number, from: Uint16Array): void {
+  for (let i = 0; i < 8; i += 2) view.setUint32(offset + i * 2, (from[i]! << 16) | from[i + 1]!);
+}
+
+function readIpv6(view: DataView, offset: number): string {
+  for (let i = 0; i < 8; i++) groups[i] = view.getUint16(offset + i * 2);
+  return ipv6Text(groups);
+}
+
 /**
  * An IPv6 address: 16 bytes, C's struct in6_addr.
  *
@@ -50,13 +64,17 @@ export const ipv6: Codec<string> = make<string>({
   fits: isIpv6,
   write(view, offset, value, at = "value") {
     if (!isIpv6(value)) ipv6.check(value, at);
-    for (let i = 0; i < 8; i += 2) view.setUint32(offset + i * 2, (groups[i]! << 16) | groups[i + 1]!);
+    writeIpv6(view, offset, groups);
   },
-  read(view, offset) {
-    for (let i = 0; i < 8; i++) groups[i] = view.getUint16(offset + i * 2);
-    return ipv6Text(groups);
-  },
+  read: readIpv6,
   check: checkOf(isIpv6, isString, 'an IPv6 address like "2001:db8::1"'),
+  inline: {
+    // Groups of its own for each field: two of them are parsed before the first is written.
+    encode: (value, use) => `${use(ipv6Of)}(${value}, ${use(new Uint16Array(8))})`,
+    test: (x) => `${x} !== undefined`,
+    store: (view, at, x, use) => `${use(writeIpv6)}(${view}, ${at}, ${x})`,
+    load: (view, at, use) => `${use(readIpv6)}(${view}, ${at})`,
+  },
 });
 
 /** Their text is "02:00:00:00:00:01": two digits and a colon for each byte. */
@@ -85,10 +103,16 @@ function writeMac(view: DataView, offset: number, address: number): void {
 
 const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** Texts of two bytes, as they were asked for: "02:00". */
+const pairTexts: (string | undefined)[] = [];
+
+function pairText(pair: number): string {
+  if (pairTexts.length === 0) pairTexts.length = 0x10000;
+  return pairTexts[pair] ?? (pairTexts[pair] = `${hexOfByte[pair >>> 8]}:${hexOfByte[pair & 255]}`);
+}
+
 function readMac(view: DataView, offset: number): string {
-  let text = hexOfByte[view.getUint8(offset)]!;
-  for (let i = 1; i < 6; i++) text += `:${hexOfByte[view.getUint8(offset + i)]!}`;
-  return text;
+  return `${pairText(view.getUint16(offset))}:${pairText(view.getUint16(offset + 2))}:${pairText(view.getUint16(offset + 4))}`;
 }
 
 /** A MAC address, "02:00:00:00:00:01": 6 bytes, C's u8[ETH_ALEN]. */

@@ -21,7 +21,7 @@ import { type Access, closedAccess, openAccess } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { MapFd } from "./_map_fd.js";
-import { ENTRIES, KEYS, VALUES, Walk, WalkBuffer } from "./_walk.js";
+import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
 
 /** How `set` treats a key that is or is not there: BPF_NOEXIST, BPF_EXIST. */
 export interface SetOptions {
@@ -167,12 +167,12 @@ export class KeyedMap<K, V> {
 
   /** A walk over the map's keys. */
   keys(): Walk<K> {
-    return new Walk(this.#walks, KEYS);
+    return new BatchWalk(this.#walks, KEYS);
   }
 
   /** A walk over the map's values. */
   values(): Walk<V> {
-    return new Walk(this.#walks, VALUES);
+    return new BatchWalk(this.#walks, VALUES);
   }
 
   /**
@@ -184,7 +184,7 @@ export class KeyedMap<K, V> {
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, or was closed meanwhile
    */
   entries(): Walk<[K, V]> {
-    return new Walk(this.#walks, ENTRIES);
+    return new BatchWalk(this.#walks, ENTRIES);
   }
 
   [Symbol.iterator](): Walk<[K, V]> {
@@ -198,7 +198,7 @@ export class KeyedMap<K, V> {
    */
   count(): number {
     const { count } = this.#access;
-    return count === undefined ? new Walk(this.#walks, KEYS).rest() : count();
+    return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
   }
 
   /**

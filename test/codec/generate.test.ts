@@ -47,6 +47,21 @@ describe("small fields", () => {
   });
 });
 
+it("addresses of one kind do not mix", () => {
+  const codec = struct({ src: ipv6, dst: ipv6, a: ipv4, b: ipv4, m: mac, n: mac });
+  const row = {
+    src: "2001:db8::1",
+    dst: "::ffff:10.0.0.1",
+    a: "255.255.255.254",
+    b: "0.0.0.0",
+    m: "ff:ff:ff:ff:ff:fe",
+    n: "00:00:00:00:00:01",
+  };
+  expect(written(codec, row)).toBe(
+    `20010db8${"0".repeat(22)}01${"0".repeat(20)}ffff0a000001fffffffe00000000fffffffffffe000000000001`,
+  );
+});
+
 it("words are written and read where they are not aligned too", () => {
   const codec = struct({ a: u64, b: i64, c: be.u64, d: be.i64 });
   const row = { a: 2n ** 64n - 1n, b: -(2n ** 63n), c: 0x0102030405060708n, d: -2n };
