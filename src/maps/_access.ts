@@ -196,10 +196,12 @@ const closedMany = ({ rets }: Chunk): number => {
   return 0;
 };
 
+const none = new Uint8Array();
+
 /** What a closed map has: every operation is refused with EBADF, as a closed fd's are. */
-export const closedAccess = (keySize: number, valueSize: number): Access => ({
-  key: new Uint8Array(keySize),
-  value: new Uint8Array(valueSize),
+export const closedAccess: Access = {
+  key: none,
+  value: none,
   lookup: closed,
   update: closed,
   remove: closed,
@@ -213,4 +215,4 @@ export const closedAccess = (keySize: number, valueSize: number): Access => ({
   removeMany: closedMany,
   count: undefined,
   close: () => {},
-});
+};

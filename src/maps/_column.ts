@@ -12,8 +12,10 @@ import { wordView } from "../codec/_words.js";
 const OTHER = 0;
 const U32 = 1;
 const U64 = 2;
-type Kind = typeof OTHER | typeof U32 | typeof U64;
+const NOWHERE = 3;
+type Kind = typeof OTHER | typeof U32 | typeof U64 | typeof NOWHERE;
 
+const noView = new DataView(new ArrayBuffer(0));
 const noU32s = new Uint32Array();
 const noU64s = new BigUint64Array();
 
@@ -27,7 +29,7 @@ function kindOf(codec: Codec<unknown>, base: number, stride: number): Kind {
 export class Column<T> {
   readonly #kind: Kind;
   readonly #codec: Codec<T>;
-  readonly #view: DataView;
+  readonly #view: DataView = noView;
   readonly #off: number;
   /** From one value to the next, in bytes, or in words where there is an array of words. */
   readonly #step: number;
@@ -35,19 +37,22 @@ export class Column<T> {
   readonly #u64s: BigUint64Array = noU64s;
 
   /**
+   * @param bytes Where they lie; nowhere unless told: then values are looked at when they are written, and none can be read.
    * @param off Where in `bytes` the first one lies.
    * @param stride From one to the next, in bytes.
    */
-  constructor(codec: Codec<T>, bytes: Uint8Array, off: number, stride: number) {
-    const base = bytes.byteOffset + off;
+  constructor(codec: Codec<T>, bytes?: Uint8Array, off = 0, stride: number = codec.size) {
     this.#codec = codec;
-    this.#view = wordView(bytes);
     this.#off = off;
-    this.#kind = kindOf(codec, base, stride);
-    this.#step = this.#kind === OTHER ? stride : stride / codec.size;
+    const base = (bytes?.byteOffset ?? 0) + off;
+    const kind = bytes === undefined ? NOWHERE : kindOf(codec, base, stride);
+    this.#kind = kind;
+    this.#step = kind === U32 || kind === U64 ? stride / codec.size : stride;
+    if (bytes === undefined) return;
     const words = (bytes.byteLength - off) >>> 2;
-    if (this.#kind === U32) this.#u32s = new Uint32Array(bytes.buffer, base, words);
-    else if (this.#kind === U64) this.#u64s = new BigUint64Array(bytes.buffer, base, words >>> 1);
+    if (kind === U32) this.#u32s = new Uint32Array(bytes.buffer, base, words);
+    else if (kind === U64) this.#u64s = new BigUint64Array(bytes.buffer, base, words >>> 1);
+    else this.#view = wordView(bytes);
   }
 
   /** Reads the i-th value. */
@@ -72,8 +77,10 @@ export class Column<T> {
     } else if (kind === U64) {
       if (typeof value !== "bigint" || BigInt.asUintN(64, value) !== value) this.#codec.check(value, at);
       this.#u64s[i * this.#step] = value as bigint;
-    } else {
+    } else if (kind === OTHER) {
       this.#codec.write(this.#view, this.#off + i * this.#step, value, at);
+    } else {
+      this.#codec.check(value, at);
     }
   }
 

@@ -69,9 +69,9 @@ export class KeyedMap<K, V> {
       mapFd.close();
       throw error;
     }
-    this.#keyAt = new Column(key, this.#access.key, 0, key.size);
-    this.#valueAt = new Column(value, this.#access.value, 0, value.size);
-    this.#deltaAt = new Column(this.#delta, this.#access.value, 0, this.#delta.size);
+    this.#keyAt = new Column(key, this.#access.key);
+    this.#valueAt = new Column(value, this.#access.value);
+    this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
     this.#walks = new WalkBuffer(mapFd, key, value);
     this.#many = new Many(mapFd, key, value, () => this.#access);
   }
@@ -232,10 +232,10 @@ export class KeyedMap<K, V> {
     this.#many.close();
     this.#access.close();
     // Keys and values are looked at all the same.
-    this.#access = closedAccess(this.key.size, this.value.size);
-    this.#keyAt = new Column(this.key, this.#access.key, 0, this.key.size);
-    this.#valueAt = new Column(this.value, this.#access.value, 0, this.value.size);
-    this.#deltaAt = new Column(this.#delta, this.#access.value, 0, this.#delta.size);
+    this.#access = closedAccess;
+    this.#keyAt = new Column(this.key);
+    this.#valueAt = new Column(this.value);
+    this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
   }
 
