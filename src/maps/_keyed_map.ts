@@ -248,14 +248,12 @@ export class KeyedMap<K, V> {
     const ret = this.#remove(key);
     if (ret === 0) return true;
     if (ret === -ENOENT) return false;
-    throw this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM);
+    throw this.#removeFailure(key, ret);
   }
 
   /** The same for many: how many were there. */
   protected removeMany(keys: Iterable<K> | readonly K[]): number {
-    return this.#many.remove(keys, (key, ret, about) =>
-      this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about),
-    );
+    return this.#many.remove(keys, (key, ret, about) => this.#removeFailure(key, ret, about));
   }
 
   /** Adds `delta` to the value of a key, or (per-CPU) to this thread's CPU's. */
@@ -309,6 +307,10 @@ export class KeyedMap<K, V> {
       BPF_MAP_UPDATE_ELEM,
       about,
     );
+  }
+
+  #removeFailure(key: K, ret: number, about?: SomeDone): Error {
+    return this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about);
   }
 
   #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about?: SomeDone): Error {
