@@ -6,11 +6,12 @@
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
 import { EEXIST, ENOENT } from "../src/uapi/errno";
-import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, valueBytes } from "./map_types";
+import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab } from "./maps/_htab";
+import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
 import { add, lookup, remove, update } from "./maps/_htab_ops";
 import { Lanes, roundUp8 } from "./maps/_value";
 
@@ -78,6 +79,7 @@ export function lookupMany(map: usize, keys: usize, values: usize, rets: usize, 
   const type = changetype<BpfMap>(map).type;
   const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
   const valueStep = roundUp8(<u32>valueBytes(changetype<BpfMap>(map)));
+  if (isHash(type)) return htabLookupMany(changetype<Htab>(map), keys, values, valueStep, rets, n);
   for (let i: u32 = 0; i < n; i++) {
     const ret = callOp(type, LOOKUP_ELEM, map, keys, values, 0);
     store<i32>(rets, ret);
@@ -94,6 +96,7 @@ export function updateMany(map: usize, keys: usize, values: usize, rets: usize, 
   const type = changetype<BpfMap>(map).type;
   const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
   const valueStep = roundUp8(<u32>valueBytes(changetype<BpfMap>(map)));
+  if (isHash(type)) return htabUpdateMany(changetype<Htab>(map), keys, values, valueStep, rets, n, flags);
   const refusal = flags == BPF_NOEXIST ? -EEXIST : flags == BPF_EXIST ? -ENOENT : 0;
   for (let i: u32 = 0; i < n; i++) {
     const ret = callOp(type, UPDATE_ELEM, map, keys, values, flags);
