@@ -6,7 +6,9 @@
  * own (REAPER_DIES), with task 4 only.
  *
  * Abstracted: the lines' locks. `kind` != NONE stands for: it died with the line's lock held (kind is cleared before the
- * release). Those who never die need no ack here. Op numbers wrap at 4 instead of 2^20.
+ * release). Those who never die need no ack here. Op numbers wrap at WRAP instead of 2^20: within
+ * one wrap all holds. A helper that stalls for a whole one, just where it may ack, and a death in the very op with the same number,
+ * would deceive the reaper (-DREAPER_DIES -DROUNDS=4 shows it): that is as far as it goes.
  *
  * Memory order: the op's kind, map and number are one word, or kind is stored last; the compare-and-swap of the count orders
  * them. The reaper loads the word first, then ack.
@@ -26,9 +28,12 @@
 #define DELETE 2
 #define UNDO 3                  /* of D's op */
 #ifndef ROUNDS
-#define ROUNDS 2
+#define ROUNDS 3
 #endif
-#define next(s) ((s + 1) % 4)
+#ifndef WRAP
+#define WRAP 4
+#endif
+#define next(s) ((s + 1) % WRAP)
 
 byte count[2], by[2], op[2];    /* the count's word of each map */
 byte ack[3], kind[3], map[3], num[3];  /* of the tasks D and R */
@@ -49,7 +54,7 @@ inline tell(t, m, q) {
   :: a = ack[t];
      atomic {
        if
-       :: (q + 4 - a) % 4 == 0 || (q + 4 - a) % 4 > 1 -> break
+       :: (q + WRAP - a) % WRAP == 0 || (q + WRAP - a) % WRAP > 1 -> break
        :: else -> if :: ack[t] == a -> ack[t] = q; break :: else -> skip fi
        fi
      }
@@ -109,7 +114,7 @@ inline decide(d) {
 #else
   took = by[map[d]] == d && op[map[d]] == num[d];
 #ifdef BUG_ACK_MODULO
-  took = took || (ack[d] + 4 - num[d]) % 4 < 2
+  took = took || (ack[d] + WRAP - num[d]) % WRAP < 2
 #else
   took = took || ack[d] == num[d]
 #endif

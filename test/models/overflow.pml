@@ -3,7 +3,7 @@
  *
  * Two home lines, A and B, and two overflow lines, which are claimed without a lock of their own. Task 1 works on home A, task 2 on home B: it frees a line of
  * its chain, or hangs a new one to its end. Task 1 may die between any two steps; the reaper may die too, and a second one
- * starts from the beginning; then a third task works on home A. A reader looks up a key of home A that is there all the time, in
+ * starts from the beginning. A reader looks up a key of home A that is there all the time, in
  * the last line of its chain at the start, behind one that may be freed. It may find itself in a chain of B's.
  *
  * Abstracted: the homes' locks but for their owner's being dead (lock.pml); cells (line.pml): a line is empty, or holds the
