@@ -1,0 +1,190 @@
+/**
+ * Operations on one elem to die in: each on a prepared map, through system calls and the short way. Whenever the thread dies, the
+ * map must hold what it held before, or what the operation makes of it.
+ */
+import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
+import type { DirectMap } from "../../src/kernels/kernel.js";
+import { BPF_EXIST, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT } from "../../src/uapi/index.js";
+import {
+  type Content,
+  Hands,
+  type Shape,
+  added,
+  difference,
+  expectReturned,
+  isHash,
+  isPerCpu,
+} from "./hands.js";
+import type { Scenario, Where, World } from "./harness.js";
+
+/** How the victim makes its call: bpf(2), the short way, or the short way with the key as an argument. */
+export type Way = "bpf" | "direct" | "direct4";
+
+export interface ElemOp {
+  readonly op: "update" | "delete" | "add" | "lookup" | "nextKey" | "lookupBatch";
+  /** The keys that the map has before, in the order in which they came. */
+  readonly before: readonly number[];
+  readonly key: number;
+  readonly flags?: number;
+  /** What the operation returns when nobody dies: 0 unless told. */
+  readonly wanted?: number;
+}
+
+/** The ways in which an operation can be asked for. */
+export function waysOf({ op }: ElemOp, { keySize }: Shape): Way[] {
+  if (op === "nextKey" || op === "lookupBatch") return ["bpf"];
+  const short: Way[] = keySize === 4 ? ["direct", "direct4"] : ["direct"];
+  return op === "add" ? short : ["bpf", ...short];
+}
+
+const range = (n: number): number[] => [...Array(n).keys()];
+
+/** All that can be done with a map of this shape, at a few places. */
+export function opsOf(shape: Shape): ElemOp[] {
+  const { maxEntries } = shape;
+  const all = range(maxEntries);
+  const some = [0, maxEntries >> 1, maxEntries - 1];
+  if (!isHash(shape)) {
+    return [
+      ...[0, maxEntries - 1].flatMap((key): ElemOp[] => [
+        { op: "update", before: all, key },
+        { op: "add", before: all, key },
+      ]),
+      { op: "update", before: all, key: 1, flags: BPF_NOEXIST, wanted: -EEXIST },
+      { op: "update", before: all, key: maxEntries, wanted: -E2BIG },
+      { op: "delete", before: all, key: 1, wanted: -EINVAL },
+      { op: "add", before: all, key: maxEntries, wanted: -E2BIG },
+      { op: "lookup", before: all, key: 1 },
+      { op: "nextKey", before: all, key: 1 },
+      { op: "lookupBatch", before: all, key: 0 },
+    ];
+  }
+  const without = (key: number): number[] => all.filter((other) => other !== key);
+  return [
+    { op: "update", before: [], key: 0 },
+    { op: "add", before: [], key: 0 },
+    { op: "delete", before: [], key: 0, wanted: -ENOENT },
+    { op: "delete", before: [0], key: 0 },
+    // The last that fits: its line has room, or is full, or there is none yet.
+    ...all.map((key): ElemOp => ({ op: "update", before: without(key), key })),
+    ...some.map((key): ElemOp => ({ op: "add", before: without(key), key })),
+    // Of a full map: at the head of a line, in its middle, at its end, in one that hangs on it.
+    ...all.map((key): ElemOp => ({ op: "delete", before: all, key })),
+    ...some.flatMap((key): ElemOp[] => [
+      { op: "update", before: all, key },
+      { op: "add", before: all, key },
+    ]),
+    { op: "update", before: all, key: 1, flags: BPF_EXIST },
+    { op: "update", before: all, key: 1, flags: BPF_NOEXIST, wanted: -EEXIST },
+    { op: "update", before: without(1), key: 1, flags: BPF_NOEXIST },
+    { op: "update", before: without(1), key: 1, flags: BPF_EXIST, wanted: -ENOENT },
+    { op: "update", before: all, key: maxEntries, wanted: -E2BIG },
+    { op: "add", before: all, key: maxEntries, wanted: -E2BIG },
+    { op: "lookup", before: all, key: 1 },
+    { op: "lookup", before: without(1), key: 1, wanted: -ENOENT },
+    { op: "nextKey", before: all, key: 1 },
+    { op: "lookupBatch", before: all, key: 0 },
+  ];
+}
+
+/** What the map may hold after an operation that ended. Of an add to per-CPU values: for each CPU that the thread may have had. */
+function contentsAfter(hands: Hands, before: Content, { op, key, wanted }: ElemOp, value: Uint8Array): Content[] {
+  if ((wanted ?? 0) !== 0) return [before];
+  const after = new Map(before);
+  switch (op) {
+    case "update":
+      return [after.set(key, value)];
+    case "delete":
+      after.delete(key);
+      return [after];
+    case "add": {
+      const old = before.get(key) ?? new Uint8Array(value.length);
+      const cpus = isPerCpu(hands.shape) ? hands.cpus : 1;
+      return range(cpus).map((cpu) => new Map(before).set(key, added(hands.shape, old, value, cpu)));
+    }
+    default:
+      return [before];
+  }
+}
+
+interface State {
+  readonly hands: Hands;
+  readonly before: Content;
+  readonly value: Uint8Array;
+  readonly call: () => number;
+  returned: number | undefined;
+}
+
+export function nameOf(shape: Shape, { op, before, key, flags }: ElemOp, way: Way): string {
+  const of = `${before.length} of ${shape.maxEntries} elems`;
+  const has = before.includes(key) ? "present" : "absent";
+  return `${shape.name}, ${of}: ${op} of key ${key}, ${has}, flags ${flags ?? 0}, by ${way}`;
+}
+
+/** Binds the call that the victim makes. */
+function bind(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value: Uint8Array): () => number {
+  const { key, flags } = op;
+  if (way === "bpf") {
+    switch (op.op) {
+      case "update":
+        return () => hands.update(victim, key, value, flags);
+      case "delete":
+        return () => hands.remove(victim, key);
+      case "lookup":
+        return () => errnoOf(hands.lookup(victim, key));
+      case "nextKey":
+        return () => errnoOf(hands.nextKey(victim, key));
+      default:
+        return () => (hands.lookupBatch(victim), 0);
+    }
+  }
+  // It goes with the victim.
+  const direct: DirectMap = victim.direct(hands.fd, { lanes: hands.shape.lanes })!;
+  direct.key.bytes.set(hands.keyBytes(key));
+  direct.value.bytes.set(value.subarray(0, direct.value.bytes.length));
+  const short = way === "direct4";
+  const call = {
+    update: () => (short ? direct.updateElem4(key, flags ?? 0) : direct.updateElem(flags ?? 0)),
+    delete: () => (short ? direct.deleteElem4(key) : direct.deleteElem()),
+    add: () => (short ? direct.addElem4(key) : direct.addElem()),
+    lookup: () => (short ? direct.lookupElem4(key) : direct.lookupElem()),
+  }[op.op as "update" | "delete" | "add" | "lookup"];
+  return () => {
+    const returned = call();
+    direct[Symbol.dispose]();
+    return returned;
+  };
+}
+
+const errnoOf = (result: Uint8Array | number): number => (typeof result === "number" && result < 0 ? result : 0);
+
+export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State> {
+  return {
+    name: nameOf(shape, op, way),
+    setUp({ survivor }, victim) {
+      const hands = new Hands(survivor, shape);
+      const before = hands.fill(op.before, 1);
+      const value = hands.value(op.key, 2);
+      return { hands, before, value, call: bind(victim, hands, way, op, value), returned: undefined };
+    },
+    act(_, state) {
+      state.returned = state.call();
+    },
+    verify(world, state, where) {
+      verifyElems(world, state, op, where);
+      state.hands.close();
+    },
+  };
+}
+
+function verifyElems(_: World, { hands, before, value, returned }: State, op: ElemOp, where: Where | undefined): void {
+  const found = hands.read(hands.shape.maxEntries + 2);
+  const after = contentsAfter(hands, before, op, value);
+  const allowed = where === undefined ? after : [before, ...after];
+  if (where === undefined) expectReturned("The operation", returned!, op.wanted ?? 0);
+  const differences = allowed.map((content) => difference(found, content));
+  if (!differences.includes(undefined)) {
+    throw new Error(`The map is not as before (${differences[0]}), nor as after (${differences.slice(1).join("; ")})`);
+  }
+  hands.useFully();
+}
