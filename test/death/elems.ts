@@ -5,17 +5,8 @@
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import type { DirectMap } from "../../src/kernels/kernel.js";
 import { BPF_EXIST, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT } from "../../src/uapi/index.js";
-import {
-  type Content,
-  Hands,
-  type Shape,
-  added,
-  difference,
-  expectReturned,
-  isHash,
-  isPerCpu,
-} from "./hands.js";
-import type { Scenario, Where, World } from "./harness.js";
+import { type Content, Hands, type Shape, added, difference, expectReturned, isHash, isPerCpu } from "./hands.js";
+import type { Scenario } from "./harness.js";
 
 /** How the victim makes its call: bpf(2), the short way, or the short way with the key as an argument. */
 export type Way = "bpf" | "direct" | "direct4";
@@ -30,9 +21,14 @@ export interface ElemOp {
   readonly wanted?: number;
 }
 
-/** The ways in which an operation can be asked for. */
-export function waysOf({ op }: ElemOp, { keySize }: Shape): Way[] {
+/** The keys at which an operation is tried in all ways; at others in one. */
+const placesOf = ({ maxEntries }: Shape): number[] => [0, 1, maxEntries >> 1, maxEntries - 1, maxEntries];
+
+/** The ways in which an operation is to be asked for. */
+export function waysOf({ op, key }: ElemOp, shape: Shape): Way[] {
+  const { keySize } = shape;
   if (op === "nextKey" || op === "lookupBatch") return ["bpf"];
+  if (!placesOf(shape).includes(key)) return ["direct"];
   const short: Way[] = keySize === 4 ? ["direct", "direct4"] : ["direct"];
   return op === "add" ? short : ["bpf", ...short];
 }
@@ -107,11 +103,10 @@ function contentsAfter(hands: Hands, before: Content, { op, key, wanted }: ElemO
   }
 }
 
-interface State {
+interface State extends Call {
   readonly hands: Hands;
   readonly before: Content;
   readonly value: Uint8Array;
-  readonly call: () => number;
   returned: number | undefined;
 }
 
@@ -121,24 +116,26 @@ export function nameOf(shape: Shape, { op, before, key, flags }: ElemOp, way: Wa
   return `${shape.name}, ${of}: ${op} of key ${key}, ${has}, flags ${flags ?? 0}, by ${way}`;
 }
 
+/** The victim's call, and what it gives back when it has lived through it. */
+interface Call {
+  readonly call: () => number;
+  readonly end: () => void;
+}
+
 /** Binds the call that the victim makes. */
-function bind(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value: Uint8Array): () => number {
+function bind(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value: Uint8Array): Call {
   const { key, flags } = op;
   if (way === "bpf") {
-    switch (op.op) {
-      case "update":
-        return () => hands.update(victim, key, value, flags);
-      case "delete":
-        return () => hands.remove(victim, key);
-      case "lookup":
-        return () => errnoOf(hands.lookup(victim, key));
-      case "nextKey":
-        return () => errnoOf(hands.nextKey(victim, key));
-      default:
-        return () => (hands.lookupBatch(victim), 0);
-    }
+    const call = {
+      update: () => hands.update(victim, key, value, flags),
+      delete: () => hands.remove(victim, key),
+      lookup: () => errnoOf(hands.lookup(victim, key)),
+      nextKey: () => errnoOf(hands.nextKey(victim, key)),
+      lookupBatch: () => (hands.lookupBatch(victim), 0),
+      add: undefined,
+    }[op.op]!;
+    return { call, end: () => {} };
   }
-  // It goes with the victim.
   const direct: DirectMap = victim.direct(hands.fd, { lanes: hands.shape.lanes })!;
   direct.key.bytes.set(hands.keyBytes(key));
   direct.value.bytes.set(value.subarray(0, direct.value.bytes.length));
@@ -149,11 +146,7 @@ function bind(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value:
     add: () => (short ? direct.addElem4(key) : direct.addElem()),
     lookup: () => (short ? direct.lookupElem4(key) : direct.lookupElem()),
   }[op.op as "update" | "delete" | "add" | "lookup"];
-  return () => {
-    const returned = call();
-    direct[Symbol.dispose]();
-    return returned;
-  };
+  return { call, end: () => direct[Symbol.dispose]() };
 }
 
 const errnoOf = (result: Uint8Array | number): number => (typeof result === "number" && result < 0 ? result : 0);
@@ -165,23 +158,24 @@ export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State
       const hands = new Hands(survivor, shape);
       const before = hands.fill(op.before, 1);
       const value = hands.value(op.key, 2);
-      return { hands, before, value, call: bind(victim, hands, way, op, value), returned: undefined };
+      return { hands, before, value, ...bind(victim, hands, way, op, value), returned: undefined };
     },
     act(_, state) {
       state.returned = state.call();
     },
-    verify(world, state, where) {
-      verifyElems(world, state, op, where);
+    end: ({ end }) => end(),
+    verify(_, state, died) {
+      verifyElems(state, op, died);
       state.hands.close();
     },
   };
 }
 
-function verifyElems(_: World, { hands, before, value, returned }: State, op: ElemOp, where: Where | undefined): void {
+function verifyElems({ hands, before, value, returned }: State, op: ElemOp, died: boolean): void {
   const found = hands.read(hands.shape.maxEntries + 2);
   const after = contentsAfter(hands, before, op, value);
-  const allowed = where === undefined ? after : [before, ...after];
-  if (where === undefined) expectReturned("The operation", returned!, op.wanted ?? 0);
+  const allowed = died ? [before, ...after] : after;
+  if (!died) expectReturned("The operation", returned!, op.wanted ?? 0);
   const differences = allowed.map((content) => difference(found, content));
   if (!differences.includes(undefined)) {
     throw new Error(`The map is not as before (${differences[0]}), nor as after (${differences.slice(1).join("; ")})`);

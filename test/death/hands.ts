@@ -239,7 +239,11 @@ export class Hands {
     const others = all.map((key) => 1000 + key).slice(0, maxEntries - had.length);
     this.fill(others, 6);
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
-    expectReturned("An insert of a key that is there", this.update(survivor, others[0] ?? had[0]!, this.value(0, 1), 1), -EEXIST);
+    expectReturned(
+      "An insert of a key that is there",
+      this.update(survivor, others[0] ?? had[0]!, this.value(0, 1), 1),
+      -EEXIST,
+    );
     for (const key of [...had, ...others]) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
     expectContent("The map, emptied,", this.read(maxEntries), new Map());
     this.fill(all, 7);

@@ -54,12 +54,15 @@ const bystanders: readonly Shape[] = [
 export class World {
   readonly survivor: EmbeddedKernel;
   readonly #handle: KernelHandle;
+  /** All memory, as it was when a victim died. */
+  readonly #atDeath: Uint8Array;
   /** Maps that no victim touches: nothing may happen to them. */
   readonly #bystanders: readonly { readonly hands: Hands; readonly content: Content }[];
 
   private constructor(survivor: EmbeddedKernel) {
     this.survivor = survivor;
     this.#handle = survivor.share();
+    this.#atDeath = new Uint8Array(this.memory.buffer.byteLength);
     this.#bystanders = bystanders.map((shape) => {
       const hands = new Hands(survivor, shape);
       return { hands, content: hands.fill(Array(shape.maxEntries).keys(), 1) };
@@ -67,7 +70,7 @@ export class World {
   }
 
   /** Small, so that it can be copied at each death. */
-  static async create(maxMemory = 2 ** 22): Promise<World> {
+  static async create(maxMemory = 3 * 2 ** 20): Promise<World> {
     return new World(await EmbeddedKernel.create({ maxMemory, possibleCpus: 3 }));
   }
 
@@ -106,37 +109,32 @@ export class World {
     const bytes = new Uint8Array(buffer);
     let left = nth;
     let where: Where | undefined;
-    let atDeath: Uint8Array | undefined;
     const step = (waits: boolean, say: () => Where): void => {
-      if (atDeath === undefined && !waits && --left > 0) return;
-      if (atDeath === undefined) {
-        atDeath = bytes.slice();
+      if (where === undefined) {
+        if (!waits && --left > 0) return;
         where = say();
         deaths++;
+        this.#atDeath.set(bytes);
       }
       throw new Death("A dead thread goes on");
     };
     engineSteps.hook = (id) => {
-      const { waits } = instrumented.steps[id]!;
-      const isFirst = atDeath === undefined;
-      try {
-        step(waits, () => describeStep(instrumented.steps[id]!));
-      } catch (error) {
-        if (isFirst) met.add(id);
-        throw error;
-      }
+      const found = instrumented.steps[id]!;
+      step(found.waits, () => {
+        met.add(id);
+        return describeStep(found);
+      });
     };
     const restoreAtomics = hookAtomics(buffer, (name) => step(false, () => `the host's Atomics.${name}`));
-    const snap = bytes.slice(); (globalThis as any).rollback = () => { bytes.set(snap); act(); };//STUB
     try {
       await act();
     } catch (error) {
-      if (atDeath === undefined) throw error;
+      if (where === undefined) throw error;
     } finally {
       engineSteps.hook = undefined;
       restoreAtomics();
     }
-    if (atDeath !== undefined) bytes.set(atDeath);
+    if (where !== undefined) bytes.set(this.#atDeath);
     return where;
   }
 }
@@ -160,14 +158,16 @@ function hookAtomics(buffer: ArrayBufferLike, before: (name: string) => void): (
 export interface Scenario<S> {
   readonly name: string;
   /** Makes the state before, on behalf of the survivor and of the victim that is to die. */
-  setUp(world: World, victim: EmbeddedKernel): S;
+  setUp(world: World, victim: EmbeddedKernel): S | Promise<S>;
   /** What the victim does. */
   act(victim: EmbeddedKernel, state: S): unknown;
+  /** What it does afterwards if it lives. */
+  end?(state: S): void;
   /**
-   * Looks at everything after the victim died and was reaped, or (`where` is undefined) came to its end and left; and takes
-   * everything away, so that nothing is in use that was not before `setUp`.
+   * Looks at everything after the victim was reaped, or (`died` is false) did all and left; and takes everything away, so
+   * that nothing is in use that was not before `setUp`.
    */
-  verify(world: World, state: S, where: Where | undefined): void;
+  verify(world: World, state: S, died: boolean): void;
 }
 
 /** More failures of one scenario tell nothing new. */
@@ -177,71 +177,122 @@ const MAX_STEPS = 5000;
 
 let current: World | undefined;
 
-/** A world for one try. All tries have the same one, until one fails: what it leaves may be damaged. */
-export async function tryInWorld<T>(run: (world: World) => Promise<T>): Promise<T> {
+/** Runs one try in the world of all tries; in a new one after one has failed, since what that leaves may be damaged. */
+async function tryInWorld(run: (world: World) => Promise<void>): Promise<void> {
   const world = (current ??= await World.create());
   try {
     const before = world.usage();
-    const result = await run(world);
+    await run(world);
     world.verifyBystanders();
     expect(world.survivor.check()).toEqual([]);
     expect(world.usage(), "in use").toEqual(before);
-    return result;
   } catch (error) {
     current = undefined;
     throw error;
   }
 }
 
-/** Collects the first failures of a scenario. */
-export class Failures {
+/** The failures of one scenario, so far. */
+class Failures {
+  readonly #name: string;
   readonly #texts: string[] = [];
 
-  /** Runs a try. @returns Whether to go on after it. */
-  async of(run: () => Promise<boolean>, where: () => string): Promise<boolean> {
-    try {
-      return await run();
-    } catch (error) {
-      this.#texts.push(`${where()}: ${error instanceof Error ? error.message : String(error)}`);
-      return this.#texts.length < MAX_FAILURES;
-    }
+  constructor(name: string) {
+    this.#name = name;
   }
 
-  throwIfAny(name: string): void {
-    if (this.#texts.length > 0) throw new Error([`${name}:`, ...this.#texts].join("\n"));
+  add(where: string, error: unknown): void {
+    this.#texts.push(`${where}: ${error instanceof Error ? error.message : String(error)}`);
+    if (this.#texts.length === MAX_FAILURES) this.throwIfAny();
+  }
+
+  throwIfAny(): void {
+    if (this.#texts.length > 0) throw new Error([`${this.#name}:`, ...this.#texts].join("\n"));
   }
 }
 
 /**
- * Does a scenario with a death at each step, and once with none.
+ * Does a scenario once with no death, then with a death at each step, and with one at the end.
  *
  * @returns How many deaths there were.
  * @throws {Error} that lists the first failures, each with the step where the victim died
  */
-export async function exhaust<S>({ name, setUp, act, verify }: Scenario<S>): Promise<number> {
-  const failures = new Failures();
-  let nth = 1;
-  for (; nth <= MAX_STEPS; nth++) {
+export async function exhaust<S>(scenario: Scenario<S>): Promise<number> {
+  const { name, setUp, act, end, verify } = scenario;
+  const failures = new Failures(name);
+  await tryInWorld(async (world) => {
+    const victim = await world.victim();
+    const state = await setUp(world, victim);
+    await act(victim, state);
+    end?.(state);
+    victim[Symbol.dispose]();
+    verify(world, state, false);
+  }).catch((error) => failures.add("no death", error));
+  if (process.env["STUB"]) { failures.throwIfAny(); return 99; }
+  for (let nth = 1; ; nth++) {
     let where: Where | undefined;
-    const once = async (world: World): Promise<boolean> => {
+    await tryInWorld(async (world) => {
       const victim = await world.victim();
-      const state = setUp(world, victim);
+      const state = await setUp(world, victim);
       where = await world.dieAt(nth, () => act(victim, state));
-      if (where === undefined) victim[Symbol.dispose]();
-      else {world.survivor.reap(victim.slot); victim[Symbol.dispose]();/*STUB*/}
+      world.survivor.reap(victim.slot);
       expect(world.survivor.check()).toEqual([]);
-      verify(world, state, where);
-      return where !== undefined;
-    };
-    if (
-      !(await failures.of(
-        () => tryInWorld(once),
-        () => `step ${nth}, ${where ?? "no death"}`,
-      ))
-    )
-      break;
+      verify(world, state, true);
+    }).catch((error) => failures.add(`step ${nth}, ${where ?? "after the end"}`, error));
+    if (where === undefined) {
+      failures.throwIfAny();
+      // Else the scenario does not do what it says.
+      expect(nth, `steps of "${name}"`).toBeGreaterThan(1);
+      return nth;
+    }
+    expect(nth, `steps of "${name}"`).toBeLessThan(MAX_STEPS);
   }
-  failures.throwIfAny(name);
-  expect(nth, `the last step of "${name}"`).toBeLessThan(MAX_STEPS);
-  return nth - 1;
 }
+
+/** What a second thread does after the first has died, to die in it too. */
+export interface Second<S> {
+  readonly name: string;
+  act(second: EmbeddedKernel, first: EmbeddedKernel, state: S): unknown;
+}
+
+/**
+ * Does a scenario with two deaths: of the victim at each step, and then of a second thread at each of its own steps, before
+ * anybody was reaped. They are reaped in both orders, by turns.
+ *
+ * @returns How many pairs of deaths there were.
+ */
+export async function exhaustPairs<S>(scenario: Scenario<S>, second: Second<S>): Promise<number> {
+  const { name, setUp, act, verify } = scenario;
+  const failures = new Failures(`${name}; then ${second.name}`);
+  let pairs = 0;
+  for (let nth = 1, firstDied = true; firstDied; nth++) {
+    for (let mth = 1, secondDied = true; secondDied; mth++) {
+      let wheres: (Where | undefined)[] = [];
+      await tryInWorld(async (world) => {
+        const victims = [await world.victim(), await world.victim()] as const;
+        const state = await setUp(world, victims[0]);
+        wheres = [await world.dieAt(nth, () => act(victims[0], state))];
+        firstDied = wheres[0] !== undefined;
+        wheres.push(await world.dieAt(mth, () => second.act(victims[1], victims[0], state)));
+        secondDied = wheres[1] !== undefined;
+        const order = (nth + mth) % 2 === 0 ? victims : victims.toReversed();
+        for (const victim of order) world.survivor.reap(victim.slot);
+        expect(world.survivor.check()).toEqual([]);
+        verify(world, state, true);
+      }).catch((error) => {
+        const [first, second] = wheres.map((where) => where ?? "after the end");
+        failures.add(`step ${nth}, ${first}; step ${mth}, ${second}; reaped in ${(nth + mth) % 2} order`, error);
+      });
+      pairs++;
+      expect(mth, `steps of "${second.name}"`).toBeLessThan(MAX_STEPS);
+    }
+  }
+  failures.throwIfAny();
+  return pairs;
+}
+
+/** A second thread that reaps the first. */
+export const reaping: Second<unknown> = {
+  name: "death of who reaps it",
+  act: (second, first) => second.reap(first.slot),
+};

@@ -51,7 +51,9 @@ export function instrument(bytes: Uint8Array): { bytes: Uint8Array<ArrayBuffer>;
   const out: number[] = [...bytes.subarray(0, 8)];
   for (const section of sections) {
     const contents =
-      section.id === CODE ? instrumentCode(bytes, section, wait, names, steps) : bytes.subarray(section.start, section.end);
+      section.id === CODE
+        ? instrumentCode(bytes, section, wait, names, steps)
+        : bytes.subarray(section.start, section.end);
     out.push(section.id, ...leb(contents.length));
     for (const byte of contents) out.push(byte);
   }
