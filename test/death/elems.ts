@@ -84,7 +84,12 @@ export function opsOf(shape: Shape): ElemOp[] {
 }
 
 /** What the map may hold after an operation that ended. Of an add to per-CPU values: for each CPU that the thread may have had. */
-function contentsAfter(hands: Hands, before: Content, { op, key, wanted }: ElemOp, value: Uint8Array): Content[] {
+export function contentsAfter(
+  hands: Hands,
+  before: Content,
+  { op, key, wanted }: ElemOp,
+  value: Uint8Array,
+): Content[] {
   if ((wanted ?? 0) !== 0) return [before];
   const after = new Map(before);
   switch (op) {
@@ -123,7 +128,7 @@ interface Call {
 }
 
 /** Binds the call that the victim makes. */
-function bind(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value: Uint8Array): Call {
+export function bindCall(victim: EmbeddedKernel, hands: Hands, way: Way, op: ElemOp, value: Uint8Array): Call {
   const { key, flags } = op;
   if (way === "bpf") {
     const call = {
@@ -158,7 +163,7 @@ export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State
       const hands = new Hands(survivor, shape);
       const before = hands.fill(op.before, 1);
       const value = hands.value(op.key, 2);
-      return { hands, before, value, ...bind(victim, hands, way, op, value), returned: undefined };
+      return { hands, before, value, ...bindCall(victim, hands, way, op, value), returned: undefined };
     },
     act(_, state) {
       state.returned = state.call();

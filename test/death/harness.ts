@@ -228,7 +228,10 @@ export async function exhaust<S>(scenario: Scenario<S>): Promise<number> {
     victim[Symbol.dispose]();
     verify(world, state, false);
   }).catch((error) => failures.add("no death", error));
-  if (process.env["STUB"]) { failures.throwIfAny(); return 99; }
+  if (process.env["STUB"]) {
+    failures.throwIfAny();
+    return 99;
+  }
   for (let nth = 1; ; nth++) {
     let where: Where | undefined;
     await tryInWorld(async (world) => {

@@ -16,7 +16,6 @@ import {
 import {
   BPF_ATTR_SIZE,
   BPF_MAP_CREATE,
-  BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_INFO_SIZE,
@@ -203,18 +202,16 @@ function giveBack(
   if (!sameStock(last, empty)) throw new Error(`In use are ${tell(last)} in the end: expected ${tell(empty)}`);
 }
 
-/** A map must hold what it did, or be new. It is used to the full if it is not frozen, and this fd of it closed. */
+/** A map must hold what it did, or be new. It is used to the full, and this fd of it closed. */
 function verifyMap(survivor: EmbeddedKernel, shape: Shape, fd: number, content: Content | undefined): void {
   const hands = new Hands(survivor, shape, fd);
   const zeroes = new Uint8Array(hands.valueBytes);
   const fresh = new Map(isHash(shape) ? [] : allKeys(shape).map((key) => [key, zeroes]));
   expectContent("The map", hands.read(shape.maxEntries + 2), content ?? fresh);
-  if (!survivor.fdinfo(fd)!.includes("frozen:\t1")) {
-    hands.useFully();
-    // Another fd of it may come next.
-    for (const [key, value] of content ?? []) {
-      expectReturned("An update", hands.update(survivor, key, value), 0);
-    }
+  hands.useFully();
+  // Another fd of it may come next.
+  for (const [key, value] of content ?? []) {
+    expectReturned("An update", hands.update(survivor, key, value), 0);
   }
   hands.close();
 }
@@ -451,14 +448,6 @@ export const groups: Readonly<Record<string, readonly Life[]>> = {
       act({ victim, attr, info, fd }) {
         fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: info.address });
         return victim.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
-      },
-    }),
-    row({
-      name: "freeze",
-      shape: plain,
-      act({ victim, attr, fd }) {
-        fillAttr(attr, bpfAttr.mapElem, { map_fd: fd });
-        return victim.bpf(BPF_MAP_FREEZE, attr);
       },
     }),
     row({ name: "list names", shape: plain, prepare: pinned, act: ({ victim }) => victim.pins().length, wanted: 1 }),
