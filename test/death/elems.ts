@@ -161,7 +161,7 @@ export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State
     name: nameOf(shape, op, way),
     setUp({ survivor }, victim) {
       const hands = new Hands(survivor, shape);
-      const before = hands.fill(op.before, 1);
+      const before = hands.putAll(op.before, 1);
       const value = hands.value(op.key, 2);
       return { hands, before, value, ...bindCall(victim, hands, way, op, value), returned: undefined };
     },

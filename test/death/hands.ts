@@ -214,7 +214,7 @@ export class Hands {
   }
 
   /** Makes the map hold these keys, with values of a version. */
-  fill(keys: Iterable<number>, version: number): Content {
+  putAll(keys: Iterable<number>, version: number): Content {
     const content = new Map<number, Uint8Array>();
     for (const key of keys) {
       const value = this.value(key, version);
@@ -229,7 +229,7 @@ export class Hands {
     const { maxEntries } = this.shape;
     const all = [...Array(maxEntries).keys()];
     if (!isHash(this.shape)) {
-      const content = this.fill(all, 7);
+      const content = this.putAll(all, 7);
       expectContent("The array, overwritten,", this.read(maxEntries), content);
       return;
     }
@@ -237,7 +237,7 @@ export class Hands {
     // Keys of their own, to begin with.
     const had = [...this.read(maxEntries + 2).keys()];
     const others = all.map((key) => 1000 + key).slice(0, maxEntries - had.length);
-    this.fill(others, 6);
+    this.putAll(others, 6);
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
     expectReturned(
       "An insert of a key that is there",
@@ -246,8 +246,8 @@ export class Hands {
     );
     for (const key of [...had, ...others]) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
     expectContent("The map, emptied,", this.read(maxEntries), new Map());
-    this.fill(all, 7);
-    const content = this.fill(all, 8);
+    this.putAll(all, 7);
+    const content = this.putAll(all, 8);
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
     expectContent("The map, filled and overwritten,", this.read(maxEntries), content);
     for (const key of all) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);

@@ -142,7 +142,7 @@ export function lifeScenario<P>(life: Life<P>): Scenario<State<P>> {
       if (shape !== undefined) {
         const hands = new Hands(survivor, shape);
         fd = hands.fd;
-        content = hands.fill(allKeys(shape), 1);
+        content = hands.putAll(allKeys(shape), 1);
         hands.close(false);
       }
       const mapInfo = mapGetInfoByFd(survivor, fd);

@@ -32,7 +32,7 @@ function pair(shape: Shape, first: ElemOp, then: Omit<ElemOp, "before">): Pair {
       name: nameOf(shape, first, "bpf"),
       setUp({ survivor }, victim) {
         const hands = new Hands(survivor, shape);
-        const before = hands.fill(first.before, 1);
+        const before = hands.putAll(first.before, 1);
         return { hands, before, ...bindCall(victim, hands, wayOf(first), first, hands.value(first.key, FIRST)) };
       },
       act: (_, { call }) => call(),

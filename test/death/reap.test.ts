@@ -3,16 +3,18 @@
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { EmbeddedKernel, PerCpuHashMap, u32, u64 } from "tsbpf";
+import { EmbeddedKernel, type KernelHandle, PerCpuHashMap, u32, u64 } from "tsbpf";
 import { expect, it } from "vitest";
 import { watchLeaks } from "../leaks.js";
 import type { Ending, Orders } from "./victim.js";
 
 const file = new URL("../../build/test/death/victim.js", import.meta.url);
 
-/** A kernel with one CPU, so that one that is not given back is missed; and a map whose values need it. */
-async function start(): Promise<{ kernel: EmbeddedKernel; map: PerCpuHashMap<number, bigint>; check: () => void }> {
-  const kernel = await EmbeddedKernel.create({ possibleCpus: 1 });
+/** A kernel with few CPUs, so that one that is not given back is missed; and a map whose values need them. */
+async function start(
+  possibleCpus = 1,
+): Promise<{ kernel: EmbeddedKernel; map: PerCpuHashMap<number, bigint>; check: () => void }> {
+  const kernel = await EmbeddedKernel.create({ possibleCpus });
   const check = watchLeaks(kernel);
   return { kernel, map: PerCpuHashMap.create(kernel, { key: u32, value: u64, maxEntries: 4 }), check };
 }
@@ -68,24 +70,27 @@ it("a worker that was not given to the kernel, until its slot is", async () => {
   kernel[Symbol.dispose]();
 });
 
-it("several workers with handles of their own: each is reaped for itself", async () => {
-  const { kernel, map, check } = await start();
-  const ending = "leaves, and ends";
-  const first = kernel.attachWorker.bind(kernel);
-  const handles = [kernel.share(), kernel.share()];
-  const stays = await victim({ handle: handles[0]!, id: map.id, ending: "stays until it is terminated" }, (worker) =>
-    first(worker, handles[0]),
-  );
-  const leaves = new Worker(file, { workerData: { handle: handles[1]!, id: map.id, ending } satisfies Orders });
-  kernel.attachWorker(leaves, handles[1]);
-  leaves.on("error", () => {});
-  await once(leaves, "exit");
-  // The one that lives has its CPU still.
-  expect(() => map.add(1, 1n)).toThrow(expect.objectContaining({ code: "ENXIO" }));
+it("a worker that ends takes no other with it", async () => {
+  const { kernel, map, check } = await start(2);
+  const handles = [kernel.share(), kernel.share()] as const;
+  const watched = (handle: KernelHandle, ending: Ending): ReturnType<typeof victim> =>
+    victim({ handle, id: map.id, ending }, (worker) => kernel.attachWorker(worker, handle));
+  const stays = await watched(handles[0], "stays until it is terminated");
+  const ends = await watched(handles[1], "exits");
+  await ends.ended;
+  expect(kernel.close(ends.fd)).toBe(0);
+  // There is a free CPU again, but one only: the other worker has its own still.
+  map.add(1, 1n);
+  const third = await EmbeddedKernel.attach(kernel.share());
+  expect(third.slot).toBe(ends.slot);
+  const same = PerCpuHashMap.fromId(third, map.id, { key: u32, value: u64 });
+  expect(() => same.add(1, 1n)).toThrow(expect.objectContaining({ code: "ENXIO" }));
   await stays.worker.terminate();
   await stays.ended;
-  map.add(1, 1n);
-  for (let fd = 0; fd < 8; fd++) if (fd !== map.fd) kernel.close(fd);
+  same.add(1, 1n);
+  same.close();
+  third[Symbol.dispose]();
+  expect(kernel.close(stays.fd)).toBe(0);
   map.close();
   check();
   kernel[Symbol.dispose]();

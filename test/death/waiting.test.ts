@@ -52,7 +52,7 @@ it.each(cases)("$name", async ({ shape, act, says }) => {
   const { survivor } = world;
   const before = world.usage();
   const hands = new Hands(survivor, shape);
-  hands.fill([0, 1, 2], 1);
+  hands.putAll([0, 1, 2], 1);
   // The first step at which somebody else would have to wait.
   let victim: EmbeddedKernel;
   for (let nth = 1; ; nth++) {

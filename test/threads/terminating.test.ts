@@ -34,7 +34,7 @@ const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
 
 const survivors = 2;
 /** Threads that live and die at the same time. */
-const victims = 3;
+const victims = 4;
 const owners = survivors + victims;
 /** Rounds from one thorough look to the next. */
 const ROUNDS = 30;
@@ -199,14 +199,17 @@ it(
     const control = new SharedArrayBuffer(8);
     const words = new Int32Array(control);
     const crew: Promise<void>[] = [];
-    let failure: Error | undefined;
+    const failures: Error[] = [];
+    const throwIfAny = (): void => {
+      if (failures[0] !== undefined) throw failures[0];
+    };
 
     const command = async (command: number): Promise<void> => {
       Atomics.store(words, COMMAND, command);
       Atomics.notify(words, COMMAND);
       if (command !== REST) return;
-      while (Atomics.load(words, RESTING) !== survivors && failure === undefined) await sleep(1);
-      if (failure !== undefined) throw failure;
+      while (Atomics.load(words, RESTING) !== survivors && failures.length === 0) await sleep(1);
+      throwIfAny();
     };
 
     /** A worker, given to the kernel to watch; resolves when it is gone. */
@@ -218,7 +221,6 @@ it(
     };
 
     const count = { terminated: 0, "ended by themselves": 0 };
-    const unexpected: Error[] = [];
     const liveAndDie = async (owner: number): Promise<void> => {
       const ending = endingFrom(random);
       const orders = { ...ids, journal: watch.journals[owner]!, owner, seed: 1 + random(2 ** 30) };
@@ -229,7 +231,7 @@ it(
           : start({ ...orders, ending }, ending === "run out of memory" ? { resourceLimits } : {});
       worker.on("error", (error: Error & { code?: string }) => {
         const isMeant = error.message.startsWith("The end of a worker") || error.code === "ERR_WORKER_OUT_OF_MEMORY";
-        if (!isMeant) unexpected.push(error);
+        if (!isMeant) failures.push(error);
       });
       if (ending === undefined) {
         const life = random(1000 * MAX_LIFE_MS) / 1000;
@@ -245,7 +247,7 @@ it(
       for (let owner = 0; owner < survivors; owner++) {
         const orders = { ...ids, journal: watch.journals[owner]!, owner, seed: seed + owner, control };
         const { worker, gone } = start(orders);
-        worker.on("error", (error) => (failure = error));
+        worker.on("error", (error: Error) => failures.push(error));
         crew.push(gone);
       }
       await command(REST);
@@ -256,8 +258,7 @@ it(
       for (let round = 1, done = 0; done < terminations; round++, done += victims) {
         await command(GO_ON);
         await Promise.all(Array.from({ length: victims }, (_, i) => liveAndDie(survivors + i)));
-        if (failure !== undefined) throw failure;
-        if (unexpected.length > 0) throw unexpected[0]!;
+        throwIfAny();
         for (let owner = survivors; owner < owners; owner++) watch.settle(owner);
         if (round % ROUNDS !== 0 && done + victims < terminations) continue;
 

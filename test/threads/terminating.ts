@@ -261,7 +261,7 @@ class Work {
     const entry = this.#journal.own(kind, i);
     const had = entry.done;
     const value = 1 + this.#random(2 ** 30);
-    const expectSame = (what: string, found: unknown, wanted: unknown): void => {
+    const expectSame = (what: string, found: number | boolean, wanted: number | boolean): void => {
       if (found !== wanted) throw new Error(`${name}: ${what} of key ${key} gave ${found}: expected ${wanted}`);
     };
     switch (this.#random(6)) {
