@@ -6,12 +6,18 @@ import { type ElemOp, elemScenario } from "./elems.js";
 import type { Shape } from "./hands.js";
 import { type Scenario, exhaustPairs, reaping, report } from "./harness.js";
 import { groups, lifeScenario } from "./lives.js";
-import { pairs } from "./pairs.js";
+import { churns, pairs } from "./pairs.js";
 import { arrays, hashes, perCpuHashes } from "./shapes.js";
 
 describe("two on the same map", () => {
   it.each(pairs)("$name", async ({ scenario, second }) => {
     expect(await exhaustPairs(scenario, second)).toBeGreaterThan(20);
+  });
+});
+
+describe("one, while others come and go", () => {
+  it.each(churns)("$name", async ({ scenario, second }) => {
+    expect(await exhaustPairs(scenario, second)).toBeGreaterThan(3);
   });
 });
 

@@ -4,7 +4,8 @@
  */
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import { type ElemOp, bindCall, contentsAfter, nameOf } from "./elems.js";
-import { type Content, Hands, type Shape, difference } from "./hands.js";
+import { BPF_NOEXIST } from "../../src/uapi/index.js";
+import { type Content, Hands, type Shape, difference, expectReturned } from "./hands.js";
 import type { Scenario, Second } from "./harness.js";
 import { arrays, hashes, perCpuHashes } from "./shapes.js";
 
@@ -60,6 +61,48 @@ function pair(shape: Shape, first: ElemOp, then: Omit<ElemOp, "before">): Pair {
   };
 }
 
+/**
+ * A first that dies, and a second that deletes and inserts all other keys, as they were: before the first was reaped, others
+ * have changed the count of elems, and lines, and free memory many times.
+ */
+function churn(shape: Shape, first: ElemOp): Pair {
+  const others = first.before.filter((key) => key !== first.key);
+  return {
+    name: `${nameOf(shape, first, wayOf(first))}; and others come and go`,
+    scenario: {
+      name: nameOf(shape, first, wayOf(first)),
+      setUp({ survivor }, victim) {
+        const hands = new Hands(survivor, shape);
+        const before = hands.putAll(first.before, 1);
+        return { hands, before, ...bindCall(victim, hands, wayOf(first), first, hands.value(first.key, FIRST)) };
+      },
+      act: (_, { call }) => call(),
+      verify(_, { hands, before }) {
+        const found = new Map(hands.read(shape.maxEntries + 2));
+        // The one at which the second had to wait for memory that the first was about to take or to give back.
+        const gone = others.filter((key) => !found.has(key));
+        if (gone.length > 1) throw new Error(`The keys ${gone.join()} are gone`);
+        for (const key of gone) found.set(key, hands.value(key, 1));
+        const allowed = [before, ...contentsAfter(hands, before, first, hands.value(first.key, FIRST))];
+        const differences = allowed.map((content) => difference(found, content));
+        if (!differences.includes(undefined)) throw new Error(`The map is neither: ${differences.join("; ")}`);
+        hands.useFully();
+        hands.close();
+      },
+    },
+    second: {
+      name: "others come and go",
+      livesOn: true,
+      act(victim, _, { hands }) {
+        for (const key of others) {
+          expectReturned(`A deletion of key ${key}`, hands.remove(victim, key), 0);
+          expectReturned(`An insert of key ${key}`, hands.update(victim, key, hands.value(key, 1), BPF_NOEXIST), 0);
+        }
+      },
+    },
+  };
+}
+
 const wayOf = ({ op }: ElemOp): "bpf" | "direct" => (op === "add" ? "direct" : "bpf");
 
 const keysBelow = (n: number): number[] => [...Array(n).keys()];
@@ -81,7 +124,24 @@ function pairsOf(shape: Shape): Pair[] {
   ];
 }
 
+/** All keys that are inserted or deleted: on lines that have room, and on those that have not. */
+function churnsOf(shape: Shape): Pair[] {
+  const all = keysBelow(shape.maxEntries);
+  return [0, 1, shape.maxEntries >> 1, shape.maxEntries - 1].flatMap((key) => [
+    churn(shape, { op: "update", before: all.filter((other) => other !== key), key }),
+    churn(shape, { op: "delete", before: all, key }),
+    churn(shape, { op: "update", before: all, key }),
+  ]);
+}
+
 const arrayOf12 = named(arrays, "array, values of 12");
+
+export const churns: readonly Pair[] = [
+  ...churnsOf(named(hashes, "hash of 21, keys of 4, values of 4")),
+  ...churnsOf(named(hashes, "hash of 21, keys of 4, values of 48")),
+  ...churnsOf(named(hashes, "hash of 21, keys of 16, values of 48, not preallocated")),
+  ...churnsOf(named(perCpuHashes, "per-CPU hash of 21, keys of 4, values of 12, not preallocated")),
+];
 
 export const pairs: readonly Pair[] = [
   ...pairsOf(named(hashes, "hash of 21, keys of 4, values of 4")),
