@@ -15,6 +15,8 @@ export interface ElemOp {
   readonly op: "update" | "delete" | "add" | "lookup" | "nextKey" | "lookupBatch";
   /** The keys that the map has before, in the order in which they came. */
   readonly before: readonly number[];
+  /** Those that went again. */
+  readonly removed?: readonly number[];
   readonly key: number;
   readonly flags?: number;
   /** What the operation returns when nobody dies: 0 unless told. */
@@ -83,6 +85,32 @@ export function opsOf(shape: Shape): ElemOp[] {
   ];
 }
 
+/** Lines have at most so many cells. */
+const MAX_CELLS = 8;
+
+/** What can be done with a hash whose keys are all in one bucket: its lines come and go one after the other. */
+export function opsOfCrowd({ maxEntries }: Shape): ElemOp[] {
+  const ops: ElemOp[] = [];
+  for (let n = 1; n <= maxEntries; n++) {
+    const before = range(n);
+    ops.push({ op: "update", before: range(n - 1), key: n - 1 }, { op: "delete", before, key: n - 1 });
+    // Where there is room in the middle.
+    ops.push({ op: "update", before, removed: [n >> 1], key: n >> 1 });
+  }
+  // The line in the middle, or the last one, goes: its elems are gone but for one.
+  for (let cells = 2; cells <= MAX_CELLS; cells++) {
+    for (let first = cells; first + cells <= maxEntries; first += cells) {
+      ops.push({
+        op: "delete",
+        before: range(maxEntries),
+        removed: range(cells - 1).map((i) => first + i),
+        key: first + cells - 1,
+      });
+    }
+  }
+  return ops;
+}
+
 /** What the map may hold after an operation that ended. Of an add to per-CPU values: for each CPU that the thread may have had. */
 export function contentsAfter(
   hands: Hands,
@@ -115,9 +143,10 @@ interface State extends Call {
   returned: number | undefined;
 }
 
-export function nameOf(shape: Shape, { op, before, key, flags }: ElemOp, way: Way): string {
-  const of = `${before.length} of ${shape.maxEntries} elems`;
-  const has = before.includes(key) ? "present" : "absent";
+export function nameOf(shape: Shape, { op, before, removed = [], key, flags }: ElemOp, way: Way): string {
+  const less = removed.length === 0 ? "" : ` less ${removed.join()}`;
+  const of = `${before.length} of ${shape.maxEntries} elems${less}`;
+  const has = before.includes(key) && !removed.includes(key) ? "present" : "absent";
   return `${shape.name}, ${of}: ${op} of key ${key}, ${has}, flags ${flags ?? 0}, by ${way}`;
 }
 
@@ -161,7 +190,11 @@ export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State
     name: nameOf(shape, op, way),
     setUp({ survivor }, victim) {
       const hands = new Hands(survivor, shape);
-      const before = hands.putAll(op.before, 1);
+      const before = new Map(hands.putAll(op.before, 1));
+      for (const key of op.removed ?? []) {
+        expectReturned("A deletion", hands.remove(survivor, key), 0);
+        before.delete(key);
+      }
       const value = hands.value(op.key, 2);
       return { hands, before, value, ...bindCall(victim, hands, way, op, value), returned: undefined };
     },

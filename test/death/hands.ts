@@ -32,6 +32,8 @@ export interface Shape {
   readonly mapFlags?: number;
   /** For adding: where the integers of a value lie. */
   readonly lanes: readonly { readonly offset: number; readonly width: number }[];
+  /** What stands in the keys of 0, 1, 2, ... where that is another number. */
+  readonly keyNumbers?: readonly number[];
 }
 
 export const isHash = ({ mapType }: Shape): boolean =>
@@ -105,16 +107,18 @@ export class Hands {
   keyBytes(key: number): Uint8Array {
     const bytes = new Uint8Array(this.shape.keySize);
     const view = new DataView(bytes.buffer);
-    view.setUint32(bytes.length - 4, key, true);
-    view.setUint32(0, key, true);
+    const number = this.shape.keyNumbers?.[key] ?? key;
+    view.setUint32(bytes.length - 4, number, true);
+    view.setUint32(0, number, true);
     return bytes;
   }
 
   #keyOf(bytes: Uint8Array): number {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const key = view.getUint32(0, true);
-    if (view.getUint32(bytes.length - 4, true) !== key) throw new Error(`A key is torn: ${bytes.join()}`);
-    return key;
+    const number = view.getUint32(0, true);
+    if (view.getUint32(bytes.length - 4, true) !== number) throw new Error(`A key is torn: ${bytes.join()}`);
+    const key = this.shape.keyNumbers?.indexOf(number) ?? -1;
+    return key < 0 ? number : key;
   }
 
   value(key: number, version: number): Uint8Array {
@@ -160,13 +164,15 @@ export class Hands {
     return ret < 0 ? ret : this.#keyOf(this.#next.bytes);
   }
 
-  /** All elems by one BPF_MAP_LOOKUP_BATCH. */
-  lookupBatch(kernel: Kernel): Content {
+  /** All elems by one BPF_MAP_LOOKUP_BATCH; or those that a cursor leaves. */
+  lookupBatch(kernel: Kernel, cursor?: number): Content {
     const { keySize, maxEntries } = this.shape;
     const keysOff = 8;
     const valuesOff = keysOff + keySize * maxEntries;
     const { address, bytes } = this.#batch;
+    viewOf(this.#batch).setUint32(4, cursor ?? 0, true);
     fillAttr(this.#attr, bpfAttr.batch, {
+      in_batch: cursor === undefined ? 0 : address + 4,
       out_batch: address,
       keys: address + keysOff,
       values: address + valuesOff,

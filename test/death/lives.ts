@@ -506,7 +506,7 @@ export const groups: Readonly<Record<string, readonly Life[]>> = {
       name: "allocate more than there is",
       act({ victim }) {
         try {
-          return victim.alloc(2 ** 22);
+          return victim.alloc(victim.maxMemory - PAGE);
         } catch {
           return -ENOMEM;
         }

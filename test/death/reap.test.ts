@@ -38,7 +38,7 @@ it.each(endings)("a worker that was given to the kernel: it %s", async (ending) 
   const { kernel, map, check } = await start();
   const handle = kernel.share();
   const { worker, fd, slot, ended } = await victim({ handle, id: map.id, ending }, (worker) => {
-    expect(kernel.attachWorker(worker, handle)).toBe(handle);
+    kernel.attachWorker(worker);
   });
   if (ending === "stays until it is terminated") void worker.terminate();
   await ended;
@@ -74,7 +74,7 @@ it("a worker that ends takes no other with it", async () => {
   const { kernel, map, check } = await start(2);
   const handles = [kernel.share(), kernel.share()] as const;
   const watched = (handle: KernelHandle, ending: Ending): ReturnType<typeof victim> =>
-    victim({ handle, id: map.id, ending }, (worker) => kernel.attachWorker(worker, handle));
+    victim({ handle, id: map.id, ending }, (worker) => kernel.attachWorker(worker));
   const stays = await watched(handles[0], "stays until it is terminated");
   const ends = await watched(handles[1], "exits");
   await ends.ended;

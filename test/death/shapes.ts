@@ -10,7 +10,8 @@ import {
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../../src/uapi/index.js";
-import type { Shape } from "./hands.js";
+import { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
+import { Hands, type Shape } from "./hands.js";
 
 /** Integers that lie in a value: at its start, and at its end where there is room. */
 function lanesOf(valueSize: number): Shape["lanes"] {
@@ -77,3 +78,26 @@ export const arrays: readonly Shape[] = [
   array(BPF_MAP_TYPE_ARRAY, 12, BPF_F_MMAPABLE),
   ...[1, 4, 8, 12, 64, 5000].map((size) => array(BPF_MAP_TYPE_PERCPU_ARRAY, size)),
 ];
+
+/**
+ * The same hash with keys that all belong into one bucket: so that it overflows, and what it overflows into.
+ *
+ * Which bucket a key has, the cursor of a walk by batches tells: the map's only elem is found from each cursor up to its own.
+ */
+export async function crowded(shape: Shape): Promise<Shape> {
+  using kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 21, possibleCpus: 3 });
+  const hands = new Hands(kernel, shape);
+  const buckets = new Map<number, number[]>();
+  for (let key = 10_000; ; key++) {
+    hands.putAll([key], 1);
+    let cursor = 0;
+    while (hands.lookupBatch(kernel, cursor + 1).size === 1) cursor++;
+    hands.remove(kernel, key);
+    const bucket = buckets.get(cursor) ?? [];
+    bucket.push(key);
+    buckets.set(cursor, bucket);
+    if (bucket.length === shape.maxEntries) {
+      return { ...shape, name: `${shape.name}, all in one bucket`, keyNumbers: bucket };
+    }
+  }
+}

@@ -216,7 +216,7 @@ it(
     const start = (orders: Omit<Orders, "handle">, options?: object): { worker: Worker; gone: Promise<void> } => {
       const handle = kernel.share();
       const worker = new Worker(file, { workerData: { handle, ...orders } satisfies Orders, ...options });
-      kernel.attachWorker(worker, handle);
+      kernel.attachWorker(worker);
       return { worker, gone: new Promise((resolve) => worker.once("exit", () => resolve())) };
     };
 
