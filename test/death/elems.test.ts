@@ -22,8 +22,8 @@ async function exhaustAll(
     for (const way of waysOf(op, shape)) {
       try {
         const died = await exhaust(elemScenario(shape, op, way));
-        // What finds nothing by the short way may write nothing.
-        if (way === "bpf" || op.op !== "lookup") expect(died, op.op).toBeGreaterThan(1);
+        // What is refused by the short way, or finds nothing, may write nothing.
+        if (way === "bpf" || op.wanted === undefined) expect(died, op.op).toBeGreaterThan(1);
         deaths += died;
       } catch (error) {
         failures.push((error as Error).message);
@@ -37,7 +37,7 @@ async function exhaustAll(
 
 describe.each(Object.entries({ hashes, "per-CPU hashes": perCpuHashes, arrays }))("%s", (_, shapes) => {
   it.each(shapes)("$name", async (shape) => {
-    expect(await exhaustAll(shape, opsOf(shape), waysOf)).toBeGreaterThan(100);
+    expect(await exhaustAll(shape, opsOf(shape), waysOf)).toBeGreaterThan(50);
   });
 });
 

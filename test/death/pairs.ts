@@ -3,7 +3,7 @@
  * holds, and dies while it waits for it.
  */
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
-import { type ElemOp, bindCall, contentsAfter, nameOf } from "./elems.js";
+import { type ElemOp, bindCall, contentsAfter, contentsBetween, nameOf } from "./elems.js";
 import { BPF_NOEXIST } from "../../src/uapi/index.js";
 import { type Content, Hands, type Shape, difference, expectReturned } from "./hands.js";
 import type { Scenario, Second } from "./harness.js";
@@ -25,6 +25,12 @@ export interface Pair {
 const FIRST = 2;
 const SECOND = 3;
 
+/** What a map may hold after a death in an operation. */
+function allowedAfter(hands: Hands, before: Content, op: ElemOp, version: number): Content[] {
+  const value = hands.value(op.key, version);
+  return [before, ...contentsAfter(hands, before, op, value), ...contentsBetween(hands, before, op, value)];
+}
+
 function pair(shape: Shape, first: ElemOp, then: Omit<ElemOp, "before">): Pair {
   const second: ElemOp = { ...then, before: first.before };
   return {
@@ -39,11 +45,9 @@ function pair(shape: Shape, first: ElemOp, then: Omit<ElemOp, "before">): Pair {
       act: (_, { call }) => call(),
       verify(_, { hands, before }) {
         const found = hands.read(shape.maxEntries + 2);
-        const oneDied = [before, ...contentsAfter(hands, before, first, hands.value(first.key, FIRST))];
-        const bothDied = oneDied.flatMap((content) => [
-          content,
-          ...contentsAfter(hands, content, second, hands.value(second.key, SECOND)),
-        ]);
+        const bothDied = allowedAfter(hands, before, first, FIRST).flatMap((content) =>
+          allowedAfter(hands, content, second, SECOND),
+        );
         const differences = bothDied.map((content) => difference(found, content));
         if (!differences.includes(undefined)) {
           throw new Error(`The map is none of ${differences.length} that it may be: ${differences.join("; ")}`);
@@ -83,7 +87,7 @@ function churn(shape: Shape, first: ElemOp): Pair {
         const gone = others.filter((key) => !found.has(key));
         if (gone.length > 1) throw new Error(`The keys ${gone.join()} are gone`);
         for (const key of gone) found.set(key, hands.value(key, 1));
-        const allowed = [before, ...contentsAfter(hands, before, first, hands.value(first.key, FIRST))];
+        const allowed = allowedAfter(hands, before, first, FIRST);
         const differences = allowed.map((content) => difference(found, content));
         if (!differences.includes(undefined)) throw new Error(`The map is neither: ${differences.join("; ")}`);
         hands.useFully();
