@@ -3,13 +3,13 @@
  */
 import { createInterface } from "node:readline";
 import type { Ops } from "./measure.js";
-import { suites } from "./suites.js";
+import { suiteNamed } from "./suites.js";
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 async function open(): Promise<Ops> {
   const [name, contender] = process.argv.slice(2);
-  const suite = suites.find((suite) => suite.name === name);
+  const suite = name === undefined ? undefined : suiteNamed(name);
   if (suite === undefined || contender === undefined) throw new Error(`There is no suite "${name}"`);
   return suite.open(contender);
 }
@@ -27,7 +27,8 @@ async function serve(ops: Ops): Promise<void> {
       continue;
     }
     const start = process.hrtime.bigint();
-    const done = op(from, n);
+    const result = op(from, n);
+    const done = typeof result === "number" ? result : await result;
     const ns = Number(process.hrtime.bigint() - start);
     from += done;
     say(String(ns / done));

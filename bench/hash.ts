@@ -4,7 +4,7 @@
 import { HashMap } from "tsbpf";
 import { BPF_MAP_TYPE_HASH } from "tsbpf/uapi";
 import { KEYS, type Load, kept, loadOf } from "./keys.js";
-import { type Kind, structToStruct, u32ToU32, u32ToU64 } from "./kinds.js";
+import { type Kind, structToStruct, textFlowToU64, u32ToU32, u32ToU64, wordsToU32 } from "./kinds.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import { npmHashOps } from "./npm_bpf.js";
@@ -12,11 +12,13 @@ import { addOp, openKernel, pairs, typedOps } from "./typed.js";
 
 const ROWS = ["lookup", "lookup miss", "update", "insert + delete", "add", "iterate", "iterate in batches"];
 
-function suiteOf<K, V>(kind: Kind<K, V>): Suite {
+/** @param parts What differs from the usual: fewer contenders or rows, other titles. */
+function suiteOf<K, V>(kind: Kind<K, V>, parts: Partial<Suite> = {}): Suite {
   return {
     name: `hash ${kind.name}`,
     rows: ROWS,
     contenders: ["embedded", "mixed", "js", "grown", "linux", "npm", "c"],
+    ...parts,
     program: (contender) =>
       contender === "c" ? syscallLoop(BPF_MAP_TYPE_HASH, kind.key.size, kind.value.size) : undefined,
     open: (contender) => open(kind, contender, KEYS),
@@ -26,6 +28,7 @@ function suiteOf<K, V>(kind: Kind<K, V>): Suite {
 async function open<K, V>(kind: Kind<K, V>, contender: string, keys: number): Promise<Ops> {
   const load = loadOf(kind.keyOf, kind.valueOf, keys);
   if (contender === "js" || contender === "grown") return mapOps(kind, load, contender === "grown");
+  if (contender === "text") return mapOps({ ...kind, jsKey: kind.jsText! }, load, false);
   if (contender === "npm") return npmHashOps(kind, load);
   const { key, value } = kind;
   const map = HashMap.create(await openKernel(contender), { name: "bench", key, value, maxEntries: 2 * keys });
@@ -77,7 +80,7 @@ function mapOps<K, V>(kind: Kind<K, V>, load: Load<K, V>, grown: boolean): Ops {
       return n;
     }),
     add: (from, n) => {
-      for (let i = from; i < from + n; i++) jsAdd(map, hits[i & mask]!, delta);
+      for (let i = from; i < from + n; i++) jsAdd(map, jsKey(hits[i & mask]!), delta);
       return n;
     },
     iterate,
@@ -97,4 +100,23 @@ const few: Suite = {
   open: (contender) => open(u32ToU32, contender, 1024),
 };
 
-export const hashSuites: readonly Suite[] = [suiteOf(u32ToU32), few, suiteOf(u32ToU64), suiteOf(structToStruct)];
+const words = suiteOf(wordsToU32, {
+  titles: { js: "JS Map, keys of 8 chars", text: 'JS Map, keys "a,b,c,d"' },
+  note: "JS Map is keyed by strings of the same bytes: 8 characters of 16 bits, the fastest way there is; or decimals",
+  contenders: ["embedded", "mixed", "js", "text", "linux", "npm", "c"],
+});
+
+const textFlow = suiteOf(textFlowToU64, {
+  rows: ["lookup", "update"],
+  contenders: ["embedded", "js"],
+  note: "Addresses are parsed from text for each key; JS Map is keyed by a string of the fields",
+});
+
+export const hashSuites: readonly Suite[] = [
+  suiteOf(u32ToU32),
+  few,
+  suiteOf(u32ToU64),
+  words,
+  suiteOf(structToStruct),
+  textFlow,
+];

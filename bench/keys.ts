@@ -29,11 +29,38 @@ export function scattered(first: number, count: number): number[] {
 /** The same in another order, the same each time. */
 export function shuffled<T>(list: readonly T[]): T[] {
   const result = [...list];
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = mix(i) % (i + 1);
-    [result[i], result[j]] = [result[j]!, result[i]!];
-  }
+  shuffle(result);
   return result;
+}
+
+/** Fisher and Yates's. */
+function shuffle<T>(list: { readonly length: number; [i: number]: T }): void {
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = mix(i) % (i + 1);
+    [list[i], list[j]] = [list[j]!, list[i]!];
+  }
+}
+
+/** Keys as integers, for maps so large that lists of JavaScript's numbers would be in the way. */
+export interface IntKeys {
+  /** As Load's, of `hits`. */
+  readonly mask: number;
+  readonly present: Int32Array;
+  /** A power of two of them in the order of lookups: all, or as many as that leaves. */
+  readonly hits: Int32Array;
+}
+
+/** The first `count` of `scattered`. */
+export function intKeys(count: number): IntKeys {
+  const present = new Int32Array(count);
+  for (let i = 1, found = 0; found < count; i++) {
+    const key = mix(i);
+    if (key < 2 ** 31) present[found++] = key;
+  }
+  const all = present.slice();
+  shuffle(all);
+  const hits = all.slice(0, 2 ** Math.floor(Math.log2(count)));
+  return { mask: hits.length - 1, present, hits };
 }
 
 /** What operations work on: lists of equal length. */

@@ -5,11 +5,15 @@
  * each, then the next round, so that what disturbs the machine for a while disturbs all of them. Ratios are therefore
  * taken round by round. The order in which they take turns moves on by one each round.
  */
+import { cpus } from "node:os";
 import { KEYS } from "./keys.js";
 import { Peer } from "./peer.js";
 
-/** What a contender does for a row: about n times, from the `from`th key on. Returns how often it did. */
-export type Op = (from: number, n: number) => number;
+/**
+ * What a contender does for a row: about n times, from the `from`th key on. Returns how often it did, at once unless it
+ * waits for messages.
+ */
+export type Op = (from: number, n: number) => number | Promise<number>;
 
 /** A contender's rows; one that it cannot do is left out. */
 export type Ops = Readonly<Record<string, Op>>;
@@ -19,8 +23,12 @@ export interface Suite {
   readonly name: string;
   /** What JavaScript offers for the job, as the column's title. */
   readonly titles?: Readonly<Record<string, string>>;
+  /** What the table says below. */
+  readonly note?: string;
   readonly rows: readonly string[];
   readonly contenders: readonly string[];
+  /** One round of one contender, about, where the pace's would be too short. */
+  readonly roundMs?: number;
   /** Makes a contender, in its own process. What it throws is the reason why its column stays empty. */
   open(contender: string): Promise<Ops>;
   /** The program that is the contender, where that is not Node.js: its path and arguments, or why there is none. */
@@ -91,10 +99,11 @@ interface Runner {
 /** Measures the rows of a suite that are wanted. */
 export async function measureSuite(
   suite: Suite,
-  pace: Pace,
+  usual: Pace,
   wanted: (row: string) => boolean,
   progress: (text: string) => void,
 ): Promise<SuiteFigures> {
+  const pace = { ...usual, roundMs: Math.max(usual.roundMs, suite.roundMs ?? 0) };
   const missing: Record<string, string> = {};
   const peers: Peer[] = [];
   const names = suite.rows.filter((row) => wanted(row) && !pace.skip.includes(row));
@@ -108,7 +117,7 @@ export async function measureSuite(
       else missing[peer.contender] = peer.missing;
     }
     progress(`${suite.name}: warming up`);
-    const runners = await Promise.all(peers.map(async (peer) => ({ peer, sizes: await warmUp(peer, names, pace) })));
+    const runners = await inPool(peers, async (peer) => ({ peer, sizes: await warmUp(peer, names, pace) }));
     for (const row of names) {
       const showRound = (round: number): void => progress(`${suite.name}: ${row}, round ${round} of ${pace.rounds}`);
       rows[row] = await measureRow(row, runners, pace.rounds, showRound);
@@ -143,34 +152,49 @@ async function measureRow(
   return Object.fromEntries(whole.map(({ peer, ns }) => [peer.contender, figuresOf(ns)]));
 }
 
+/** Does something with each of a list, as many at once as there are CPUs. The results are in the list's order. */
+async function inPool<T, R>(list: readonly T[], action: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const take = async (): Promise<void> => {
+    for (let i = next++; i < list.length; i = next++) results[i] = await action(list[i]!);
+  };
+  await Promise.all(Array.from({ length: cpus().length }, take));
+  return results;
+}
+
 /**
- * Runs all rows until V8 has compiled what is hot: until warmUpMs went by without a better figure. All contenders do so at
- * once. Rows that one does not have are left out.
+ * Runs all rows until V8 has compiled what is hot, twice: what a later row teaches V8 about a function that both use can
+ * undo what was compiled for an earlier one. Rows that the contender does not have are left out.
  */
-async function warmUp(
-  peer: Peer,
-  rows: readonly string[],
-  { roundMs, warmUpMs }: Pace,
-): Promise<Readonly<Record<string, number>>> {
+async function warmUp(peer: Peer, rows: readonly string[], pace: Pace): Promise<Readonly<Record<string, number>>> {
   const sizes: Record<string, number> = {};
-  for (const row of rows) {
-    const start = performance.now();
-    let improved = start;
-    let end = start;
-    let n = FEW_OPS;
-    let least = Infinity;
-    do {
-      const ns = await peer.run(row, n);
-      if (ns === undefined) break;
-      if (ns < 0.9 * least) improved = performance.now();
-      least = Math.min(least, ns);
-      const enough = least < FAST_NS ? MIN_FAST_OPS : FEW_OPS;
-      n = Math.round(Math.min(MAX_OPS, Math.max(enough, (roundMs * 1e6) / least)));
-      sizes[row] = n;
-      // Of a system call's time little is left to compile.
-      const patience = least < FAST_NS ? warmUpMs : warmUpMs / 4;
-      end = Math.min(improved + patience, start + MAX_WARM_UPS * warmUpMs);
-    } while (performance.now() < end);
+  for (const warmUpMs of [pace.warmUpMs, pace.warmUpMs / 2]) {
+    for (const row of rows) {
+      const n = await warmUpRow(peer, row, { ...pace, warmUpMs });
+      if (n !== undefined) sizes[row] = n;
+    }
   }
   return sizes;
+}
+
+/** Until warmUpMs went by without a better figure. Returns how many operations make a round. */
+async function warmUpRow(peer: Peer, row: string, { roundMs, warmUpMs }: Pace): Promise<number | undefined> {
+  const start = performance.now();
+  let improved = start;
+  let end = start;
+  let n = FEW_OPS;
+  let least = Infinity;
+  do {
+    const ns = await peer.run(row, n);
+    if (ns === undefined) return undefined;
+    if (ns < 0.9 * least) improved = performance.now();
+    least = Math.min(least, ns);
+    const enough = least < FAST_NS ? MIN_FAST_OPS : FEW_OPS;
+    n = Math.round(Math.min(MAX_OPS, Math.max(enough, (roundMs * 1e6) / least)));
+    // Of a system call's time little is left to compile.
+    const patience = least < FAST_NS ? warmUpMs : warmUpMs / 4;
+    end = Math.min(improved + patience, start + MAX_WARM_UPS * warmUpMs);
+  } while (performance.now() < end);
+  return n;
 }

@@ -12,8 +12,12 @@ export interface MemoryFigures {
   readonly elems: number;
   /** Of creating the map, each on a fresh kernel. */
   readonly createMs: { readonly median: number; readonly min: number; readonly first: number } | undefined;
+  /** With keys and values of 8 bytes. */
   readonly embedded: Filled | undefined;
   readonly js: Filled | undefined;
+  /** The same with keys and values of 4 bytes. */
+  readonly embedded4: Filled | undefined;
+  readonly js4: Filled | undefined;
 }
 
 /** Growth of the process's resident memory, in MB (10^6 bytes). */
@@ -26,7 +30,10 @@ export interface Filled {
 
 function ask<M extends keyof MemoryAnswer>(mode: M): MemoryAnswer[M] | undefined {
   const args = ["--expose-gc", "--max-old-space-size=4096", CHILD, mode];
-  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  const { status, stdout } = spawnSync(process.execPath, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   return status === 0 ? (JSON.parse(stdout) as MemoryAnswer[M]) : undefined;
 }
 
@@ -34,9 +41,16 @@ function ask<M extends keyof MemoryAnswer>(mode: M): MemoryAnswer[M] | undefined
 export function measureMemory(quick: boolean, progress: (text: string) => void): MemoryFigures {
   progress("10 million elems: creating");
   const createMs = ask("create");
-  progress("10 million elems: filling");
-  const embedded = ask("embedded");
-  if (!quick) progress("10 million elems: filling a JavaScript Map");
-  const js = quick ? undefined : ask("js");
-  return { elems: 10_000_000, createMs, embedded, js };
+  const fill = (title: string, mode: "embedded" | "js" | "embedded4" | "js4"): Filled | undefined => {
+    progress(`10 million elems: filling ${title}`);
+    return ask(mode);
+  };
+  return {
+    elems: 10_000_000,
+    createMs,
+    embedded: fill("a map of u64", "embedded"),
+    js: quick ? undefined : fill("a JavaScript Map of bigints", "js"),
+    embedded4: fill("a map of u32", "embedded4"),
+    js4: quick ? undefined : fill("a JavaScript Map of integers", "js4"),
+  };
 }

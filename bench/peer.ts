@@ -14,6 +14,9 @@ import type { Suite } from "./measure.js";
 
 const CONTENDER = fileURLToPath(new URL("contender.js", import.meta.url));
 
+/** A JavaScript Map of ten million keys is larger than the heap may be on a small machine. */
+const NODE_FLAGS = ["--expose-gc", "--max-old-space-size=4096"];
+
 /** A contender that cannot be had, and why. */
 export interface Missing {
   readonly contender: string;
@@ -34,7 +37,7 @@ export class Peer {
 
   /** Starts a contender, or says why it cannot be had. */
   static async start(suite: Suite, contender: string): Promise<Peer | Missing> {
-    const program = suite.program?.(contender) ?? [process.execPath, "--expose-gc", CONTENDER, suite.name, contender];
+    const program = suite.program?.(contender) ?? [process.execPath, ...NODE_FLAGS, CONTENDER, suite.name, contender];
     if ("missing" in program) return { contender, missing: program.missing };
     const child = spawn(program[0]!, program.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
     child.on("error", () => child.stdout.destroy());

@@ -3,9 +3,30 @@
  */
 import { arraySuite } from "./array.js";
 import { hashSuites } from "./hash.js";
+import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
+import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
-import { threadsSuite } from "./threads.js";
+import { sharedSuite } from "./shared.js";
+import { sweeps } from "./sizes.js";
+import { apartSuite, threadsSuite } from "./threads.js";
 
-export const suites: readonly Suite[] = [...hashSuites, arraySuite, ...percpuSuites, rawSuite, threadsSuite];
+/** What has a table of its own. */
+export const suites: readonly Suite[] = [
+  ...hashSuites,
+  manySuite,
+  outcomesSuite,
+  arraySuite,
+  ...percpuSuites,
+  rawSuite,
+  sharedSuite,
+  threadsSuite,
+  apartSuite,
+];
+
+/** Any suite by its name, those of the sweeps too. */
+export function suiteNamed(name: string): Suite | undefined {
+  const all = [...suites, ...sweeps.flatMap(({ points }) => points.map(({ suite }) => suite))];
+  return all.find((suite) => suite.name === name);
+}

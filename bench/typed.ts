@@ -83,7 +83,7 @@ function absentOps<K, V>(map: TypedMap<K, V>, { mask, absent, values }: Load<K, 
 }
 
 /** Inserts some thousand keys, then deletes them, and so on: a pair counts as one operation. */
-export function pairs(some: Op): Op {
+export function pairs(some: (from: number, n: number) => void): Op {
   return (from, n) => {
     for (let done = 0; done < n; done += 4096) some(from + done, Math.min(4096, n - done));
     return n;

@@ -11,10 +11,11 @@
  * Around it stand /, /sys and /sys/fs, which are no bpffs. Threads: the list under the tables lock.
  */
 import { EACCES, EBADF, EEXIST, EFAULT, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EPERM } from "../src/uapi/errno";
-import { SUPER, SuperBlock, sb } from "./super";
+import { TABLES, Tables, tables } from "./super";
+import { ME } from "./task";
 import { lock, unlock } from "./lock";
-import { BpfMap, holdMap, holdMapUnlessZero, putMap, tablesLock } from "./map";
-import { allocKernel, freePages, isUser } from "./mem/pages";
+import { BpfMap, dropRef, mapAt, tablesLock } from "./map";
+import { allocKernel, freePages, isUser, ownRun } from "./mem/pages";
 import { installFd } from "./fd";
 
 const MAX_NAME: u32 = 255;
@@ -72,12 +73,13 @@ function addPin(map: BpfMap, path: Path): i32 {
     ret = -EEXIST;
   } else if (path.wantsDir != 0) {
     ret = -ENOENT;
-  } else if (!holdMapUnlessZero(map)) {
+  } else if (map.id == 0) {
     // Another thread has closed its last fd meanwhile: as if it had done so before.
     ret = -EINVAL;
   } else {
-    pin.next = sb().pinsHead;
-    sb().pinsHead = <u32>node;
+    pin.next = tables().pinsHead;
+    tables().pinsHead = <u32>node;
+    map.refs++;
   }
   unlock(tablesLock());
   if (ret != 0) freePages(node);
@@ -100,16 +102,8 @@ function openPin(path: Path, mode: u32): i32 {
   lock(tablesLock());
   const node: usize = load<u32>(findPin(path));
   let ret = -ENOENT;
-  let map: usize = 0;
-  if (node != 0 && path.wantsDir != 0) {
-    ret = -ENOTDIR;
-  } else if (node != 0) {
-    map = changetype<Pin>(node).map;
-    holdMap(changetype<BpfMap>(map));
-    ret = installFd(changetype<BpfMap>(map), mode);
-  }
+  if (node != 0) ret = path.wantsDir != 0 ? -ENOTDIR : installFd(pinnedMap(node), mode);
   unlock(tablesLock());
-  if (map != 0 && ret < 0) putMap(changetype<BpfMap>(map));
   return ret;
 }
 
@@ -129,22 +123,26 @@ function removePin(path: Path): i32 {
   lock(tablesLock());
   const link = findPin(path);
   const node: usize = load<u32>(link);
-  if (node != 0 && path.wantsDir == 0) store<u32>(link, changetype<Pin>(node).next);
+  if (node != 0 && path.wantsDir == 0) {
+    // From here on its memory is this task's, whatever happens: see reap.ts.
+    ownRun(node, ME);
+    store<u32>(link, changetype<Pin>(node).next);
+    dropRef(pinnedMap(node));
+  }
   unlock(tablesLock());
   if (node == 0) return -ENOENT;
   if (path.wantsDir != 0) return -ENOTDIR;
-  putMap(changetype<BpfMap>(<usize>changetype<Pin>(node).map));
   freePages(node);
   return 0;
 }
 
 /** The name after `pin` in the list, the first after 0; 0 after the last. The caller holds the tables lock. */
 export function nextPin(pin: usize): usize {
-  return pin == 0 ? sb().pinsHead : changetype<Pin>(pin).next;
+  return pin == 0 ? tables().pinsHead : changetype<Pin>(pin).next;
 }
 
 export function pinnedMap(pin: usize): BpfMap {
-  return changetype<BpfMap>(<usize>changetype<Pin>(pin).map);
+  return mapAt(changetype<Pin>(pin).map);
 }
 
 /**
@@ -171,7 +169,7 @@ export function listPins(to: usize, room: u32): u32 {
 
 /** The word that points to the name's node, or to nothing (then it holds 0). The caller holds the tables lock. */
 function findPin(path: Path): usize {
-  let link = SUPER + offsetof<SuperBlock>("pinsHead");
+  let link = TABLES + offsetof<Tables>("pinsHead");
   for (let node: usize = load<u32>(link); node != 0; node = load<u32>(link)) {
     const len = changetype<Pin>(node).len;
     if (len == path.len && memory.compare(node + NAME_OFF, path.name, len) == 0) return link;

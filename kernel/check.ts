@@ -2,14 +2,15 @@
  * Check: walks all structures and reports what is wrong, as fsck does of a disk. It changes nothing.
  *
  * A finding is four words: what (the codes below; texts in src/kernels/embedded/check.ts), where, found, wanted. Threads:
- * everything stands still meanwhile (image.ts), so that no structure is half changed.
+ * everything stands still meanwhile (lock.ts), so that no structure is half changed.
  */
-import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb } from "./super";
-import { BpfMap } from "./map";
+import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
+import { BpfMap, tablesLock } from "./map";
 import { CHECK, callOp } from "./map_types";
 import { checkPages } from "./mem/check_pages";
 import { nextPin, pinnedMap } from "./bpffs";
-import { goOn, standStill } from "./image";
+import { goOn, lock, standStill, unlock } from "./lock";
+import { slotStripeOf } from "./maps/_stripe";
 import { finding, findings, startFindings } from "./finding";
 import { taskPtr, Task } from "./task";
 
@@ -23,23 +24,28 @@ const MAP_REFS: u32 = 37;
 const MAPS_COUNT: u32 = 38;
 const CPU_OF_NO_TASK: u32 = 39;
 const MAP_SEQ_ODD: u32 = 40;
+const MAPS_DEAD: u32 = 41;
+const MAP_HELD: u32 = 42;
+const HELD_BY_NOBODY: u32 = 43;
 
 /** Writes findings to `to`, as many as have room. Returns how many there are. */
 export function check(to: usize, room: u32): u32 {
   startFindings(to, room);
+  lock(tablesLock());
   standStill();
   checkPages();
   checkFds();
   checkMaps();
   checkCpus();
   goOn();
+  unlock(tablesLock());
   return findings();
 }
 
-function isListed(at: usize): bool {
-  let map: usize = sb().mapsHead;
+function isAlive(at: usize): bool {
+  let map: usize = tables().mapsHead;
   while (map != 0 && map != at) map = changetype<BpfMap>(map).next;
-  return map != 0;
+  return map != 0 && changetype<BpfMap>(map).id != 0;
 }
 
 function checkFds(): void {
@@ -48,34 +54,53 @@ function checkFds(): void {
     const map: usize = load<u32>(FD_TABLE + 8 * <usize>fd);
     if (map == 0) continue;
     open++;
-    if (!isListed(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
+    if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
   }
-  if (open != sb().fdsOpen) finding(FDS_OPEN, 0, sb().fdsOpen, open);
+  if (open != tables().fdsOpen) finding(FDS_OPEN, 0, tables().fdsOpen, open);
   for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
     const map = changetype<usize>(pinnedMap(pin));
-    if (!isListed(map)) finding(PIN_OF_NO_MAP, <u32>pin, <u32>map, 0);
+    if (!isAlive(map)) finding(PIN_OF_NO_MAP, <u32>pin, <u32>map, 0);
   }
 }
 
 function checkMaps(): void {
-  let count: u32 = 0;
+  const t = tables();
+  let alive: u32 = 0;
+  let dead: u32 = 0;
   let before: u32 = 0;
-  for (let at = sb().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
+  for (let at = t.mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
     const map = changetype<BpfMap>(<usize>at);
-    if (++count > sb().mapsCount) break;
+    if (alive + dead > t.mapsCount + t.mapsDead) break;
     if (map.prev != before) finding(MAP_LINKS, at, map.prev, before);
     before = at;
+    if (map.id == 0) {
+      dead++;
+      continue;
+    }
+    alive++;
     for (let other = map.next; other != 0; other = changetype<BpfMap>(<usize>other).next) {
       if (changetype<BpfMap>(<usize>other).id == map.id) finding(MAP_ID_TWICE, at, map.id, 0);
     }
     const refs = namesAndFds(at);
-    // Holders of the short way come on top.
-    if (map.refs < refs || map.refs == 0) finding(MAP_REFS, at, map.refs, refs);
+    if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
+    checkHolds(map);
     checkStripes(map);
     callOp(map.type, CHECK, at, 0, 0, 0);
   }
-  if (count != sb().mapsCount) finding(MAPS_COUNT, 0, sb().mapsCount, count);
-  if (before != sb().mapsTail) finding(MAP_LINKS, before, sb().mapsTail, before);
+  if (alive != t.mapsCount) finding(MAPS_COUNT, 0, t.mapsCount, alive);
+  if (dead != t.mapsDead) finding(MAPS_DEAD, 0, t.mapsDead, dead);
+  if (before != t.mapsTail) finding(MAP_LINKS, before, t.mapsTail, before);
+}
+
+/** Only tasks that are there hold a map. */
+function checkHolds(map: BpfMap): void {
+  let held: u32 = 0;
+  for (let id: u32 = 1; id <= MAX_TASKS; id++) {
+    const n = load<u32>(<usize>map.holds + 4 * (id - 1));
+    if (n != 0 && changetype<Task>(taskPtr(id)).state == 0) finding(HELD_BY_NOBODY, <u32>changetype<usize>(map), id, n);
+    held += n;
+  }
+  if (held != map.held) finding(MAP_HELD, <u32>changetype<usize>(map), map.held, held);
 }
 
 /** How many fds and pinned names hold a map. */
@@ -90,11 +115,13 @@ function namesAndFds(at: u32): u32 {
   return refs;
 }
 
-/** With all locks held nobody is writing in place. */
+/** Nobody is writing in place. */
 function checkStripes(map: BpfMap): void {
-  for (let i: u32 = 0; i <= map.stripeMask; i++) {
-    const stripe = <usize>map.stripes + 8 * <usize>i;
-    if (load<u32>(stripe, 4) & 1) finding(MAP_SEQ_ODD, <u32>stripe, load<u32>(stripe, 4), 0);
+  for (let row: u32 = 0; row < map.stripeRows; row++) {
+    for (let i: u32 = 0; i <= map.stripeMask; i++) {
+      const stripe = slotStripeOf(map, i, row);
+      if (load<u32>(stripe, 4) & 1) finding(MAP_SEQ_ODD, <u32>stripe, load<u32>(stripe, 4), 0);
+    }
   }
 }
 

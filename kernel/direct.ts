@@ -5,6 +5,7 @@
  * A function a family where the key is four bytes and travels as an argument; by the key's address for all others.
  */
 import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp } from "./map_types";
+import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab } from "./maps/_htab";
@@ -16,14 +17,17 @@ export function hashLookup4(map: usize, key: u32, to: usize): i32 {
 }
 
 export function hashUpdate4(map: usize, key: u32, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
   return update<u32>(changetype<Htab>(map), key, value, flags);
 }
 
 export function hashDelete4(map: usize, key: u32): i32 {
+  me().doing = SHORT_WAY | DELETE_ELEM;
   return remove<u32>(changetype<Htab>(map), key);
 }
 
 export function hashAdd4(map: usize, key: u32, delta: usize, lanes: usize): i32 {
+  me().doing = SHORT_WAY | ADD_ELEM;
   return add<u32>(changetype<Htab>(map), key, delta, changetype<Lanes>(lanes));
 }
 
@@ -32,10 +36,12 @@ export function arrayLookup4(map: usize, index: u32, to: usize): i32 {
 }
 
 export function arrayUpdate4(map: usize, index: u32, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
   return arrayUpdate(changetype<ArrayMap>(map), index, value, flags);
 }
 
 export function arrayAdd4(map: usize, index: u32, delta: usize, lanes: usize): i32 {
+  me().doing = SHORT_WAY | ADD_ELEM;
   return arrayAdd(changetype<ArrayMap>(map), index, delta, changetype<Lanes>(lanes));
 }
 
@@ -44,13 +50,16 @@ export function lookupElem(map: usize, key: usize, to: usize): i32 {
 }
 
 export function updateElem(map: usize, key: usize, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
   return callOp(changetype<BpfMap>(map).type, UPDATE_ELEM, map, key, value, flags);
 }
 
 export function deleteElem(map: usize, key: usize): i32 {
+  me().doing = SHORT_WAY | DELETE_ELEM;
   return callOp(changetype<BpfMap>(map).type, DELETE_ELEM, map, key, 0, 0);
 }
 
 export function addElem(map: usize, key: usize, delta: usize, lanes: usize): i32 {
+  me().doing = SHORT_WAY | ADD_ELEM;
   return callOp(changetype<BpfMap>(map).type, ADD_ELEM, map, key, delta, lanes);
 }

@@ -10,10 +10,10 @@
  */
 import { BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
 import { EBADF, EINVAL, EMFILE } from "../src/uapi/errno";
-import { FD_TABLE, MAX_FDS, sb } from "./super";
+import { FD_TABLE, MAX_FDS, tables } from "./super";
 import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
-import { BpfMap, collectDeadMaps, putMap, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, tablesLock } from "./map";
 
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
@@ -33,12 +33,13 @@ export function modeOf(flags: u32): u32 {
   return rdonly ? (wronly ? 0 : READ) : wronly ? WRITE : READ | WRITE;
 }
 
-/** The lowest free fd, now the map's; or -EMFILE. Takes over the caller's reference. The caller holds the tables lock. */
+/** The lowest free fd, now the map's; or -EMFILE. The caller holds the tables lock. */
 export function installFd(map: BpfMap, mode: u32): i32 {
   for (let fd = FIRST_FD; fd < MAX_FDS; fd++) {
     if (load<u64>(entry(fd)) != 0) continue;
     atomic.store<u64>(entry(fd), (<u64>mode << 32) | <u64>changetype<usize>(map));
-    sb().fdsOpen++;
+    map.refs++;
+    tables().fdsOpen++;
     return fd;
   }
   return -EMFILE;
@@ -51,13 +52,12 @@ export function closeFd(fd: u32): i32 {
   const was = load<u64>(entry(fd));
   if (was != 0) {
     atomic.store<u64>(entry(fd), 0);
-    sb().fdsOpen--;
-    if (sb().deadMaps != 0) collectDeadMaps();
+    tables().fdsOpen--;
+    dropRef(mapOf(was));
+    collectDeadMaps();
   }
   unlock(tablesLock());
-  if (was == 0) return -EBADF;
-  putMap(changetype<BpfMap>(<usize>was));
-  return 0;
+  return was == 0 ? -EBADF : 0;
 }
 
 /** The entry's word of an open fd, or 0. Nothing keeps the map from ending: for callers that hold the tables lock. */

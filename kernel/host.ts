@@ -7,14 +7,14 @@ import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
 import { listPins, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
-import { lock, unlock } from "./lock";
+import { goOn, lock, standStill, stillWord, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
-import { COUNT, callOp, valueBytes } from "./map_types";
+import { COUNT, MEM_USAGE, callOp, valueBytes } from "./map_types";
 import { ArrayMap } from "./maps/_array";
 import { Lanes, lanesFit } from "./maps/_value";
-import { allocUser, freePages, runBytes } from "./mem/pages";
-import { LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb } from "./super";
-import { me, releaseCpu } from "./task";
+import { allocUser, freePages, pagesLock, runBytes } from "./mem/pages";
+import { LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
+import { me, taskOf } from "./task";
 
 /** Sets up a fresh memory of `pages` pages. */
 export function format(pages: u32, possibleCpus: u32, seed: u64): void {
@@ -23,13 +23,14 @@ export function format(pages: u32, possibleCpus: u32, seed: u64): void {
   s.pages = pages;
   s.possibleCpus = possibleCpus;
   s.random = seed;
-  s.kernelStart = <u32>((PAGE_TABLE + 16 * <usize>pages + PAGE_SIZE - 1) >> PAGE_SHIFT);
-  s.kernelEnd = s.kernelStart;
-  s.kernelDirty = s.kernelStart;
+  const z = zones();
+  z.kernelStart = <u32>((PAGE_TABLE + 16 * <usize>pages + PAGE_SIZE - 1) >> PAGE_SHIFT);
+  z.kernelEnd = z.kernelStart;
+  z.kernelDirty = z.kernelStart;
   // The last page is the guard.
-  s.userEnd = pages - 1;
-  s.userStart = s.userEnd;
-  s.userDirty = s.userEnd;
+  z.userEnd = pages - 1;
+  z.userStart = z.userEnd;
+  z.userDirty = z.userEnd;
   s.layoutVersion = LAYOUT_VERSION;
   s.magic = MAGIC;
 }
@@ -39,10 +40,15 @@ export function enter(mayBlock: bool): void {
   me().mayBlock = mayBlock ? 1 : 0;
 }
 
-/** Takes this thread's task out: its CPU is free again. */
-export function leave(): void {
-  releaseCpu();
-  me().using = 0;
+/** Has all other threads wait before they change anything, until `resume`. */
+export function pause(): void {
+  lock(tablesLock());
+  standStill();
+}
+
+export function resume(): void {
+  goOn();
+  unlock(tablesLock());
 }
 
 /** User memory, zeroed; 0 when there is none. */
@@ -134,7 +140,7 @@ export function valueBytesOf(map: usize): u32 {
 
 /** Bytes that the map has allocated. */
 export function memoryOf(map: usize): u32 {
-  return changetype<BpfMap>(map).memory;
+  return callOp(changetype<BpfMap>(map).type, MEM_USAGE, map, 0, 0, 0);
 }
 
 export function isFrozen(map: usize): bool {
@@ -143,18 +149,35 @@ export function isFrozen(map: usize): bool {
 
 /** What is in use: fds, maps (those included that a thread is still looking at), pages. Read by tests for leaks. */
 export function fdsOpen(): u32 {
-  return sb().fdsOpen;
+  return tables().fdsOpen;
 }
 
 export function mapsAlive(): u32 {
   lock(tablesLock());
   collectDeadMaps();
-  let n = sb().mapsCount;
-  for (let at = sb().deadMaps; at != 0; at = changetype<BpfMap>(<usize>at).next) n++;
+  const n = tables().mapsCount + tables().mapsDead;
   unlock(tablesLock());
   return n;
 }
 
 export function pagesUsed(): u32 {
-  return sb().pagesUsed;
+  return zones().pagesUsed;
+}
+
+// For who waits for a lock in vain: what it is, who has it, and in the middle of what.
+
+/** What a lock word guards: 1 the tables, 2 the pages, 3 nothing (everything stands still), 0 a part of `lockedMap`. */
+export function lockKind(word: usize): u32 {
+  return word == tablesLock() ? 1 : word == pagesLock() ? 2 : word == stillWord() ? 3 : 0;
+}
+
+/** The id of the map whose locks a task takes, or 0. */
+export function lockedMap(id: u32): u32 {
+  const map = taskOf(id).map;
+  return map == 0 ? 0 : changetype<BpfMap>(<usize>map).id;
+}
+
+/** See Task.doing. */
+export function doingOf(id: u32): u32 {
+  return taskOf(id).doing;
 }

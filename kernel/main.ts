@@ -4,6 +4,6 @@
 export { bpf } from "./syscall";
 export { check } from "./check";
 export * from "./host";
-export { goOn, revive, standStill } from "./image";
+export { giveUp, leave, reapLocks, reapRest, revive } from "./reap";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";

@@ -3,51 +3,70 @@
  *
  * Behaves as bpf_map_alloc_id, bpf_map_inc_not_zero and bpf_map_put in kernel/bpf/syscall.c.
  *
- * A map is held by references (fds, pins, holders of the short way) and, for the time of one system call, by the `using`
- * word of the task that makes it. The last reference takes the id away at once; the memory goes when no task is using it.
+ * A map is held by references (fds and pins), by tasks (for the short way, and while it is mapped), and, for the time of one
+ * system call, by the `using` word of the task that makes it. The last of the first two takes the id away at once; the
+ * memory goes when no task is using it. Until then the map stays in the list.
+ *
+ * Threads: all under the tables lock. A thread that ends inside leaves what can be made again (`rebuildTables`) from the fd
+ * table, the list of names, each map's `next`, and each task's `holds`, all of which change by one store.
  */
 import { BPF_F_MMAPABLE, BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
 import { CreateAttr } from "./attr";
-import { MAX_TASKS, SUPER, SuperBlock, sb } from "./super";
-import { Task, taskPtr } from "./task";
+import { FD_TABLE, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
+import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
-import { freeMap } from "./map_types";
+import { OWN_RUNS, callOp, freeMap } from "./map_types";
+import { nextPin, pinnedMap } from "./bpffs";
 
 @unmanaged
 export class BpfMap {
   type: u32;
+  /** 0 from the moment when the last reference was given back. */
   id: u32;
   keySize: u32;
   valueSize: u32;
   maxEntries: u32;
   /** As given at create, without BPF_F_RDONLY, BPF_F_WRONLY and BPF_F_TOKEN_FD: those are the fd's. */
   mapFlags: u32;
+  /** Fds and names; one more while the map is being made. */
   refs: u32;
+  /** How often tasks hold it: the sum of what `holdsAt` says. */
+  held: u32;
   /** 1 once frozen: system calls write no more. */
   frozen: u32;
   next: u32;
   prev: u32;
-  /** Bytes of all that the map has allocated. */
-  memory: u32;
-  /** Where the locks of buckets or elems begin, see maps/_stripe.ts. */
-  stripes: u32;
-  stripeMask: u32;
-  /** From one row of stripes to the next, in bytes. */
-  stripeRow: u32;
   /** bpf_map_info.name: 16 bytes, as two words. */
   name0: u64;
   name1: u64;
   mapExtra: u64;
+  /** Where the locks of elems, or of CPUs' slots, begin: see maps/_stripe.ts. */
+  stripes: u32;
+  stripeMask: u32;
+  /** From one row of stripes to the next, in bytes, and how many there are. */
+  stripeRow: u32;
+  stripeRows: u32;
+  /** Where a word for each task lies: how often it holds the map. */
+  holds: u32;
+}
+
+/** Of the words that `holds` points to. */
+export const HOLDS_BYTES: u32 = 4 * MAX_TASKS;
+
+// @ts-ignore: decorator
+@inline
+export function mapAt(at: usize): BpfMap {
+  return changetype<BpfMap>(at);
 }
 
 // @ts-ignore: decorator
 @inline
 export function tablesLock(): usize {
-  return SUPER + offsetof<SuperBlock>("tablesLock");
+  return TABLES + offsetof<Tables>("tablesLock");
 }
 
 /** What a map's head says from the start; all else in it is zero. */
-export function initHead(map: BpfMap, attr: CreateAttr): void {
+export function initHead(map: BpfMap, attr: CreateAttr, holds: usize): void {
   map.type = attr.mapType;
   map.keySize = attr.keySize;
   map.valueSize = attr.valueSize;
@@ -55,6 +74,7 @@ export function initHead(map: BpfMap, attr: CreateAttr): void {
   map.mapFlags = attr.mapFlags & ~(BPF_F_RDONLY | BPF_F_WRONLY);
   map.mapExtra = attr.mapExtra;
   map.refs = 1;
+  map.holds = <u32>holds;
 }
 
 // @ts-ignore: decorator
@@ -65,106 +85,166 @@ export function isMmapable(map: BpfMap): bool {
 
 /** Gives the map an id and a place in the list. The caller holds the tables lock. */
 export function listMap(map: BpfMap): void {
-  const s = sb();
-  let id = s.lastId;
+  const t = tables();
+  let id = t.lastId;
   do {
     if (id == i32.MAX_VALUE) {
       id = 0;
-      s.idsWrapped = 1;
+      t.idsWrapped = 1;
     }
     id++;
-  } while (s.idsWrapped != 0 && mapById(id) != 0);
-  s.lastId = id;
+  } while (t.idsWrapped != 0 && mapById(id) != 0);
+  t.lastId = id;
   map.id = id;
   map.next = 0;
-  map.prev = s.mapsTail;
+  map.prev = t.mapsTail;
   const at = <u32>changetype<usize>(map);
-  if (s.mapsTail != 0) changetype<BpfMap>(<usize>s.mapsTail).next = at;
-  else s.mapsHead = at;
-  s.mapsTail = at;
-  s.mapsCount++;
+  if (t.mapsTail != 0) mapAt(t.mapsTail).next = at;
+  else t.mapsHead = at;
+  t.mapsTail = at;
+  t.mapsCount++;
 }
 
 function unlistMap(map: BpfMap): void {
-  const s = sb();
-  if (map.prev != 0) changetype<BpfMap>(<usize>map.prev).next = map.next;
-  else s.mapsHead = map.next;
-  if (map.next != 0) changetype<BpfMap>(<usize>map.next).prev = map.prev;
-  else s.mapsTail = map.prev;
-  s.mapsCount--;
+  const t = tables();
+  if (map.prev != 0) mapAt(map.prev).next = map.next;
+  else t.mapsHead = map.next;
+  if (map.next != 0) mapAt(map.next).prev = map.prev;
+  else t.mapsTail = map.prev;
 }
 
 /** The address of the map of this id, or 0. The caller holds the tables lock. */
 export function mapById(id: u32): usize {
-  let at = sb().mapsHead;
-  while (at != 0 && changetype<BpfMap>(<usize>at).id != id) at = changetype<BpfMap>(<usize>at).next;
+  if (id == 0) return 0;
+  let at = tables().mapsHead;
+  while (at != 0 && mapAt(at).id != id) at = mapAt(at).next;
   return at;
 }
 
 /** The lowest id above `id`, or 0. The caller holds the tables lock. */
 export function nextMapId(id: u32): u32 {
   let found: u32 = 0;
-  for (let at = sb().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
-    const has = changetype<BpfMap>(<usize>at).id;
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
+    const has = mapAt(at).id;
     if (has > id && (found == 0 || has < found)) found = has;
   }
   return found;
 }
 
+/** Gives a reference back. With the last one the map ends. The caller holds the tables lock. */
+export function dropRef(map: BpfMap): void {
+  map.refs--;
+  endIfLoose(map);
+}
+
 // @ts-ignore: decorator
 @inline
-function refsWord(map: BpfMap): usize {
-  return changetype<usize>(map) + offsetof<BpfMap>("refs");
+function holdsAt(map: BpfMap, id: u32): usize {
+  return <usize>map.holds + 4 * (id - 1);
 }
 
-/** Takes one more reference of a map that has some. */
+/** Holds the map for this task. The caller holds the tables lock. */
 export function holdMap(map: BpfMap): void {
-  atomic.add<u32>(refsWord(map), 1);
+  store<u32>(holdsAt(map, ME), load<u32>(holdsAt(map, ME)) + 1);
+  map.held++;
 }
 
-/** Takes a reference unless the last one is gone already. */
-export function holdMapUnlessZero(map: BpfMap): bool {
-  while (true) {
-    const refs = atomic.load<u32>(refsWord(map));
-    if (refs == 0) return false;
-    if (atomic.cmpxchg<u32>(refsWord(map), refs, refs + 1) == refs) return true;
-  }
-}
-
-/** Gives a reference back. With the last one the map ends. Not to be called with the tables lock held. */
+/** Lets go of what `holdMap` has held. */
 export function putMap(map: BpfMap): void {
-  if (atomic.sub<u32>(refsWord(map), 1) != 1) return;
   lock(tablesLock());
-  endMap(map);
-  collectDeadMaps();
+  store<u32>(holdsAt(map, ME), load<u32>(holdsAt(map, ME)) - 1);
+  map.held--;
+  endIfLoose(map);
   unlock(tablesLock());
 }
 
-/** Takes a map without references out of the list: it has no id any more. The caller holds the tables lock. */
-export function endMap(map: BpfMap): void {
-  unlistMap(map);
-  map.next = sb().deadMaps;
-  sb().deadMaps = <u32>changetype<usize>(map);
+/** Lets go of all that a task holds. The caller holds the tables lock. */
+export function putAllOf(id: u32): void {
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
+    const map = mapAt(at);
+    const n = load<u32>(holdsAt(map, id));
+    if (n == 0) continue;
+    store<u32>(holdsAt(map, id), 0);
+    map.held -= n;
+    endIfLoose(map);
+  }
+  collectDeadMaps();
 }
 
-/** Frees the maps without references that no task is using any more. The caller holds the tables lock. */
+/** Takes the id of a map that nothing holds. It is freed at once, unless it is in use. */
+function endIfLoose(map: BpfMap): void {
+  if (map.refs != 0 || map.held != 0 || map.id == 0) return;
+  markDead(map);
+  collectDeadMaps();
+}
+
+function markDead(map: BpfMap): void {
+  map.id = 0;
+  tables().mapsCount--;
+  tables().mapsDead++;
+}
+
+/** Frees the maps that have ended and that no task is using any more. The caller holds the tables lock. */
 export function collectDeadMaps(): void {
-  let link = SUPER + offsetof<SuperBlock>("deadMaps");
-  for (let at = load<u32>(link); at != 0; at = load<u32>(link)) {
-    const map = changetype<BpfMap>(<usize>at);
-    if (isUsed(at)) {
-      link = at + offsetof<BpfMap>("next");
-    } else {
-      store<u32>(link, map.next);
+  if (tables().mapsDead == 0) return;
+  for (let at = tables().mapsHead; at != 0; ) {
+    const map = mapAt(at);
+    const next = map.next;
+    if (map.id == 0 && !isUsed(at)) {
+      // From here on its memory is this task's, whatever happens: see reap.ts.
+      callOp(map.type, OWN_RUNS, at, ME, 0, 0);
+      unlistMap(map);
+      tables().mapsDead--;
       freeMap(map);
     }
+    at = next;
   }
 }
 
-/** Whether some task's system call is using the map. Pairs with the store in fd.ts `useMap`. */
+/** Whether some task's system call is using the map. Pairs with the store in fd.ts `useFd`. */
 function isUsed(at: u32): bool {
   for (let id: u32 = 1; id <= MAX_TASKS; id++) {
     if (atomic.load<u32>(taskPtr(id) + offsetof<Task>("using")) == at) return true;
   }
   return false;
+}
+
+/**
+ * Makes again what follows from the fd table, the names, the list and the holds, after a task ended while it held the tables
+ * lock: links back, references, counts. A map that was being made, and is nobody's yet, ends.
+ */
+export function rebuildTables(): void {
+  const t = tables();
+  let before: u32 = 0;
+  for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
+    const map = mapAt(at);
+    map.prev = before;
+    map.refs = 0;
+    map.held = 0;
+    for (let id: u32 = 1; id <= MAX_TASKS; id++) map.held += load<u32>(holdsAt(map, id));
+    before = at;
+  }
+  t.mapsTail = before;
+  countRefs();
+  t.mapsCount = 0;
+  t.mapsDead = 0;
+  for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
+    const map = mapAt(at);
+    if (map.refs == 0 && map.held == 0) map.id = 0;
+    if (map.id == 0) t.mapsDead++;
+    else t.mapsCount++;
+  }
+  collectDeadMaps();
+}
+
+function countRefs(): void {
+  let open: u32 = 0;
+  for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
+    const map = load<u32>(FD_TABLE + 8 * <usize>fd);
+    if (map == 0) continue;
+    mapAt(map).refs++;
+    open++;
+  }
+  tables().fdsOpen = open;
+  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) pinnedMap(pin).refs++;
 }

@@ -28,8 +28,10 @@ import { hashOps } from "./maps/hash";
  *      ADD_ELEM         a = key, b = delta, flags = address of Lanes
  *      LOOKUP_BATCH     a = BatchAttr, b = address of the user's attr, where count is written
  *      COUNT                                        how many elems the map holds
- *      POOL_LOCK                                    address of the lock of its elems' pool, or 0
- *      KEEP_RUNS                                    calls keepRun (mem/pages.ts) for each run of pages that FREE frees
+ *      MEM_USAGE                                    bytes of all that it has allocated
+ *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
+ *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
+ *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
  *      CHECK                                        reports what is wrong with it to finding.ts
  */
 export const ALLOC_CHECK: u32 = 0;
@@ -42,9 +44,11 @@ export const GET_NEXT_KEY: u32 = 6;
 export const ADD_ELEM: u32 = 7;
 export const LOOKUP_BATCH: u32 = 8;
 export const COUNT: u32 = 9;
-export const POOL_LOCK: u32 = 10;
-export const KEEP_RUNS: u32 = 11;
-export const CHECK: u32 = 12;
+export const OWN_RUNS: u32 = 10;
+export const CLEAR_LOCKS: u32 = 11;
+export const REPAIR: u32 = 12;
+export const CHECK: u32 = 13;
+export const MEM_USAGE: u32 = 14;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

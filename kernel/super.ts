@@ -7,10 +7,10 @@
  *
  *      0x00000  null page     never handed out; the module's constants, if it has any
  *      0x01000  superblock    1 page
- *      0x02000  tasks         256 x 512 bytes: one a thread that has attached (task.ts)
- *      0x22000  cpus          1024 x 4 bytes: the task that owns the CPU, or 0
- *      0x23000  fd table      65536 x 8 bytes (fd.ts)
- *      0xA3000  page table    16 bytes a page of the memory (mem/pages.ts)
+ *      0x02000  tasks         256 x 1024 bytes: one a thread that has attached (task.ts)
+ *      0x42000  cpus          1024 x 4 bytes: the task that owns the CPU, or 0
+ *      0x43000  fd table      65536 x 8 bytes (fd.ts)
+ *      0xC3000  page table    16 bytes a page of the memory (mem/pages.ts)
  *      ...      kernel zone   grows up:   maps, pinned names
  *      ...      gap           never touched
  *      ...      user zone     grows down: UserBuffers, storage of maps that can be mapped
@@ -22,18 +22,18 @@ export const PAGE_SIZE: u32 = 1 << PAGE_SHIFT;
 
 export const SUPER: usize = 0x1000;
 export const TASKS: usize = 0x2000;
-export const TASK_SIZE: u32 = 512;
+export const TASK_SIZE: u32 = 1024;
 export const MAX_TASKS: u32 = 256;
-export const CPUS: usize = 0x22000;
+export const CPUS: usize = 0x42000;
 export const MAX_CPUS: u32 = 1024;
-export const FD_TABLE: usize = 0x23000;
+export const FD_TABLE: usize = 0x43000;
 export const MAX_FDS: u32 = 65536;
-export const PAGE_TABLE: usize = 0xa3000;
+export const PAGE_TABLE: usize = 0xc3000;
 
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 1;
+export const LAYOUT_VERSION: u32 = 2;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
@@ -45,9 +45,39 @@ export class SuperBlock {
   /** Pages of the whole memory. */
   pages: u32;
   possibleCpus: u32;
+  /** The task that has everything stand still (lock.ts), or 0. Read at each lock: nothing that is often written is near. */
+  still: u32;
+  private pad: u32;
   /** splitmix64 state; atomically added to. */
   random: u64;
+}
 
+/** What tasks change, a cache line behind what they only read. */
+export const TABLES: usize = SUPER + 128;
+
+@unmanaged
+export class Tables {
+  /** Guards the fd table, the list of maps with their ids and references, and pins. Outermost. */
+  tablesLock: u32;
+  /** The id given last. */
+  lastId: u32;
+  /** 1 once ids have begun again at 1: from then on a map may have the next one still. */
+  idsWrapped: u32;
+  /** All maps, oldest first: those that have an id, and those that have ended but are in use still. */
+  mapsHead: u32;
+  mapsTail: u32;
+  mapsCount: u32;
+  /** How many of them have ended. */
+  mapsDead: u32;
+  pinsHead: u32;
+  fdsOpen: u32;
+}
+
+/** What pagesLock guards. */
+export const ZONES: usize = SUPER + 192;
+
+@unmanaged
+export class Zones {
   /** Guards the page table and the zones. Innermost: nothing is locked while it is held. */
   pagesLock: u32;
   /** First page of the kernel zone, and the page behind its last. */
@@ -61,21 +91,6 @@ export class SuperBlock {
   userEnd: u32;
   /** Pages handed out in either zone. */
   pagesUsed: u32;
-
-  /** Guards the fd table, the list of maps with their ids, and pins. Outermost: stripes and pages are locked inside it. */
-  tablesLock: u32;
-  /** The id given last. */
-  lastId: u32;
-  /** All maps that have an id, oldest first. */
-  mapsHead: u32;
-  mapsTail: u32;
-  mapsCount: u32;
-  /** Maps without references that a thread may still be looking at. */
-  deadMaps: u32;
-  pinsHead: u32;
-  fdsOpen: u32;
-  /** 1 once ids have begun again at 1: from then on a map may have the next one still. */
-  idsWrapped: u32;
 }
 
 /** Heads of the lists of free page runs: a word a size class, for each zone. */
@@ -86,6 +101,18 @@ export const USER_FREE: usize = KERNEL_FREE + 4 * <usize>PAGE_CLASSES;
 @inline
 export function sb(): SuperBlock {
   return changetype<SuperBlock>(SUPER);
+}
+
+// @ts-ignore: decorator
+@inline
+export function tables(): Tables {
+  return changetype<Tables>(TABLES);
+}
+
+// @ts-ignore: decorator
+@inline
+export function zones(): Zones {
+  return changetype<Zones>(ZONES);
 }
 
 /** The next of a stream of 64-bit random numbers (splitmix64), different for each caller. */

@@ -45,7 +45,7 @@ import { getObj, pinObj } from "./bpffs";
 import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
-import { BpfMap, collectDeadMaps, holdMapUnlessZero, listMap, mapById, nextMapId, putMap, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, listMap, mapAt, mapById, nextMapId, tablesLock } from "./map";
 import {
   ALLOC,
   ALLOC_CHECK,
@@ -59,8 +59,7 @@ import {
   valueBytes,
 } from "./map_types";
 import { allocKernel, freePages, isUser } from "./mem/pages";
-import { sb } from "./super";
-import { TASK_KEY_BYTES, keyCopy } from "./task";
+import { TASK_KEY_BYTES, keyCopy, me } from "./task";
 
 /** Bytes of attr that the commands on elems read: with so many given they need no copy. */
 const ELEM_ATTR_BYTES: u32 = 32;
@@ -72,6 +71,7 @@ const ELEM_ATTR_BYTES: u32 = 32;
  * @returns An fd, 0, or a negative errno.
  */
 export function bpf(cmd: u32, attr: usize, size: u32): i32 {
+  me().doing = cmd + 1;
   const ret = checkAttrSize(attr, size);
   if (ret != 0) return ret;
   if (size >= ELEM_ATTR_BYTES) {
@@ -143,11 +143,11 @@ function mapCreate(attr: CreateAttr): i32 {
     return ret;
   }
   lock(tablesLock());
-  if (sb().deadMaps != 0) collectDeadMaps();
+  collectDeadMaps();
   listMap(map);
   const fd = installFd(map, mode);
+  dropRef(map);
   unlock(tablesLock());
-  if (fd < 0) putMap(map);
   return fd;
 }
 
@@ -363,10 +363,8 @@ function mapGetFdById(attr: IdAttr): i32 {
   const mode = modeOf(attr.openFlags);
   if (mode == 0) return -EINVAL;
   lock(tablesLock());
-  const map = changetype<BpfMap>(mapById(attr.id));
-  const held = changetype<usize>(map) != 0 && holdMapUnlessZero(map);
-  const fd = held ? installFd(map, mode) : -ENOENT;
+  const map = mapById(attr.id);
+  const fd = map != 0 ? installFd(mapAt(map), mode) : -ENOENT;
   unlock(tablesLock());
-  if (held && fd < 0) putMap(map);
   return fd;
 }

@@ -1,8 +1,12 @@
 /**
  * Tasks: the threads that have attached to this memory, and the CPUs that some of them own.
  *
- * The host gives a thread its task slot before it instantiates the module, and passes it in as the import `env.me`.
- * A task's record is written by its own thread, but for `state`.
+ * The host gives a thread its task slot before it instantiates the module, and passes it in as the import `env.me`. A task's
+ * record is written by its own thread, but for `state`, `reaper` and `ack`; and by whoever reaps it (reap.ts).
+ *
+ * A thread may end at any instruction. What it was in the middle of stands in its record before it begins, so that whoever
+ * reaps it can finish or undo it: which locks it takes (lock.ts), what it copies over a value (maps/_value.ts), what it
+ * takes out of a map's reserve (maps/_slots.ts), what it counts (maps/_count.ts).
  */
 import { CPUS, TASKS, TASK_SIZE, sb } from "./super";
 import { ENXIO } from "../src/uapi/errno";
@@ -12,33 +16,87 @@ import { ENXIO } from "../src/uapi/errno";
 @external("env", "me")
 export declare const ME: u32;
 
+/** `state` of a slot that no thread has. */
+export const FREE_SLOT: u32 = 0;
+
+/** How many locks a task holds at a time, at the most. */
+export const MAX_HELD: u32 = 4;
+
 @unmanaged
 export class Task {
-  /** 0 free, 1 taken. Written by the host (tasks.ts of src/kernels/embedded). */
+  /**
+   * FREE_SLOT, or what tells the host whose it is (tasks.ts of src/kernels/embedded, which takes slots). Whoever reaps frees it
+   * together with `reaper`.
+   */
   state: u32;
-  /** 1 where this thread may sleep in Atomics.wait (not on a browser's main thread). */
+  /** The task that reaps this one. */
+  reaper: u32;
+
+  /** The number of its last change of a count, and of one that others have seen done (maps/_count.ts; they write it). */
+  countSeq: u32;
+  ack: u32;
+
+  /** From here on a free slot is zero. 1 where this thread may sleep in Atomics.wait (not on a browser's main thread). */
   mayBlock: u32;
   /** The map that the running system call uses: it is not freed while it stands here. Pairs with the scan in map.ts. */
   using: u32;
   /** The CPU this thread owns plus 1, or 0. */
   cpu: u32;
-  /** Always 0: the word of lock.ts `fence`. */
+  /** Always 0: the word of order.ts `fence`. */
   barrier: u32;
+  /** The task that this one reaps. */
+  reaping: u32;
+
+  /** What it does, for who waits for it in vain: a bpf command plus 1, or SHORT_WAY and an operation of map_types.ts. */
+  doing: u32;
+  /** The map whose locks it takes. */
+  map: u32;
+  /** Locks that it holds, or is about to take: the words' addresses, outermost first. See lock.ts. */
+  depth: u32;
+  lock0: u32;
+  lock1: u32;
+  lock2: u32;
+  lock3: u32;
+
+  /** A value that is being written in place: where, from where, how many bytes. `redoTo` is stored last, and cleared first. */
+  redoTo: u32;
+  redoFrom: u32;
+  redoBytes: u32;
+
+  /** An overflow line, and a slot, that is in no bucket yet or not any more (maps/_slots.ts). */
+  spareLine: u32;
+  spareSlot: u32;
+
+  /** A change of a count that is not finished (maps/_count.ts). `countKind` is stored last. */
+  countKind: u32;
+  countWord: u32;
+  countTag: u32;
+
   /** Where check.ts writes what it finds, in how many bytes, and how much it was. */
   findingsAt: u32;
   findingsRoom: u32;
   findings: u32;
 }
 
-/** Room in a task's record for a copy of attr, and of a key: what user memory holds may change while we look at it. */
-const ATTR_OFF: usize = 64;
-const KEY_OFF: usize = 256;
+export const SHORT_WAY: u32 = 0x100;
+
+/** Room in a task's record for a copy of attr, of a key (what user memory holds may change while we look at it), of a value. */
+const ATTR_OFF: usize = 192;
+const KEY_OFF: usize = 384;
 export const TASK_KEY_BYTES: u32 = 256;
+const SHADOW_OFF: usize = KEY_OFF + TASK_KEY_BYTES;
+export const SHADOW_BYTES: u32 = TASK_SIZE - <u32>SHADOW_OFF;
 
 // @ts-ignore: decorator
 @inline
 export function taskPtr(id: u32): usize {
   return TASKS + (id - 1) * TASK_SIZE;
+}
+
+// @ts-ignore: decorator
+@inline
+export function taskOf(id: u32): Task {
+  return changetype<Task>(taskPtr(id));
 }
 
 // @ts-ignore: decorator
@@ -59,6 +117,13 @@ export function keyCopy(): usize {
   return taskPtr(ME) + KEY_OFF;
 }
 
+/** Room for a value that is about to be written in place. */
+// @ts-ignore: decorator
+@inline
+export function shadow(): usize {
+  return taskPtr(ME) + SHADOW_OFF;
+}
+
 /** The CPU that this thread owns, taking a free one if it has none; or -ENXIO. */
 export function currentCpu(): i32 {
   const task = me();
@@ -76,10 +141,11 @@ function takeCpu(): i32 {
   return -ENXIO;
 }
 
-/** Gives the CPU back. */
-export function releaseCpu(): void {
-  const task = me();
-  if (task.cpu == 0) return;
-  atomic.store<u32>(CPUS + 4 * (task.cpu - 1), 0);
-  task.cpu = 0;
+/** Gives a task's CPU back. */
+export function releaseCpuOf(id: u32): void {
+  // Not by what the task says: it may have ended between taking a CPU and writing that down.
+  for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
+    atomic.cmpxchg<u32>(CPUS + 4 * cpu, id, 0);
+  }
+  taskOf(id).cpu = 0;
 }

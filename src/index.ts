@@ -24,8 +24,14 @@ export {
 } from "./codec/index.js";
 export type { Codec, Lane, Of, StructFields, StructOptions } from "./codec/index.js";
 export { BpfError, type BpfErrorDetails } from "./kernels/error.js";
-export { EmbeddedKernel, ImageError } from "./kernels/embedded/index.js";
-export type { EmbeddedKernelOptions, KernelHandle, KernelUsage, PinnedName } from "./kernels/embedded/index.js";
+export { EmbeddedKernel, ImageError, KernelBug } from "./kernels/embedded/index.js";
+export type {
+  EmbeddedKernelOptions,
+  KernelHandle,
+  KernelUsage,
+  PinnedName,
+  WatchedWorker,
+} from "./kernels/embedded/index.js";
 export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";

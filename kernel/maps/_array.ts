@@ -1,7 +1,7 @@
 /**
  * Arrays: what ARRAY and PERCPU_ARRAY have in common. Behaves as kernel/bpf/arraymap.c.
  *
- *      map       head, stripes: one run of pages
+ *      map       head, holds, stripes: one run of pages
  *      values    elem i at i * slotSize, slotSize = value_size rounded up to 8; of a per-CPU array the same for each CPU,
  *                slotsSize apart. A run of its own: user memory if the map is BPF_F_MMAPABLE
  *
@@ -21,13 +21,13 @@ import {
 } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
-import { allocKernel, allocShared, freePages, isUser, keepRun, runBytes } from "../mem/pages";
-import { BpfMap, initHead } from "../map";
+import { allocKernel, allocShared, freePages, isUser, ownRun, runBytes } from "../mem/pages";
+import { BpfMap, HOLDS_BYTES, initHead } from "../map";
 import { isPerCpu } from "../map_types";
 import { sb } from "../super";
 import { currentCpu } from "../task";
-import { rowBytes, slotStripeOf, stripeOf, stripesFor } from "./_stripe";
-import { Lanes, addSlot, readSlot, roundUp8, writeSlot } from "./_value";
+import { initStripes, rowBytes, slotStripeOf, stripeOf, stripesFor } from "./_stripe";
+import { Lanes, addSlot, readSlot, roundUp8, settleWrite, writeSlot } from "./_value";
 
 const PERCPU_CREATE_FLAGS: u32 =
   BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG | BPF_F_NUMA_NODE;
@@ -66,9 +66,9 @@ export function arrayAlloc(attr: CreateAttr): isize {
   const slotSize = roundUp8(attr.valueSize);
   const bytes = <u64>slotSize * attr.maxEntries * max<u32>(cpus, 1);
   const stripes = stripesFor(attr.maxEntries);
-  const row = rowBytes(stripes);
+  const rows = max<u32>(cpus, 1);
   const head = (<u32>offsetof<ArrayMap>() + 63) & ~63;
-  const run = allocKernel(<u64>head + <u64>row * (1 + cpus));
+  const run = allocKernel(<u64>(head + HOLDS_BYTES) + <u64>rowBytes(stripes) * rows);
   if (run == 0) return -ENOMEM;
   const values = (attr.mapFlags & BPF_F_MMAPABLE) != 0 ? allocShared(bytes) : allocKernel(bytes);
   if (values == 0) {
@@ -76,11 +76,8 @@ export function arrayAlloc(attr: CreateAttr): isize {
     return -ENOMEM;
   }
   const map = changetype<ArrayMap>(run);
-  initHead(map, attr);
-  map.memory = runBytes(run) + runBytes(values);
-  map.stripes = <u32>run + head;
-  map.stripeMask = stripes - 1;
-  map.stripeRow = row;
+  initHead(map, attr, run + head);
+  initStripes(map, run + head + HOLDS_BYTES, stripes, rows);
   map.values = <u32>values;
   map.slotSize = slotSize;
   map.slotsSize = perCpu ? slotSize * attr.maxEntries : 0;
@@ -93,10 +90,19 @@ export function arrayFree(map: ArrayMap): void {
   freePages(changetype<usize>(map));
 }
 
-/** After an image was loaded: what of the memory is the map's. */
-export function arrayKeepRuns(map: ArrayMap): void {
-  keepRun(map.values);
-  keepRun(changetype<usize>(map));
+/** Bytes of all that the map has allocated. */
+export function arrayMemory(map: ArrayMap): u32 {
+  return runBytes(changetype<usize>(map)) + runBytes(map.values);
+}
+
+export function arrayOwnRuns(map: ArrayMap, owner: u32): void {
+  ownRun(map.values, owner);
+  ownRun(changetype<usize>(map), owner);
+}
+
+/** Finishes what a task that has ended did under a stripe. */
+export function arrayRepair(stripe: usize, id: u32): void {
+  settleWrite(stripe, id);
 }
 
 // @ts-ignore: decorator
@@ -117,14 +123,14 @@ export function arrayLookup(map: ArrayMap, index: u32, to: usize): i32 {
 // @ts-ignore: decorator
 @inline
 function readElem(map: ArrayMap, index: u32, to: usize): void {
-  if (map.slotsSize == 0) readSlot(stripeOf(map, index), to, slot(map, index), map.copySize);
+  if (map.slotsSize == 0) readSlot(map, stripeOf(map, index), to, slot(map, index), map.copySize);
   else readSlots(map, index, to);
 }
 
 function readSlots(map: ArrayMap, index: u32, to: usize): void {
   let from = slot(map, index);
   for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-    readSlot(slotStripeOf(map, index, cpu), to, from, map.copySize);
+    readSlot(map, slotStripeOf(map, index, cpu), to, from, map.copySize);
     from += map.slotsSize;
     to += map.slotSize;
   }
@@ -137,18 +143,19 @@ export function arrayUpdate(map: ArrayMap, index: u32, value: usize, flags: u64)
   if (flags > <u64>BPF_EXIST) return -EINVAL;
   if (index >= map.maxEntries) return -E2BIG;
   if (flags == <u64>BPF_NOEXIST) return -EEXIST;
-  if (map.slotsSize == 0) writeSlot(stripeOf(map, index), slot(map, index), value, map.copySize);
-  else writeSlots(map, index, value);
-  return 0;
+  if (map.slotsSize == 0) return writeSlot(map, stripeOf(map, index), slot(map, index), value, map.copySize);
+  return writeSlots(map, index, value);
 }
 
-function writeSlots(map: ArrayMap, index: u32, from: usize): void {
+function writeSlots(map: ArrayMap, index: u32, from: usize): i32 {
   let to = slot(map, index);
   for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-    writeSlot(slotStripeOf(map, index, cpu), to, from, map.copySize);
+    const ret = writeSlot(map, slotStripeOf(map, index, cpu), to, from, map.copySize);
+    if (ret != 0) return ret;
     to += map.slotsSize;
     from += map.slotSize;
   }
+  return 0;
 }
 
 /** Adds to the value of an index, lane by lane: of a per-CPU array, to this thread's CPU's. */
@@ -156,14 +163,11 @@ function writeSlots(map: ArrayMap, index: u32, from: usize): void {
 @inline
 export function arrayAdd(map: ArrayMap, index: u32, delta: usize, lanes: Lanes): i32 {
   if (index >= map.maxEntries) return -E2BIG;
-  if (map.slotsSize == 0) {
-    addSlot(stripeOf(map, index), slot(map, index), delta, map.copySize, lanes);
-    return 0;
-  }
+  if (map.slotsSize == 0) return addSlot(map, stripeOf(map, index), slot(map, index), delta, map.copySize, lanes);
   const cpu = currentCpu();
   if (cpu < 0) return cpu;
-  addSlot(slotStripeOf(map, index, cpu), slot(map, index) + <usize>map.slotsSize * cpu, delta, map.copySize, lanes);
-  return 0;
+  const to = slot(map, index) + <usize>map.slotsSize * cpu;
+  return addSlot(map, slotStripeOf(map, index, cpu), to, delta, map.copySize, lanes);
 }
 
 /** BPF_MAP_GET_NEXT_KEY: a key that is 0 (none given) or out of range is followed by the first. */

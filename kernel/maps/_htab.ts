@@ -2,17 +2,34 @@
  * Hash tables: the structure that HASH and PERCPU_HASH have in common (their operations: _htab_ops.ts). Behaves as
  * kernel/bpf/hashtab.c.
  *
- *      map       head, stripes, buckets: one run of pages
- *      bucket    u32: address of its first elem, or 0
- *      elem       0  next   address of the next elem of the bucket, or 0; in a free elem, of the next free one
- *                 4  key    if it has 4 bytes; else
- *                 4  hash   where the key has neither 4 nor 8 bytes: compared before the key
- *                 8  key    padded to 8
- *                 .  value  (HASH), or the address of CPU 0's slot (PERCPU_HASH)
+ *      map       head, holds, stripes of the CPUs' values (per-CPU), bitmaps: one run of pages
+ *      lines     a run of its own: as many as hold the map's elems with some room to spare, then overflow lines
+ *      slots     runs of their own (_slots.ts): elems that are too large for a line, and all per-CPU ones
  *
- * Threads: lookups take no lock. An update holds the stripe of its bucket, and publishes with one store: it links a
- * finished elem, or unlinks one. seq rises after an elem was unlinked and before it is given back: so a reader that saw an
- * unlinked elem, and finds seq unchanged, read the elem before anybody could use it for something else.
+ * A line is a bucket, in one cache line where key and value have 4 bytes:
+ *
+ *       0  lock   see lock.ts         } a stripe: _stripe.ts
+ *       4  seq                        }
+ *       8  home   of an overflow line: the number of the line whose elems it holds, plus 1; 0 if it is free (_slots.ts)
+ *      12  next   address of an overflow line, or 0
+ *      16  tags   a byte a cell: 0 if it is empty, else 0x80 and seven bits of the key's hash
+ *      24  keys   of `cells` elems, keyStride apart; or addresses of their slots ("slotted")
+ *       .  values at valuesOff, aligned, valueStride apart
+ *
+ *      slot  0  home, index   as above
+ *            8  key           padded to 8
+ *            .  value, at valueOff; or the address of CPU 0's value, which lies in the same chunk: CPU 0's together, CPU 1's, ...
+ *
+ * An elem never moves. So the common hit looks at one line, a walk goes by lines and cells, and whoever has found a value may go on
+ * using it.
+ *
+ * Threads: lookups take no lock. Whoever changes a bucket holds the lock of its line, and each change is one store: an elem
+ * is there from the moment its tag is stored, and no more once the tag is 0. Then seq rises, before anybody can use the cell for
+ * something else: so a reader that saw the elem, and finds seq unchanged, read it as it was. Values of more than a word
+ * are written in place with seq odd (_value.ts).
+ *
+ * Overflow lines and slots are as many as are needed, with the keys spread by a hash that nobody can foresee.
+ * Differs from Linux: when they are not enough all the same, an insert is refused with ENOMEM.
  */
 import {
   BPF_F_NO_PREALLOC,
@@ -24,14 +41,24 @@ import {
   BPF_F_ZERO_SEED,
 } from "../../src/uapi/bpf";
 import { E2BIG, EINVAL, ENOMEM } from "../../src/uapi/errno";
-import { allocKernel, freePages, keepRun, runBytes } from "../mem/pages";
-import { nextRandom, sb } from "../super";
-import { initHead } from "../map";
+import { allocKernel, freePages, ownRun, runBytes } from "../mem/pages";
+import { MAX_TASKS, nextRandom, sb } from "../super";
+import { BpfMap, HOLDS_BYTES, initHead } from "../map";
 import { CreateAttr } from "../attr";
-import { Pool, freePool, initPool, keepChunks } from "./_pool";
-import { loadSeq, rowBytes, stripeOf, stripesFor } from "./_stripe";
-import { roundUp8 } from "./_value";
 import { isPerCpu } from "../map_types";
+import { keepOrder } from "../order";
+import {
+  Slots,
+  addChunk,
+  bitmapBytes,
+  chunkBitsFor,
+  chunksBytes,
+  chunksFor,
+  freeChunks,
+  ownChunks,
+} from "./_slots";
+import { clearStripes, initStripes, loadSeq, rowBytes, stripesFor } from "./_stripe";
+import { roundUp8 } from "./_value";
 
 const CREATE_FLAGS: u32 =
   BPF_F_NO_PREALLOC |
@@ -47,21 +74,77 @@ const MAX_ELEM_BYTES: u64 = 4 * 1024 * 1024 - 48;
 const MAX_PERCPU_BYTES: u32 = 32768;
 const MAX_BUCKETS: u32 = 1 << 27;
 
-/** A reader that has gone this far may have been led onto another list: it looks at seq. */
-const STEPS_BEFORE_CHECK: u32 = 64;
+export const HOME_OFF: usize = 8;
+export const NEXT_OFF: usize = 12;
+export const TAGS_OFF: usize = 16;
+export const KEYS_OFF: u32 = 24;
+const MAX_CELLS: u32 = 8;
+const CACHE_LINE: u32 = 64;
+/** Of a key and its value: larger elems are slotted, since a line that holds few elems takes as much memory as a full one. */
+const MAX_CELL_BYTES: u64 = 40;
+/** Elems to a line of n cells when the map is full, in sixteenths of n: more, and lines overflow; less, and caches hold fewer. */
+const FILL_SIXTEENTHS: u32 = 12;
+/**
+ * Overflow lines: half as many as lines, and some more for maps of few. At the fill above, a full map uses 0.15 to 0.18 of a line
+ * for each line, and 0.4 after its keys were exchanged at random many times; of 14 lines, up to 0.57 (simulated).
+ */
+const LEAST_OVERFLOW: u32 = 64;
 
 @unmanaged
-export class Htab extends Pool {
-  buckets: u32;
-  /** A hash's top bits are its bucket: hash >> shift. */
-  shift: u32;
-  /** A random odd number: the map's hash function (multiply-shift, universal for keys of 4 and 8 bytes). */
+export class Htab extends BpfMap {
+  lines: u32;
+  lineSize: u32;
+  /** How many lines there are, without overflow lines. */
+  lineCount: u32;
+  cells: u32;
+  keyStride: u32;
+  valuesOff: u32;
+  valueStride: u32;
+  /** 1 where elems lie in slots. */
+  slotted: u32;
+  /** From a slot's begin to its value. */
+  valueOff: u32;
+  /** Per-CPU: bytes of one CPU's value. */
+  slotSize: u32;
+  /** A random odd number: the map's hash function. */
   seed: u64;
+  /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
+  private pad0: u64;
+  private pad1: u64;
+  private pad2: u64;
+  private pad3: u64;
+  private pad4: u64;
+  private pad5: u64;
+  private pad6: u64;
+  count: u64;
 }
+
+/** Overflow lines, and slots: behind the head. */
+const OVERFLOW_AT: usize = offsetof<Htab>();
+const SLOTS_AT: usize = OVERFLOW_AT + offsetof<Slots>();
+const HEAD_BYTES: u32 = (<u32>SLOTS_AT + <u32>offsetof<Slots>() + 63) & ~63;
 
 /** A key that is neither u32 nor u64: where it lies. The type argument K of all below is u32, u64 or this. */
 @unmanaged
 export class KeyBytes {}
+
+// @ts-ignore: decorator
+@inline
+export function overflowOf(map: Htab): Slots {
+  return changetype<Slots>(changetype<usize>(map) + OVERFLOW_AT);
+}
+
+// @ts-ignore: decorator
+@inline
+export function slotsOf(map: Htab): Slots {
+  return changetype<Slots>(changetype<usize>(map) + SLOTS_AT);
+}
+
+// @ts-ignore: decorator
+@inline
+export function countWord(map: Htab): usize {
+  return changetype<usize>(map) + offsetof<Htab>("count");
+}
 
 /** Refusals of BPF_MAP_CREATE that are the hash family's, in htab_map_alloc_check's order. */
 export function htabAllocCheck(attr: CreateAttr): i32 {
@@ -77,48 +160,149 @@ export function htabAllocCheck(attr: CreateAttr): i32 {
 /** The map, or a negative errno. */
 export function htabAlloc(attr: CreateAttr): isize {
   if (attr.maxEntries > MAX_BUCKETS) return -E2BIG;
+  const shape = allocKernel(offsetof<Htab>());
+  if (shape == 0) return -ENOMEM;
+  const map = changetype<Htab>(shape);
   const perCpu = isPerCpu(attr.mapType);
-  const bits = max<u32>(1, 32 - clz<u32>(attr.maxEntries - 1));
-  const buckets: u32 = 1 << bits;
-  const stripes = stripesFor(buckets);
-  const row = rowBytes(stripes);
-  const rows = perCpu ? 1 + sb().possibleCpus : 1;
-  const head = (<u32>offsetof<Htab>() + 63) & ~63;
-  const run = allocKernel(<u64>head + <u64>row * rows + 4 * <u64>buckets);
+  initHead(map, attr, 0);
+  shapeElems(map, perCpu);
+  shapeLines(map);
+  const made = allocShaped(map, perCpu ? sb().possibleCpus : 0);
+  freePages(shape);
+  return made;
+}
+
+/** Where keys and values lie in a line or a slot. */
+function shapeElems(map: Htab, perCpu: bool): void {
+  const keySize = map.keySize;
+  const valueSize = map.valueSize;
+  map.slotted = perCpu || <u64>keySize + valueSize > MAX_CELL_BYTES ? 1 : 0;
+  if (map.slotted == 0) {
+    map.keyStride = keySize >= 8 ? roundUp8(keySize) : (keySize + 3) & ~3;
+    // A value is aligned to 8 where it has 8 bytes, else to 4: words are read in one access.
+    map.valueStride = valueSize >= 8 ? roundUp8(valueSize) : (valueSize + 3) & ~3;
+  } else {
+    map.keyStride = 4;
+    map.valueOff = 8 + roundUp8(keySize);
+    map.slotSize = perCpu ? roundUp8(valueSize) : 0;
+  }
+}
+
+/** Of 5 to 8 cells a line, as many as waste least; as many lines as max_entries then fill to FILL_SIXTEENTHS. */
+function shapeLines(map: Htab): void {
+  for (let cells: u32 = 5; cells <= MAX_CELLS; cells++) {
+    const valueAlign: u32 = map.valueStride >= 8 ? 7 : 3;
+    const valuesOff = (KEYS_OFF + cells * map.keyStride + valueAlign) & ~valueAlign;
+    const size = (valuesOff + cells * map.valueStride + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+    if (map.cells != 0 && size * map.cells > map.lineSize * cells) continue;
+    map.cells = cells;
+    map.valuesOff = valuesOff;
+    map.lineSize = size;
+  }
+  map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * FILL_SIXTEENTHS)) + 1;
+}
+
+/** Allocates a map of this shape. */
+function allocShaped(shape: Htab, cpus: u32): isize {
+  const elems = shape.maxEntries;
+  const overflow = shape.lineCount / 2 + min(elems, LEAST_OVERFLOW);
+  const stripes = stripesFor(elems);
+  const stripesBytes = cpus == 0 ? 0 : rowBytes(stripes) * cpus;
+  const slotBytes = shape.valueOff + (cpus == 0 ? roundUp8(shape.valueSize) : 8);
+  const extra = shape.slotSize * cpus;
+  const prealloc = (shape.mapFlags & BPF_F_NO_PREALLOC) == 0;
+  const chunkBits = chunkBitsFor(<u64>slotBytes + extra, prealloc);
+  // Slots on demand are taken before they are counted: each task may have one too many.
+  const slots = shape.slotted == 0 ? 0 : prealloc ? elems : elems + MAX_TASKS;
+  const chunks = slots == 0 ? 0 : chunksFor(slots, chunkBits);
+  const bitmaps = bitmapBytes(overflow) + bitmapBytes(slots);
+  const run = allocKernel(<u64>(HEAD_BYTES + HOLDS_BYTES + stripesBytes) + bitmaps + 4 * (1 + chunks));
   if (run == 0) return -ENOMEM;
   const map = changetype<Htab>(run);
-  initHead(map, attr);
-  map.memory = runBytes(run);
-  map.stripes = <u32>run + head;
-  map.stripeMask = stripes - 1;
-  map.stripeRow = row;
-  map.buckets = map.stripes + row * rows;
-  map.shift = 32 - bits;
-  map.seed = (attr.mapFlags & BPF_F_ZERO_SEED) != 0 ? 0x9e3779b97f4a7c15 : nextRandom() | 1;
-  const keyBytes: u32 = map.keySize == 4 ? 8 : 8 + roundUp8(map.keySize);
-  if (!initPool(map, keyBytes, (attr.mapFlags & BPF_F_NO_PREALLOC) == 0)) {
-    freePages(run);
+  memory.copy(run, changetype<usize>(shape), offsetof<Htab>());
+  map.holds = <u32>run + HEAD_BYTES;
+  map.seed = (map.mapFlags & BPF_F_ZERO_SEED) != 0 ? 0xd6e8feb86659fd93 : nextRandom() | 1;
+  let at = run + HEAD_BYTES + HOLDS_BYTES;
+  if (cpus != 0) initStripes(map, at, stripes, cpus);
+  at += stripesBytes;
+  initSlots(overflowOf(map), overflow, map.lineSize, HOME_OFF, at, at + bitmaps, chunkBitsFor(0, true));
+  at += bitmapBytes(overflow);
+  if (chunks != 0) {
+    initSlots(slotsOf(map), slots, slotBytes, 0, at, at + bitmapBytes(slots) + 4, chunkBits);
+    slotsOf(map).extra = extra;
+  }
+  if (!allocParts(map)) {
+    htabFree(map);
     return -ENOMEM;
   }
   return run;
 }
 
+function initSlots(slots: Slots, count: u32, stride: u32, homeOff: usize, bits: usize, chunks: usize, chunkBits: u32): void {
+  slots.count = count;
+  slots.stride = stride;
+  slots.homeOff = <u32>homeOff;
+  slots.bits = <u32>bits;
+  slots.chunks = <u32>chunks;
+  slots.chunkBits = chunkBits;
+  slots.chunkCount = chunksFor(count, chunkBits);
+}
+
+/** The lines, and the slots if they are there from the start. */
+function allocParts(map: Htab): bool {
+  const overflow = overflowOf(map);
+  const lines = allocKernel(<u64>map.lineSize * (<u64>map.lineCount + overflow.count));
+  if (lines == 0) return false;
+  map.lines = <u32>lines;
+  // Its only chunk: the lines behind the others.
+  store<u32>(overflow.chunks, map.lines + map.lineSize * map.lineCount);
+  const slots = slotsOf(map);
+  return slots.chunkCount != 1 || addChunk(slots, 0);
+}
+
+/** Bytes of all that the map has allocated. */
+export function htabMemory(map: Htab): u32 {
+  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map));
+}
+
 export function htabFree(map: Htab): void {
-  freePool(map);
+  freeChunks(slotsOf(map));
+  if (map.lines != 0) freePages(map.lines);
   freePages(changetype<usize>(map));
 }
 
-/** After an image was loaded: what of the memory is the map's. */
-export function htabKeepRuns(map: Htab): void {
-  keepChunks(map);
-  keepRun(changetype<usize>(map));
+export function htabOwnRuns(map: Htab, owner: u32): void {
+  ownChunks(slotsOf(map), owner);
+  ownRun(map.lines, owner);
+  ownRun(changetype<usize>(map), owner);
+}
+
+/** Forgets what tasks have left: locks, and who has changed the count last. None of them is there. */
+export function htabClearLocks(map: Htab): void {
+  map.count = <u64>(<u32>map.count);
+  if (map.slotSize != 0) clearStripes(map);
+  for (let i: u32 = 0; i < map.lineCount; i++) {
+    // Most are free: a store would take memory for lines that were never used.
+    if (load<u32>(lineAt(map, i)) != 0) store<u32>(lineAt(map, i), 0);
+  }
 }
 
 // @ts-ignore: decorator
 @inline
 export function hashOf<K>(map: Htab, key: K): u32 {
-  if (isInteger<K>()) return <u32>((<u64>key * map.seed) >> 32);
+  if (isInteger<K>()) return hashWord(<u64>key, map.seed);
   return hashBytes(changetype<usize>(key), map.keySize, map.seed);
+}
+
+/**
+ * Two rounds of multiplying, with a fold between: after one, keys that follow each other would all meet in few lines for one in
+ * some hundred seeds (those near to a fraction of 2^64).
+ */
+// @ts-ignore: decorator
+@inline
+function hashWord(key: u64, seed: u64): u32 {
+  const h = (key ^ seed) * 0x9e3779b97f4a7c15;
+  return <u32>(((h ^ (h >> 32)) * seed) >> 32);
 }
 
 /** A word at a time: xor, multiply, fold. The seed is odd, and so is each product's factor. */
@@ -145,84 +329,156 @@ function hashBytes(at: usize, bytes: u32, seed: u64): u32 {
   return <u32>((h * 0xd6e8feb86659fd93) >> 32);
 }
 
+/** The number of the line that a hash leads to: by its upper bits, so that a tag, by its lowest, tells more. */
 // @ts-ignore: decorator
 @inline
-export function bucketIndex(map: Htab, hash: u32): u32 {
-  return hash >> map.shift;
+export function lineOf(map: Htab, hash: u32): u32 {
+  return <u32>((<u64>hash * map.lineCount) >> 32);
 }
 
 // @ts-ignore: decorator
 @inline
-export function bucketAt(map: Htab, index: u32): usize {
-  return <usize>map.buckets + 4 * <usize>index;
+export function lineAt(map: Htab, index: u32): usize {
+  return <usize>map.lines + <usize>index * map.lineSize;
 }
 
 // @ts-ignore: decorator
 @inline
-export function keyOff(map: Htab): u32 {
-  return map.keySize == 4 ? 4 : 8;
+export function tagOf(hash: u32): u32 {
+  return (hash & 0x7f) | 0x80;
 }
 
 // @ts-ignore: decorator
 @inline
-export function hasKey<K>(map: Htab, elem: usize, key: K, hash: u32): bool {
-  if (isInteger<K>()) return atomic.load<K>(elem, sizeof<K>()) == key;
-  return atomic.load<u32>(elem, 4) == hash && sameBytes(elem + 8, changetype<usize>(key), map.keySize);
+export function nextLine(line: usize): usize {
+  return atomic.load<u32>(line + NEXT_OFF);
 }
 
-/** Whether an elem's key is the one at `key`: read so that no load is moved behind a later look at seq (_stripe.ts). */
+/** The slot of the nth cell of a line. */
+// @ts-ignore: decorator
+@inline
+export function slotOf(line: usize, i: u32): usize {
+  return load<u32>(line + 4 * <usize>i, KEYS_OFF);
+}
+
+/** Where the key of the nth cell of a line lies. */
+// @ts-ignore: decorator
+@inline
+export function keyAt(map: Htab, line: usize, i: u32): usize {
+  return map.slotted == 0 ? line + KEYS_OFF + i * map.keyStride : slotOf(line, i) + 8;
+}
+
+/** Where its value lies, or (per-CPU) the address of CPU 0's. */
+// @ts-ignore: decorator
+@inline
+export function valueAt(map: Htab, line: usize, i: u32): usize {
+  return map.slotted == 0 ? line + map.valuesOff + i * map.valueStride : slotOf(line, i) + map.valueOff;
+}
+
+/** Which cells of a line have this tag, a bit each. */
+// @ts-ignore: decorator
+@inline
+export function cellsWith(line: usize, tag: u32): u32 {
+  const tags = v128.load_zero<u64>(line, TAGS_OFF);
+  return <u32>i8x16.bitmask(i8x16.eq(tags, i8x16.splat(<i8>tag))) & 0xff;
+}
+
+// @ts-ignore: decorator
+@inline
+export function hasKey<K>(map: Htab, line: usize, i: u32, key: K): bool {
+  if (isInteger<K>()) return load<K>(keyAt(map, line, i)) == key;
+  return sameBytes(keyAt(map, line, i), changetype<usize>(key), map.keySize);
+}
+
 function sameBytes(elemKey: usize, key: usize, bytes: u32): bool {
   for (; bytes >= 8; bytes -= 8, elemKey += 8, key += 8) {
-    if (atomic.load<u64>(elemKey) != load<u64>(key)) return false;
+    if (load<u64>(elemKey) != load<u64>(key)) return false;
   }
-  for (; bytes != 0; bytes--, elemKey++, key++) {
-    if (atomic.load<u8>(elemKey) != load<u8>(key)) return false;
+  if (bytes & 4) {
+    if (load<u32>(elemKey) != load<u32>(key)) return false;
+    elemKey += 4;
+    key += 4;
+  }
+  for (bytes &= 3; bytes != 0; bytes--, elemKey++, key++) {
+    if (load<u8>(elemKey) != load<u8>(key)) return false;
   }
   return true;
 }
 
-/** Writes the key, and what stands before it, into an elem that no list has. */
+/** Writes the key of a cell that no reader looks at yet. */
 // @ts-ignore: decorator
 @inline
-export function putKey<K>(map: Htab, elem: usize, key: K, hash: u32): void {
-  if (isInteger<K>()) {
-    store<K>(elem, key, sizeof<K>());
-  } else {
-    store<u32>(elem, hash, 4);
-    memory.copy(elem + 8, changetype<usize>(key), map.keySize);
-  }
+export function putKey<K>(map: Htab, line: usize, i: u32, key: K): void {
+  if (isInteger<K>()) store<K>(keyAt(map, line, i), key);
+  else memory.copy(keyAt(map, line, i), changetype<usize>(key), map.keySize);
 }
 
+/** How many lines a reader follows before it looks whether it was led onto another bucket's. */
+const LINES_BEFORE_CHECK: u32 = 16;
+
 /**
- * The elem of a key, or 0, as seen by a thread that holds no lock: what was read of it counts only if the stripe's seq is
- * still `seq` afterwards.
+ * Where the tag of a key's elem lies, or 0.
+ *
+ * For a thread that does not hold the home line's lock, what is read of the elem counts only if seq is still `seq` afterwards.
  */
 // @ts-ignore: decorator
 @inline
-export function findElem<K>(map: Htab, key: K, hash: u32, bucket: usize, stripe: usize, seq: u32): usize {
-  let elem: usize = atomic.load<u32>(bucket);
-  for (let steps: u32 = 1; elem != 0; steps++) {
-    if (hasKey<K>(map, elem, key, hash)) return elem;
-    if (steps % STEPS_BEFORE_CHECK == 0 && loadSeq(stripe) != seq) return 0;
-    elem = atomic.load<u32>(elem);
-  }
+export function findTag<K>(map: Htab, home: usize, key: K, hash: u32, seq: u32): usize {
+  const tag = tagOf(hash);
+  let line = home;
+  let steps: u32 = 0;
+  do {
+    for (let found = cellsWith(line, tag); found != 0; found &= found - 1) {
+      keepOrder();
+      const i = <u32>ctz<u32>(found);
+      if (hasKey<K>(map, line, i, key)) return line + TAGS_OFF + i;
+    }
+    line = nextLine(line);
+    if (++steps % LINES_BEFORE_CHECK == 0 && loadSeq(home) != seq) return 0;
+  } while (line != 0);
   return 0;
 }
 
-/** The word that points to the elem of a key, or to nothing (then it holds 0). The caller holds the stripe. */
+/** The line that a tag lies in: lines begin at multiples of 64, and tags lie in the first 64 bytes. */
 // @ts-ignore: decorator
 @inline
-export function findLink<K>(map: Htab, key: K, hash: u32, bucket: usize): usize {
-  let link = bucket;
-  for (let elem: usize = load<u32>(link); elem != 0; elem = load<u32>(link)) {
-    if (hasKey<K>(map, elem, key, hash)) return link;
-    link = elem;
-  }
-  return link;
+export function lineOfTag(tag: usize): usize {
+  return tag & ~(<usize>CACHE_LINE - 1);
 }
 
+/** The cell of a tag: its number in its line. */
 // @ts-ignore: decorator
 @inline
-export function bucketCount(map: Htab): u32 {
-  return 1 << (32 - map.shift);
+export function cellOfTag(tag: usize): u32 {
+  return <u32>(tag & (CACHE_LINE - 1)) - <u32>TAGS_OFF;
+}
+
+/** Where the value of a tag's elem lies. */
+// @ts-ignore: decorator
+@inline
+export function valueOfTag(map: Htab, tag: usize): usize {
+  return valueAt(map, lineOfTag(tag), cellOfTag(tag));
+}
+
+/** Which cells of a line hold an elem, a bit each. */
+// @ts-ignore: decorator
+@inline
+export function fullCells(map: Htab, line: usize): u32 {
+  return ~cellsWith(line, 0) & ((1 << map.cells) - 1);
+}
+
+/** All lines in a row: the map's own, then the overflow lines that were ever used. */
+// @ts-ignore: decorator
+@inline
+export function linesInAll(map: Htab): u32 {
+  return map.lineCount + overflowOf(map).top;
+}
+
+/** The home line of the nth line in a row; 0 for an overflow line that is free. */
+// @ts-ignore: decorator
+@inline
+export function homeLine(map: Htab, n: u32): usize {
+  if (n < map.lineCount) return lineAt(map, n);
+  const home = atomic.load<u32>(lineAt(map, n) + HOME_OFF);
+  return home == 0 ? 0 : lineAt(map, home - 1);
 }

@@ -4,76 +4,141 @@
  * The type argument K is the key: u32, u64, or KeyBytes for all other sizes. A key of bytes must not change during an
  * update: the caller has copied it out of user memory. Of a value, `0` for its address stands for "do not copy".
  */
-import { BPF_EXIST, BPF_NOEXIST } from "../../src/uapi/bpf";
-import { E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC } from "../../src/uapi/errno";
-import { BatchAttr, putBatchCount } from "../attr";
-import { isUser } from "../mem/pages";
-import { lock, unlock } from "../lock";
+import { BPF_EXIST, BPF_F_NO_PREALLOC, BPF_NOEXIST } from "../../src/uapi/bpf";
+import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
+import { unlock } from "../lock";
+import { fence, keepOrder, storeInOrder } from "../order";
 import { sb } from "../super";
-import { currentCpu } from "../task";
-import { Htab, KeyBytes, bucketAt, bucketCount, bucketIndex, findElem, findLink, hashOf, keyOff, putKey } from "./_htab";
-import { countWord, giveElem, takeElem } from "./_pool";
-import { bumpSeq, loadSeq, slotStripeOf, stripeOf } from "./_stripe";
-import { Lanes, addLanes, addSlot, addWord, copyIn, copyOut, copyWord, isWord, readSlot, writeSlot } from "./_value";
+import { Task, currentCpu, me, taskOf } from "../task";
+import { beginDown, countDown, countOf, countUp, endCount, settleCount } from "./_count";
+import {
+  Htab,
+  KEYS_OFF,
+  KeyBytes,
+  NEXT_OFF,
+  TAGS_OFF,
+  cellOfTag,
+  cellsWith,
+  countWord,
+  findTag,
+  fullCells,
+  hashOf,
+  lineAt,
+  lineOf,
+  lineOfTag,
+  nextLine,
+  overflowOf,
+  putKey,
+  slotOf,
+  slotsOf,
+  tagOf,
+  valueOfTag,
+} from "./_htab";
+import {
+  NO_MEMORY,
+  NO_SLOT,
+  chunkSize,
+  extraAt,
+  giveSlot,
+  homeOf,
+  indexInChunk,
+  indexOf,
+  takeSlot,
+} from "./_slots";
+import { awaitWriter, bumpSeq, loadSeq, lockStripe, slotStripeOf } from "./_stripe";
+import {
+  Lanes,
+  addInPlace,
+  addLanes,
+  addSlot,
+  addWord,
+  copy,
+  copyWord,
+  isWord,
+  overwrite,
+  readSlot,
+  settleWrite,
+  writeSlot,
+} from "./_value";
 
 /** Tries without a lock before a lookup takes it: writers that never pause must not starve it. */
 const OPTIMISTIC_LOOKUPS: i32 = 64;
 
 // @ts-ignore: decorator
 @inline
-function isPerCpuTable(map: Htab): bool {
+export function isPerCpuTable(map: Htab): bool {
   return map.slotSize != 0;
 }
 
-/** Copies an elem's value out: of a per-CPU table the slots of all CPUs, one behind the other. */
+/** Copies a value out: of a per-CPU table those of all CPUs, one behind the other. `index` is the home line's number. */
 // @ts-ignore: decorator
 @inline
-function readValue(map: Htab, elem: usize, index: u32, to: usize): void {
-  if (isPerCpuTable(map)) readSlots(map, elem, index, to);
-  else copyOut(to, elem + map.valueOff, map.valueSize);
+export function readValue(map: Htab, value: usize, index: u32, to: usize): void {
+  if (isPerCpuTable(map)) readSlots(map, value, index, to);
+  else copy(to, value, map.valueSize);
 }
 
-function readSlots(map: Htab, elem: usize, index: u32, to: usize): void {
+/** From a CPU's values to the next CPU's. */
+// @ts-ignore: decorator
+@inline
+function valuesSize(map: Htab, slot: usize): usize {
+  const slots = slotsOf(map);
+  return <usize>chunkSize(slots, indexOf(slots, slot)) * map.slotSize;
+}
+
+function readSlots(map: Htab, value: usize, index: u32, to: usize): void {
   const bytes = map.slotSize;
-  let from: usize = load<u32>(elem + map.valueOff);
+  const step = valuesSize(map, value - map.valueOff);
+  let from: usize = load<u32>(value);
   for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-    readSlot(slotStripeOf(map, index, cpu), to, from, bytes);
-    from += map.slotsSize;
+    readSlot(map, slotStripeOf(map, index, cpu), to, from, bytes);
+    from += step;
     to += bytes;
   }
 }
 
-function writeSlots(map: Htab, elem: usize, index: u32, from: usize): void {
+function writeSlots(map: Htab, value: usize, index: u32, from: usize): i32 {
   const bytes = map.slotSize;
-  let to: usize = load<u32>(elem + map.valueOff);
+  const step = valuesSize(map, value - map.valueOff);
+  let to: usize = load<u32>(value);
   for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-    writeSlot(slotStripeOf(map, index, cpu), to, from, bytes);
-    to += map.slotsSize;
+    const ret = writeSlot(map, slotStripeOf(map, index, cpu), to, from, bytes);
+    if (ret != 0) return ret;
+    to += step;
     from += bytes;
   }
+  return 0;
 }
 
 /**
- * Writes the first value of an elem that no list has: what is at `from`, or zeroes with its lanes added. Of a per-CPU table
- * the slots of all CPUs, zeroes if `from` is 0.
+ * Writes the first value of an elem that no reader looks at yet: what is at `from`, or zeroes with its lanes added. Of a
+ * per-CPU table the values of all CPUs, zeroes if `from` is 0.
  */
-function fillValue(map: Htab, elem: usize, index: u32, from: usize, lanes: Lanes | null): void {
-  if (!isPerCpuTable(map)) {
-    const to = elem + map.valueOff;
-    if (lanes == null) {
-      copyIn(to, from, map.valueSize);
-    } else {
-      memory.fill(to, 0, map.valueSize);
-      addLanes(to, from, lanes);
-    }
-  } else if (from != 0) {
-    writeSlots(map, elem, index, from);
+function fillValue(map: Htab, value: usize, from: usize, lanes: Lanes | null): void {
+  if (isPerCpuTable(map)) {
+    fillSlots(map, value, from);
+  } else if (lanes == null) {
+    copy(value, from, map.valueSize);
   } else {
-    let slot: usize = load<u32>(elem + map.valueOff);
-    for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-      memory.fill(slot, 0, map.slotSize);
-      slot += map.slotsSize;
+    memory.fill(value, 0, map.valueSize);
+    addLanes(value, from, lanes);
+  }
+}
+
+function fillSlots(map: Htab, value: usize, from: usize): void {
+  const slots = slotsOf(map);
+  const index = indexOf(slots, value - map.valueOff);
+  const step = valuesSize(map, value - map.valueOff);
+  let at = extraAt(slots, index) + <usize>indexInChunk(slots, index) * map.slotSize;
+  store<u32>(value, <u32>at);
+  for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
+    if (from == 0) {
+      memory.fill(at, 0, map.slotSize);
+    } else {
+      copy(at, from, map.slotSize);
+      from += map.slotSize;
     }
+    at += step;
   }
 }
 
@@ -82,26 +147,27 @@ function fillValue(map: Htab, elem: usize, index: u32, from: usize, lanes: Lanes
 @inline
 export function lookup<K>(map: Htab, key: K, to: usize): i32 {
   const hash = hashOf<K>(map, key);
-  const index = bucketIndex(map, hash);
-  const bucket = bucketAt(map, index);
-  const stripe = stripeOf(map, index);
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
   for (let tries = 0; tries < OPTIMISTIC_LOOKUPS; tries++) {
-    const seq = loadSeq(stripe);
-    const elem = findElem<K>(map, key, hash, bucket, stripe, seq);
-    if (elem != 0 && to != 0) readValue(map, elem, index, to);
-    if (loadSeq(stripe) == seq) return elem != 0 ? 0 : -ENOENT;
+    const seq = loadSeq(line);
+    const tag = findTag<K>(map, line, key, hash, seq);
+    if (tag != 0 && to != 0) readValue(map, valueOfTag(map, tag), index, to);
+    keepOrder();
+    if (loadSeq(line) == seq && (seq & 1) == 0) return tag != 0 ? 0 : -ENOENT;
+    if (seq & 1) awaitWriter(map, line);
   }
   return lookupLocked<K>(map, key, hash, to);
 }
 
 function lookupLocked<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
-  const index = bucketIndex(map, hash);
-  const stripe = stripeOf(map, index);
-  lock(stripe);
-  const elem: usize = load<u32>(findLink<K>(map, key, hash, bucketAt(map, index)));
-  if (elem != 0 && to != 0) readValue(map, elem, index, to);
-  unlock(stripe);
-  return elem != 0 ? 0 : -ENOENT;
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
+  lockStripe(map, line);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
+  if (tag != 0 && to != 0) readValue(map, valueOfTag(map, tag), index, to);
+  unlock(line);
+  return tag != 0 ? 0 : -ENOENT;
 }
 
 /** BPF_MAP_UPDATE_ELEM, with the value at `value`. */
@@ -110,66 +176,123 @@ function lookupLocked<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
 export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
   if (flags > <u64>BPF_EXIST) return -EINVAL;
   const hash = hashOf<K>(map, key);
-  const index = bucketIndex(map, hash);
-  const stripe = stripeOf(map, index);
-  lock(stripe);
-  const link = findLink<K>(map, key, hash, bucketAt(map, index));
-  const elem: usize = load<u32>(link);
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
+  lockStripe(map, line);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
   let ret: i32 = 0;
-  if (elem == 0) ret = flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, index, value, null);
+  if (tag == 0) ret = flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, line, value, null);
   else if (flags == <u64>BPF_NOEXIST) ret = -EEXIST;
-  else if (isPerCpuTable(map)) writeSlots(map, elem, index, value);
-  else if (isWord(map.valueSize)) copyWord(elem + map.valueOff, value, map.valueSize);
-  else ret = replace(map, link, elem, stripe, value, null);
-  unlock(stripe);
+  else ret = replace(map, valueOfTag(map, tag), index, line, value);
+  unlock(line);
   return ret;
 }
 
-/** Counts one elem more, unless the map is full. The count is never too high, not even for a moment. */
-function reserveElem(map: Htab): bool {
-  while (true) {
-    const count = atomic.load<u32>(countWord(map));
-    if (count >= map.maxEntries) return false;
-    if (atomic.cmpxchg<u32>(countWord(map), count, count + 1) == count) return true;
+// @ts-ignore: decorator
+@inline
+function replace(map: Htab, at: usize, index: u32, line: usize, value: usize): i32 {
+  if (isPerCpuTable(map)) return writeSlots(map, at, index, value);
+  if (isWord(map.valueSize)) {
+    copyWord(at, value, map.valueSize);
+    return 0;
   }
+  return overwrite(line, at, value, map.valueSize);
 }
 
-/** Links a new elem at its bucket's head. The caller holds the stripe. */
-function insert<K>(map: Htab, key: K, hash: u32, index: u32, value: usize, lanes: Lanes | null): i32 {
-  if (!reserveElem(map)) return -E2BIG;
-  const elem = takeElem(map);
-  if (elem == 0) {
-    atomic.sub<u32>(countWord(map), 1);
-    return -ENOMEM;
+/** Makes an elem in an empty cell. The caller holds the line's lock. */
+function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lanes: Lanes | null): i32 {
+  if (countOf(countWord(map)) >= map.maxEntries) return -E2BIG;
+  let last = line;
+  let tag = emptyTag(map, line);
+  for (let next = nextLine(line); tag == 0 && next != 0; next = nextLine(next)) {
+    last = next;
+    tag = emptyTag(map, next);
   }
-  putKey<K>(map, elem, key, hash);
-  fillValue(map, elem, index, value, lanes);
-  const bucket = bucketAt(map, index);
-  atomic.store<u32>(elem, load<u32>(bucket));
-  atomic.store<u32>(bucket, <u32>elem);
+  let fresh: usize = 0;
+  if (tag == 0) {
+    fresh = takeLine(map, line);
+    if (fresh == NO_SLOT) return -ENOMEM;
+    tag = fresh + TAGS_OFF;
+  }
+  // Slots that come on demand may not come at all: so first the slot, then the count, which cannot fail afterwards.
+  const onDemand = map.slotted != 0 && (map.mapFlags & BPF_F_NO_PREALLOC) != 0;
+  let ret: i32 = onDemand && !takeElem(map, line, tag) ? -ENOMEM : 0;
+  if (ret == 0 && !countUp(countWord(map), map.maxEntries, tag)) {
+    ret = -E2BIG;
+    if (onDemand) dropElem(map);
+  }
+  if (ret != 0) {
+    if (fresh != 0) dropLine(map, fresh, me());
+    return ret;
+  }
+  if (map.slotted != 0 && !onDemand) takeElem(map, line, tag);
+  putKey<K>(map, lineOfTag(tag), cellOfTag(tag), key);
+  fillValue(map, valueOfTag(map, tag), value, lanes);
+  // Until the tag is stored it is an empty line.
+  if (fresh != 0) storeInOrder<u32>(last + NEXT_OFF, <u32>fresh);
+  storeInOrder<u8>(tag, <u8>tagOf(hash));
+  const task = me();
+  task.spareLine = 0;
+  task.spareSlot = 0;
+  endCount();
   return 0;
 }
 
-/**
- * Puts a new elem in the place of `elem`, with a new value: that at `value`, or the old one with lanes of `value` added.
- * The caller holds the stripe.
- */
-function replace(map: Htab, link: usize, elem: usize, stripe: usize, value: usize, lanes: Lanes | null): i32 {
-  const fresh = takeElem(map);
-  if (fresh == 0) return -ENOMEM;
-  const valueOff = map.valueOff;
-  // next, hash and key are the old elem's.
-  copyIn(fresh, elem, valueOff);
-  if (lanes == null) {
-    copyIn(fresh + valueOff, value, map.valueSize);
-  } else {
-    copyIn(fresh + valueOff, elem + valueOff, map.valueSize);
-    addLanes(fresh + valueOff, value, lanes);
+/** Where the tag of a line's first empty cell lies, or 0. */
+// @ts-ignore: decorator
+@inline
+function emptyTag(map: Htab, line: usize): usize {
+  const i = <u32>ctz<u32>(cellsWith(line, 0));
+  return i < map.cells ? line + TAGS_OFF + i : 0;
+}
+
+/** The number of a line of the map's own, plus 1: what an overflow line or a slot of its is marked with. */
+// @ts-ignore: decorator
+@inline
+function homeNumber(map: Htab, line: usize): u32 {
+  return <u32>((line - map.lines) / map.lineSize) + 1;
+}
+
+/** An overflow line for a line, or NO_SLOT. */
+function takeLine(map: Htab, line: usize): usize {
+  const fresh = takeSlot(overflowOf(map), homeNumber(map, line), spareLineOf(me()));
+  if (fresh == NO_SLOT) me().spareLine = 0;
+  return fresh;
+}
+
+// @ts-ignore: decorator
+@inline
+function spareLineOf(task: Task): usize {
+  return changetype<usize>(task) + offsetof<Task>("spareLine");
+}
+
+/** Gives back an overflow line that no line leads to. `task` has noted it. */
+function dropLine(map: Htab, line: usize, task: Task): void {
+  store<u32>(line + NEXT_OFF, 0);
+  giveSlot(overflowOf(map), line, indexOf(overflowOf(map), line));
+  task.spareLine = 0;
+}
+
+/** Takes a slot for a cell that is about to be filled. False when memory is out. */
+function takeElem(map: Htab, line: usize, tag: usize): bool {
+  const home = homeNumber(map, line);
+  const spare = changetype<usize>(me()) + offsetof<Task>("spareSlot");
+  let slot = NO_SLOT;
+  // There is one for each elem that was counted (or may be taken first); but another thread may be about to give it back.
+  while (slot == NO_SLOT) slot = takeSlot(slotsOf(map), home, spare);
+  if (slot == NO_MEMORY) {
+    me().spareSlot = 0;
+    return false;
   }
-  atomic.store<u32>(link, <u32>fresh);
-  bumpSeq(stripe);
-  giveElem(map, elem);
-  return 0;
+  store<u32>(lineOfTag(tag) + 4 * <usize>cellOfTag(tag), <u32>slot, KEYS_OFF);
+  return true;
+}
+
+/** Gives back the slot that this task took last. */
+function dropElem(map: Htab): void {
+  const slot: usize = me().spareSlot;
+  giveSlot(slotsOf(map), slot, indexOf(slotsOf(map), slot));
+  me().spareSlot = 0;
 }
 
 /** BPF_MAP_DELETE_ELEM. */
@@ -177,19 +300,38 @@ function replace(map: Htab, link: usize, elem: usize, stripe: usize, value: usiz
 @inline
 export function remove<K>(map: Htab, key: K): i32 {
   const hash = hashOf<K>(map, key);
-  const index = bucketIndex(map, hash);
-  const stripe = stripeOf(map, index);
-  lock(stripe);
-  const link = findLink<K>(map, key, hash, bucketAt(map, index));
-  const elem: usize = load<u32>(link);
-  if (elem != 0) {
-    atomic.store<u32>(link, load<u32>(elem));
-    bumpSeq(stripe);
-    giveElem(map, elem);
-    atomic.sub<u32>(countWord(map), 1);
+  const line = lineAt(map, lineOf(map, hash));
+  lockStripe(map, line);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
+  if (tag != 0) removeElem(map, line, tag);
+  unlock(line);
+  return tag != 0 ? 0 : -ENOENT;
+}
+
+function removeElem(map: Htab, line: usize, tag: usize): void {
+  const slot = map.slotted != 0 ? slotOf(lineOfTag(tag), cellOfTag(tag)) : 0;
+  const task = me();
+  task.spareSlot = <u32>slot;
+  beginDown(countWord(map), tag);
+  storeInOrder<u8>(tag, 0);
+  bumpSeq(line);
+  const at = lineOfTag(tag);
+  if (at != line && load<u64>(at + TAGS_OFF) == 0) unlinkLine(map, line, at, task);
+  if (slot != 0) {
+    awaitAdders(map, line);
+    dropElem(map);
   }
-  unlock(stripe);
-  return elem != 0 ? 0 : -ENOENT;
+  countDown(countWord(map));
+}
+
+/** Takes an empty overflow line out of its list, for the task that holds the home line's lock. */
+function unlinkLine(map: Htab, home: usize, line: usize, task: Task): void {
+  let before = home;
+  while (load<u32>(before + NEXT_OFF) != <u32>line) before = load<u32>(before + NEXT_OFF);
+  task.spareLine = <u32>line;
+  storeInOrder<u32>(before + NEXT_OFF, load<u32>(line + NEXT_OFF));
+  bumpSeq(home);
+  dropLine(map, line, task);
 }
 
 /** Adds to the value of a key, lane by lane; an absent one starts at zero. Of a per-CPU table, to this thread's CPU. */
@@ -197,41 +339,115 @@ export function remove<K>(map: Htab, key: K): i32 {
 @inline
 export function add<K>(map: Htab, key: K, delta: usize, lanes: Lanes): i32 {
   const hash = hashOf<K>(map, key);
-  const index = bucketIndex(map, hash);
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
   if (isPerCpuTable(map)) return addToSlot<K>(map, key, hash, index, delta, lanes);
-  const stripe = stripeOf(map, index);
-  lock(stripe);
-  const link = findLink<K>(map, key, hash, bucketAt(map, index));
-  const elem: usize = load<u32>(link);
+  lockStripe(map, line);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
   let ret: i32 = 0;
-  if (elem == 0) ret = insert<K>(map, key, hash, index, delta, lanes);
-  else if (isWord(map.valueSize)) addWord(elem + map.valueOff, delta, map.valueSize, lanes);
-  else ret = replace(map, link, elem, stripe, delta, lanes);
-  unlock(stripe);
+  if (tag == 0) {
+    ret = insert<K>(map, key, hash, line, delta, lanes);
+  } else {
+    const value = valueOfTag(map, tag);
+    if (isWord(map.valueSize)) addWord(value, delta, map.valueSize, lanes);
+    else ret = addInPlace(line, value, delta, map.valueSize, lanes);
+  }
+  unlock(line);
   return ret;
 }
 
 /**
- * The same on a per-CPU table. The bucket's stripe is held, so that the elem stays: threads that add on one key meet
- * there, but for the time of an add only.
+ * The same on a per-CPU table. What keeps the elem there is the stripe of the CPU's own slot: whoever deletes an elem takes the
+ * stripes of all CPUs before its slot can be another's (`awaitAdders`). So threads that add on one key meet nowhere.
  */
 function addToSlot<K>(map: Htab, key: K, hash: u32, index: u32, delta: usize, lanes: Lanes): i32 {
   const cpu = currentCpu();
   if (cpu < 0) return cpu;
-  const stripe = stripeOf(map, index);
-  lock(stripe);
-  let elem: usize = load<u32>(findLink<K>(map, key, hash, bucketAt(map, index)));
-  let ret: i32 = 0;
-  if (elem == 0) {
-    ret = insert<K>(map, key, hash, index, 0, null);
-    elem = load<u32>(bucketAt(map, index));
+  const line = lineAt(map, index);
+  const stripe = slotStripeOf(map, index, cpu);
+  while (true) {
+    lockStripe(map, stripe);
+    const seq = loadSeq(line);
+    const tag = findTag<K>(map, line, key, hash, seq);
+    const value = tag != 0 ? valueOfTag(map, tag) : 0;
+    keepOrder();
+    let ret: i32 = 0;
+    const isSame = loadSeq(line) == seq;
+    if (isSame && tag != 0) {
+      const at = <usize>load<u32>(value) + valuesSize(map, value - map.valueOff) * cpu;
+      if (isWord(map.slotSize)) addWord(at, delta, map.slotSize, lanes);
+      else ret = addInPlace(stripe, at, delta, map.slotSize, lanes);
+    }
+    unlock(stripe);
+    if (isSame && tag != 0) return ret;
+    if (isSame) {
+      ret = insertZero<K>(map, key, hash, line);
+      if (ret != 0) return ret;
+    }
   }
-  if (ret == 0) {
-    const slot = <usize>load<u32>(elem + map.valueOff) + <usize>map.slotsSize * cpu;
-    addSlot(slotStripeOf(map, index, cpu), slot, delta, map.slotSize, lanes);
-  }
-  unlock(stripe);
+}
+
+/** Makes an elem of zeroes, unless another thread has. */
+function insertZero<K>(map: Htab, key: K, hash: u32, line: usize): i32 {
+  lockStripe(map, line);
+  const ret = findTag<K>(map, line, key, hash, load<u32>(line, 4)) != 0 ? 0 : insert<K>(map, key, hash, line, 0, null);
+  unlock(line);
   return ret;
+}
+
+/** Waits for those who have found an elem that is gone now, and are adding to their CPU's value of it. */
+function awaitAdders(map: Htab, line: usize): void {
+  if (!isPerCpuTable(map)) return;
+  const index = homeNumber(map, line) - 1;
+  // Between the new seq and the look at who is adding: an adder does the two the other way round.
+  fence();
+  for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
+    const stripe = slotStripeOf(map, index, cpu);
+    if (atomic.load<u32>(stripe) != 0) awaitWriter(map, stripe);
+  }
+}
+
+/** Finishes or undoes what a task that has ended did under the lock of a line, or of a CPU's slot. */
+export function htabRepair(map: Htab, word: usize, id: u32): void {
+  settleWrite(word, id);
+  const isLine = word >= <usize>map.lines && word - map.lines < <usize>map.lineSize * map.lineCount;
+  if (!isLine) return;
+  settleSpares(map, word, taskOf(id));
+  settleCount(id);
+}
+
+/** What a task has taken, or was about to give back, for a line that does not lead to it, is free; an empty line goes. */
+function settleSpares(map: Htab, home: usize, task: Task): void {
+  const number = homeNumber(map, home);
+  const line: usize = task.spareLine;
+  if (line != 0 && homeOf(overflowOf(map), line) == number && !leadsTo(home, line)) dropLine(map, line, task);
+  for (let at = nextLine(home); at != 0; ) {
+    const next = nextLine(at);
+    if (load<u64>(at + TAGS_OFF) == 0) unlinkLine(map, home, at, task);
+    at = next;
+  }
+  const slot: usize = task.spareSlot;
+  const slots = slotsOf(map);
+  if (slot != 0 && homeOf(slots, slot) == number && !hasSlot(map, home, slot)) {
+    giveSlot(slots, slot, indexOf(slots, slot));
+  }
+  task.spareLine = 0;
+  task.spareSlot = 0;
+}
+
+function leadsTo(home: usize, line: usize): bool {
+  let at = nextLine(home);
+  while (at != 0 && at != line) at = nextLine(at);
+  return at != 0;
+}
+
+function hasSlot(map: Htab, home: usize, slot: usize): bool {
+  for (let line = home; line != 0; line = nextLine(line)) {
+    for (let full = fullCells(map, line); full != 0; full &= full - 1) {
+      if (slotOf(line, <u32>ctz<u32>(full)) == slot) return true;
+    }
+  }
+  return false;
 }
 
 // By the key's address: what system calls have.
@@ -262,110 +478,4 @@ export function htabAddElem(map: Htab, key: usize, delta: usize, lanes: Lanes): 
   if (bytes == 4) return add<u32>(map, load<u32>(key), delta, lanes);
   if (bytes == 8) return add<u64>(map, load<u64>(key), delta, lanes);
   return add<KeyBytes>(map, changetype<KeyBytes>(key), delta, lanes);
-}
-
-/** BPF_MAP_GET_NEXT_KEY: the key that follows, or the first one if `key` is not there or 0; or -ENOENT. */
-export function htabGetNextKey(map: Htab, key: usize, next: usize): i32 {
-  if (key == 0) return firstFrom(map, 0, next);
-  const bytes = map.keySize;
-  if (bytes == 4) return nextKey<u32>(map, load<u32>(key), next);
-  if (bytes == 8) return nextKey<u64>(map, load<u64>(key), next);
-  return nextKey<KeyBytes>(map, changetype<KeyBytes>(key), next);
-}
-
-function nextKey<K>(map: Htab, key: K, next: usize): i32 {
-  const hash = hashOf<K>(map, key);
-  const index = bucketIndex(map, hash);
-  const stripe = stripeOf(map, index);
-  while (true) {
-    const seq = loadSeq(stripe);
-    const elem = findElem<K>(map, key, hash, bucketAt(map, index), stripe, seq);
-    const follower: usize = elem != 0 ? <usize>atomic.load<u32>(elem) : 0;
-    if (follower != 0) copyKeyOut(map, follower, next);
-    if (loadSeq(stripe) != seq) continue;
-    if (follower != 0) return 0;
-    return firstFrom(map, elem != 0 ? index + 1 : 0, next);
-  }
-}
-
-/** The first key of the first bucket from `index` on that has one. */
-function firstFrom(map: Htab, index: u32, next: usize): i32 {
-  for (const buckets = bucketCount(map); index < buckets; index++) {
-    const stripe = stripeOf(map, index);
-    while (true) {
-      const seq = loadSeq(stripe);
-      const elem: usize = atomic.load<u32>(bucketAt(map, index));
-      if (elem == 0) break;
-      copyKeyOut(map, elem, next);
-      if (loadSeq(stripe) == seq) return 0;
-    }
-  }
-  return -ENOENT;
-}
-
-// @ts-ignore: decorator
-@inline
-function copyKeyOut(map: Htab, elem: usize, to: usize): void {
-  copyOut(to, elem + keyOff(map), map.keySize);
-}
-
-/**
- * BPF_MAP_LOOKUP_BATCH: copies whole buckets, as many as there is room for. The cursor is a bucket's index, and a key
- * never changes its bucket: so a walk by batches ends, and meets no key twice. Behaves as
- * __htab_map_lookup_and_delete_batch.
- *
- * @returns 0; -ENOENT when the last bucket was reached; -ENOSPC when not even the first one had room; -EFAULT
- */
-export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.flags != 0) return -EINVAL;
-  if (batch.count == 0) return 0;
-  if (!putBatchCount(user, 0)) return -EFAULT;
-  let index: u32 = 0;
-  if (batch.inBatch != 0) {
-    if (!isUser(batch.inBatch, 4)) return -EFAULT;
-    index = load<u32>(<usize>batch.inBatch);
-  }
-  const buckets = bucketCount(map);
-  if (index >= buckets) return -ENOENT;
-  const keySize = map.keySize;
-  const valueSize = isPerCpuTable(map) ? map.slotSize * sb().possibleCpus : map.valueSize;
-  let done: u32 = 0;
-  let ret = -ENOENT;
-  for (; index < buckets; index++) {
-    const bucket = bucketAt(map, index);
-    if (atomic.load<u32>(bucket) == 0) continue;
-    const toKeys = batch.keys + <u64>done * keySize;
-    const toValues = batch.values + <u64>done * valueSize;
-    const stripe = stripeOf(map, index);
-    lock(stripe);
-    const n = chainLength(bucket);
-    const fits = n <= batch.count - done;
-    const mapped = isUser(toKeys, <u64>n * keySize) && isUser(toValues, <u64>n * valueSize);
-    if (fits && mapped) copyBucket(map, index, <usize>toKeys, <usize>toValues, valueSize);
-    unlock(stripe);
-    if (!fits) {
-      ret = done == 0 ? -ENOSPC : 0;
-      break;
-    }
-    if (!mapped) return -EFAULT;
-    done += n;
-  }
-  if (!isUser(batch.outBatch, 4)) return -EFAULT;
-  store<u32>(<usize>batch.outBatch, index);
-  return putBatchCount(user, done) ? ret : -EFAULT;
-}
-
-function chainLength(bucket: usize): u32 {
-  let n: u32 = 0;
-  for (let elem = load<u32>(bucket); elem != 0; elem = load<u32>(elem)) n++;
-  return n;
-}
-
-function copyBucket(map: Htab, index: u32, toKeys: usize, toValues: usize, valueSize: u32): void {
-  for (let elem: usize = load<u32>(bucketAt(map, index)); elem != 0; elem = load<u32>(elem)) {
-    copyKeyOut(map, elem, toKeys);
-    readValue(map, elem, index, toValues);
-    toKeys += map.keySize;
-    toValues += valueSize;
-  }
 }

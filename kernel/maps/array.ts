@@ -4,8 +4,9 @@
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
-import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayKeepRuns, arrayLookup, arrayLookupBatch, arrayUpdate } from "./_array";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
+import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayLookup, arrayLookupBatch, arrayMemory, arrayOwnRuns, arrayRepair, arrayUpdate } from "./_array";
+import { clearStripes } from "./_stripe";
 import { Lanes } from "./_value";
 
 export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -32,10 +33,16 @@ export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
       return arrayLookupBatch(array, changetype<BatchAttr>(a), b);
     case COUNT:
       return array.maxEntries;
-    case POOL_LOCK:
+    case MEM_USAGE:
+      return <i32>arrayMemory(array);
+    case OWN_RUNS:
+      arrayOwnRuns(array, <u32>a);
       return 0;
-    case KEEP_RUNS:
-      arrayKeepRuns(array);
+    case CLEAR_LOCKS:
+      clearStripes(array);
+      return 0;
+    case REPAIR:
+      arrayRepair(a, <u32>b);
       return 0;
     case CHECK:
       return 0;

@@ -1,13 +1,14 @@
 /**
  * BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_PERCPU_HASH: their operations, as the registry calls them. Structure, threads and
- * the operations themselves: _htab.ts, _htab_ops.ts.
+ * the operations themselves: _htab.ts, _htab_ops.ts, _htab_walk.ts.
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, KEEP_RUNS, LOOKUP_BATCH, LOOKUP_ELEM, POOL_LOCK, UPDATE_ELEM } from "../map_types";
-import { Htab, htabAlloc, htabAllocCheck, htabFree, htabKeepRuns } from "./_htab";
-import { htabAddElem, htabDeleteElem, htabGetNextKey, htabLookupBatch, htabLookupElem, htabUpdateElem } from "./_htab_ops";
-import { poolLock } from "./_pool";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
+import { Htab, countWord, htabAlloc, htabAllocCheck, htabClearLocks, htabFree, htabMemory, htabOwnRuns } from "./_htab";
+import { htabAddElem, htabDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
+import { htabGetNextKey, htabLookupBatch } from "./_htab_walk";
+import { countOf } from "./_count";
 import { checkHtab } from "./_check_htab";
 import { Lanes } from "./_value";
 
@@ -34,11 +35,17 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
     case LOOKUP_BATCH:
       return htabLookupBatch(htab, changetype<BatchAttr>(a), b);
     case COUNT:
-      return htab.count;
-    case POOL_LOCK:
-      return <i32>poolLock(htab);
-    case KEEP_RUNS:
-      htabKeepRuns(htab);
+      return countOf(countWord(htab));
+    case MEM_USAGE:
+      return <i32>htabMemory(htab);
+    case OWN_RUNS:
+      htabOwnRuns(htab, <u32>a);
+      return 0;
+    case CLEAR_LOCKS:
+      htabClearLocks(htab);
+      return 0;
+    case REPAIR:
+      htabRepair(htab, a, <u32>b);
       return 0;
     case CHECK:
       checkHtab(htab);

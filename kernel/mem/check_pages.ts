@@ -2,7 +2,7 @@
  * What `check` looks at in the page table: that runs follow one another without a gap, that free runs are in their lists
  * and nowhere else, that none could have been joined, and that the sums are right.
  */
-import { PAGE_CLASSES, sb } from "../super";
+import { PAGE_CLASSES, sb, zones } from "../super";
 import { finding } from "../finding";
 import { FREE, KERNEL, freeListHead, pageCount, pageKind, nextFree, prevFree } from "./pages";
 
@@ -16,7 +16,7 @@ const FREE_LISTED: u32 = 7;
 const PAGES_USED: u32 = 8;
 
 export function checkPages(): void {
-  const s = sb();
+  const s = zones();
   const used = checkZone(true, s.kernelStart, s.kernelEnd) + checkZone(false, s.userStart, s.userEnd);
   if (used != s.pagesUsed) finding(PAGES_USED, 0, s.pagesUsed, used);
 }

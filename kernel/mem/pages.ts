@@ -11,13 +11,19 @@
  *
  *      0  kind    KERNEL, USER, SHARED or FREE, of the first and last page of a run
  *      4  count   pages of the run, first and last page
- *      8  next    page of the next free run in its list, or 0
- *     12  prev    page of the one before, or 0
+ *      8  next    of a free run: page of the next one in its list, or 0; else owner: the task that has allocated the run
+ *     12  prev    of a free run: page of the one before, or 0
  *
- * Threads: everything under `pagesLock`, but for isUser, which reads a record's kind without it.
+ * Threads: everything under `pagesLock`, but for isUser, which reads a record's kind without it, and owners.
+ *
+ * A thread that ends inside leaves nothing that could not be made again: runs are told by the counts of their first records
+ * alone, and each step that splits, joins, takes or frees one is a single store there (or of a zone's end), after what it
+ * needs. All else (last records, lists, the sum) follows from that, see `rebuild`. A run has the owner that allocated it, or
+ * is about to free it, so what belongs to nothing when a thread has ended is found: see reap.ts.
  */
-import { KERNEL_FREE, PAGE_CLASSES, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, SUPER, SuperBlock, USER_FREE, sb } from "../super";
+import { KERNEL_FREE, PAGE_CLASSES, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, USER_FREE, ZONES, Zones, sb, zones } from "../super";
 import { lock, unlock } from "../lock";
+import { ME } from "../task";
 
 export const FREE: u32 = 0;
 export const KERNEL: u32 = 1;
@@ -29,6 +35,7 @@ export const SHARED: u32 = 3;
 class Page {
   kind: u32;
   count: u32;
+  /** Or the owner, of a run that is not free. */
   next: u32;
   prev: u32;
 }
@@ -41,8 +48,8 @@ function record(page: u32): Page {
 
 // @ts-ignore: decorator
 @inline
-function lockWord(): usize {
-  return SUPER + offsetof<SuperBlock>("pagesLock");
+export function pagesLock(): usize {
+  return ZONES + offsetof<Zones>("pagesLock");
 }
 
 // @ts-ignore: decorator
@@ -70,18 +77,21 @@ function alloc(kind: u32, bytes: u64, dirty: bool): usize {
   const wanted = pagesFor(bytes);
   if (wanted == 0 || wanted >= sb().pages) return 0;
   const count = <u32>wanted;
-  lock(lockWord());
+  lock(pagesLock());
   let page = takeFree(kind, count);
   let dirtyPages = count;
   if (page == 0) {
-    page = takeGap(kind, count);
-    dirtyPages = page == 0 ? 0 : dirtyPart(kind, page, count);
+    page = gapFor(kind, count);
+    if (page != 0) {
+      dirtyPages = dirtyPart(kind, page, count);
+      mark(page, count, kind, ME);
+      takeGap(kind, page, count);
+    }
+  } else {
+    mark(page, count, kind, ME);
   }
-  if (page != 0) {
-    mark(page, count, kind);
-    sb().pagesUsed += count;
-  }
-  unlock(lockWord());
+  if (page != 0) zones().pagesUsed += count;
+  unlock(pagesLock());
   if (page == 0) return 0;
   const address = <usize>page << PAGE_SHIFT;
   if (dirtyPages != 0 && !dirty) {
@@ -94,27 +104,39 @@ function alloc(kind: u32, bytes: u64, dirty: bool): usize {
 
 /** Gives back what allocKernel or allocUser returned. */
 export function freePages(address: usize): void {
-  let page = <u32>(address >> PAGE_SHIFT);
-  lock(lockWord());
+  lock(pagesLock());
+  freeRun(<u32>(address >> PAGE_SHIFT));
+  unlock(pagesLock());
+}
+
+function freeRun(page: u32): void {
   const kind = record(page).kind;
   let count = record(page).count;
-  sb().pagesUsed -= count;
-  mark(page, count, FREE);
+  zones().pagesUsed -= count;
+  mark(page, count, FREE, 0);
   const next = page + count;
   if (inZone(kind, next) && record(next).kind == FREE) {
     unlist(kind, next);
     count += record(next).count;
+    record(page).count = count;
   }
   if (inZone(kind, page - 1) && record(page - 1).kind == FREE) {
     const before = page - record(page - 1).count;
     unlist(kind, before);
     count += record(before).count;
+    record(before).count = count;
     page = before;
   }
-  if (kind == KERNEL && page + count == sb().kernelEnd) sb().kernelEnd = page;
-  else if (kind != KERNEL && page == sb().userStart) sb().userStart = page + count;
-  else list(kind, page, count);
-  unlock(lockWord());
+  if (!giveToGap(kind, page, count)) list(kind, page, count);
+}
+
+/** A free run next to the gap becomes part of it. */
+function giveToGap(kind: u32, page: u32, count: u32): bool {
+  const z = zones();
+  if (kind == KERNEL && page + count == z.kernelEnd) z.kernelEnd = page;
+  else if (kind != KERNEL && page == z.userStart) z.userStart = page + count;
+  else return false;
+  return true;
 }
 
 /** How many bytes the run at this address has. */
@@ -137,20 +159,22 @@ export function isUser(address: u64, bytes: u64): bool {
 // @ts-ignore: decorator
 @inline
 function inZone(kind: u32, page: u32): bool {
-  const s = sb();
-  return kind == KERNEL ? page >= s.kernelStart && page < s.kernelEnd : page >= s.userStart && page < s.userEnd;
+  const z = zones();
+  return kind == KERNEL ? page >= z.kernelStart && page < z.kernelEnd : page >= z.userStart && page < z.userEnd;
 }
 
-/** Writes what a run is: its first and last record, and in the user zone all of them. */
-function mark(page: u32, count: u32, kind: u32): void {
+/** Writes what a run is: its last record, in the user zone all of them, and then its first. */
+function mark(page: u32, count: u32, kind: u32, owner: u32): void {
   const last = page + count - 1;
-  if (page >= sb().userStart) {
-    for (let p = page; p < last; p++) record(p).kind = kind;
+  // Before its kind: a run in use has an owner at all times.
+  if (kind != FREE) record(page).next = OWNED | owner;
+  if (kind == USER || kind == SHARED || page >= zones().userStart) {
+    for (let p = page + 1; p < last; p++) record(p).kind = kind;
   }
-  record(page).kind = kind;
-  record(page).count = count;
   record(last).kind = kind;
   record(last).count = count;
+  record(page).count = count;
+  record(page).kind = kind;
 }
 
 // @ts-ignore: decorator
@@ -163,7 +187,7 @@ function list(kind: u32, page: u32, count: u32): void {
   const head = listHead(kind, count);
   const first = load<u32>(head);
   const run = record(page);
-  mark(page, count, FREE);
+  mark(page, count, FREE, 0);
   run.next = first;
   run.prev = 0;
   if (first != 0) record(first).prev = page;
@@ -193,23 +217,22 @@ function takeFree(kind: u32, count: u32): u32 {
   return 0;
 }
 
-/** The next run out of the gap, or 0: the kernel zone does not take pages that the user zone ever had. */
-function takeGap(kind: u32, count: u32): u32 {
-  const s = sb();
-  if (kind == KERNEL) {
-    if (s.userDirty - s.kernelEnd < count) return 0;
-    const page = s.kernelEnd;
-    s.kernelEnd = page + count;
-    return page;
-  }
-  if (s.userStart - s.kernelEnd < count) return 0;
-  s.userStart -= count;
-  return s.userStart;
+/** Where the next run out of the gap would be, or 0: the kernel zone does not take pages that the user zone ever had. */
+function gapFor(kind: u32, count: u32): u32 {
+  const z = zones();
+  if (kind == KERNEL) return z.userDirty - z.kernelEnd < count ? 0 : z.kernelEnd;
+  return z.userStart - z.kernelEnd < count ? 0 : z.userStart - count;
+}
+
+/** A run that is marked already leaves the gap. */
+function takeGap(kind: u32, page: u32, count: u32): void {
+  if (kind == KERNEL) zones().kernelEnd = page + count;
+  else zones().userStart = page;
 }
 
 /** How many pages of a run from the gap were in use before; and notes that all of it is now. */
 function dirtyPart(kind: u32, page: u32, count: u32): u32 {
-  const s = sb();
+  const s = zones();
   let fresh: u32;
   if (kind == KERNEL) {
     fresh = min(count, page + count - min(page + count, s.kernelDirty));
@@ -222,50 +245,96 @@ function dirtyPart(kind: u32, page: u32, count: u32): u32 {
   return count - fresh;
 }
 
-/** Marks a run as one that somebody owns, for `freeLostRuns`. A link is a page's number: none looks like the mark. */
-const KEPT: u32 = 0xffffffff;
+// Owners: what becomes of runs whose task has ended.
 
-export function keepRun(address: usize): void {
-  record(<u32>(address >> PAGE_SHIFT)).next = KEPT;
+/** In a record's `next`, it marks an owner: a task, or 0 for what belongs to a map or a name whoever has made it. */
+const OWNED: u32 = 0x80000000;
+/** The owner of what nobody owns any more, after an image was loaded. No task has this number. */
+export const LOST: u32 = 0xffff;
+
+/** Notes whose run this is. */
+export function ownRun(address: usize, owner: u32): void {
+  record(<u32>(address >> PAGE_SHIFT)).next = OWNED | owner;
 }
 
-/** Frees all runs that were not marked: their owners are gone. No other thread is there. */
-export function freeLostRuns(): void {
-  const s = sb();
+/** Gives all runs an owner. No other thread is there. */
+export function ownAllRuns(owner: u32): void {
+  const z = zones();
+  ownRunsIn(z.kernelStart, z.kernelEnd, owner);
+  ownRunsIn(z.userStart, z.userEnd, owner);
+}
+
+function ownRunsIn(start: u32, end: u32, owner: u32): void {
+  for (let page = start; page < end; page += record(page).count) {
+    if (record(page).kind != FREE) record(page).next = OWNED | owner;
+  }
+}
+
+/** Frees all runs that have this owner. */
+export function freeRunsOf(owner: u32): void {
+  const z = zones();
+  lock(pagesLock());
   // Runs next to the gap go back to it, so that an end may come nearer meanwhile.
-  for (let page = s.kernelStart; page < s.kernelEnd; ) page = freeIfLost(page);
-  for (let page = s.userStart; page < s.userEnd; ) page = freeIfLost(page);
+  for (let page = z.kernelStart; page < z.kernelEnd; ) page = freeIfOf(owner, page);
+  for (let page = z.userStart; page < z.userEnd; ) page = freeIfOf(owner, page);
+  unlock(pagesLock());
 }
 
 /** Returns the page behind the run, and behind what is one run with it afterwards. */
-function freeIfLost(page: u32): u32 {
+function freeIfOf(owner: u32, page: u32): u32 {
   const run = record(page);
   const kind = run.kind;
   let after = page + run.count;
-  if (run.next == KEPT) {
-    run.next = 0;
-  } else if (kind != FREE) {
+  if (kind != FREE && run.next == (OWNED | owner)) {
     if (inZone(kind, after) && record(after).kind == FREE) after += record(after).count;
-    freePages(<usize>page << PAGE_SHIFT);
+    freeRun(page);
   }
   return after;
 }
 
+/** Makes lists, last records and the sum again from the runs, after a task ended while it held the lock. */
+export function rebuild(): void {
+  const z = zones();
+  memory.fill(KERNEL_FREE, 0, 8 * PAGE_CLASSES);
+  z.pagesUsed = rebuildZone(KERNEL, z.kernelStart, z.kernelEnd) + rebuildZone(USER, z.userStart, z.userEnd);
+}
+
+/** Returns the pages in use. */
+function rebuildZone(zone: u32, start: u32, end: u32): u32 {
+  let used: u32 = 0;
+  for (let page = start; page < end; ) {
+    const run = record(page);
+    if (run.kind == FREE) {
+      for (let next = page + run.count; next < end && record(next).kind == FREE; next = page + run.count) {
+        run.count += record(next).count;
+      }
+      const count = run.count;
+      if (!giveToGap(zone, page, count)) list(zone, page, count);
+      page += count;
+    } else {
+      used += run.count;
+      mark(page, run.count, run.kind, run.next & ~OWNED);
+      page += run.count;
+    }
+  }
+  return used;
+}
+
 /** Where the fixed tables end. */
 export function kernelStart(): usize {
-  return <usize>sb().kernelStart << PAGE_SHIFT;
+  return <usize>zones().kernelStart << PAGE_SHIFT;
 }
 
 /** Where the next run at or behind an address lies that belongs to an image, or 0; and `runBytes` of it. */
 export function nextSavedRun(address: usize): usize {
-  const s = sb();
-  let page = max(<u32>(address >> PAGE_SHIFT), s.kernelStart);
-  if (page < s.kernelEnd) {
-    for (; page < s.kernelEnd; page += record(page).count) {
+  const z = zones();
+  let page = max(<u32>(address >> PAGE_SHIFT), z.kernelStart);
+  if (page < z.kernelEnd) {
+    for (; page < z.kernelEnd; page += record(page).count) {
       if (record(page).kind == KERNEL) return <usize>page << PAGE_SHIFT;
     }
   }
-  for (page = max(page, s.userStart); page < s.userEnd; page += record(page).count) {
+  for (page = max(page, z.userStart); page < z.userEnd; page += record(page).count) {
     if (record(page).kind == SHARED) return <usize>page << PAGE_SHIFT;
   }
   return 0;

@@ -1,21 +1,30 @@
 /**
  * kernel.check(): silent on a kernel that is whole, and finds each damage that is planted in its memory.
  */
-import { EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
+import { ArrayMap, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 /** Addresses of kernel/super.ts. */
 const SUPER = 0x1000;
-const CPUS = 0x22000;
-const FD_TABLE = 0x23000;
-const PAGE_TABLE = 0xa3000;
+const CPUS = 0x42000;
+const FD_TABLE = 0x43000;
+const PAGE_TABLE = 0xc3000;
+
+/** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
+const LINES_OFF = 92;
+const LINE_SIZE_OFF = 96;
+const LINE_COUNT_OFF = 100;
+const SEQ_OFF = 4;
+const NEXT_OFF = 12;
+const TAGS_OFF = 16;
+const KEYS_OFF = 24;
 
 let kernel: EmbeddedKernel;
 let words: Uint32Array;
 let map: HashMap<number, bigint>;
-/** Addresses of the map's head and of its first elem. */
+/** Addresses of the map's head, and of the first of its lines that has an elem in its first cell. */
 let head: number;
-let elem: number;
+let line: number;
 
 beforeEach(async () => {
   kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 24, possibleCpus: 2 });
@@ -25,7 +34,7 @@ beforeEach(async () => {
   for (let i = 0; i < 10; i++) map.delete(i);
   map.pin("/sys/fs/bpf/m");
   head = words[FD_TABLE / 4 + 2 * map.fd]!;
-  elem = wordAt(bucketOf(firstUsedBucket()));
+  line = firstUsedLine();
 });
 afterEach(() => kernel[Symbol.dispose]());
 
@@ -39,12 +48,13 @@ function fieldOf(start: number, size: number, value: number): number {
   return at[0]!;
 }
 
-/** The buckets are the words of the map's first run, up to its end, that point at elems. */
-function firstUsedBucket(): number {
-  const run = Array.from(words.subarray(head / 4, head / 4 + 1024));
-  return run.findLastIndex((word) => word > head + 4096 && word % 4 === 0);
+/** All lines of the map at `head`, without overflow lines. */
+function lines(): number[] {
+  const size = wordAt(head + LINE_SIZE_OFF);
+  return Array.from({ length: wordAt(head + LINE_COUNT_OFF) }, (_, i) => wordAt(head + LINES_OFF) + i * size);
 }
-const bucketOf = (index: number): number => head + 4 * index;
+
+const firstUsedLine = (): number => lines().find((at) => (wordAt(at + TAGS_OFF) & 0xff) !== 0)!;
 
 /** Writes a word, checks, and puts back what was there. */
 function plant(address: number, value: number): string[] {
@@ -73,26 +83,45 @@ describe("check", () => {
   });
 
   test("finds a bucket that lost its elems", () => {
-    const found = plant(bucketOf(firstUsedBucket()), 0).join();
-    expect(found).toMatch(/29 are in buckets|elems are counted/);
-    expect(found).toMatch(/in buckets or free, of 40 that were taken/);
+    const tags = wordAt(line + TAGS_OFF);
+    expect(plant(line + TAGS_OFF, tags & ~0xff).join()).toMatch(/30 elems are counted, and 29 are in buckets/);
   });
 
-  test("finds an elem that lies nowhere", () => {
-    expect(plant(bucketOf(firstUsedBucket()), elem + 2).join()).toMatch(/is no elem/);
+  test("finds a bucket that leads nowhere", () => {
+    expect(plant(line + NEXT_OFF, head).join()).toMatch(/is none of its parts/);
   });
 
   test("finds an elem in the wrong bucket", () => {
-    const key = elem + 4;
-    expect(plant(key, wordAt(key) ^ 0xffff).join()).toMatch(/has an elem that belongs into/);
+    const key = line + KEYS_OFF;
+    expect(plant(key, wordAt(key) ^ 0xffff).join()).toMatch(/has an elem that belongs into .*, or its tag is wrong/);
+  });
+
+  test("finds a wrong tag", () => {
+    expect(plant(line + TAGS_OFF, wordAt(line + TAGS_OFF) ^ 1).join()).toMatch(/or its tag is wrong/);
   });
 
   test("finds a wrong count of elems", () => {
-    expect(plant(fieldOf(head, 192, 30), 31).join()).toMatch(/31 elems are counted, and 30 are in buckets/);
+    expect(plant(fieldOf(head, 320, 30), 31).join()).toMatch(/31 elems are counted, and 30 are in buckets/);
   });
 
-  test("finds a bucket that loops", () => {
-    expect(plant(elem, elem).join()).toMatch(/is there twice|is no elem/);
+  test("finds a bucket that loops, has another's overflow line, or lost its own", () => {
+    using wide = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1000 });
+    for (let i = 0; i < 1000; i++) wide.set(i, i);
+    head = words[FD_TABLE / 4 + 2 * wide.fd]!;
+    const all = lines();
+    const chained = all.find((at) => wordAt(at + NEXT_OFF) !== 0)!;
+    const single = all.find((at) => wordAt(at + NEXT_OFF) === 0)!;
+    const overflow = wordAt(chained + NEXT_OFF);
+    expect(kernel.check()).toEqual([]);
+    expect(plant(single + NEXT_OFF, overflow).join()).toMatch(/says it is another's/);
+    expect(plant(chained + NEXT_OFF, 0).join()).toMatch(/overflow lines are taken, and \d+ are in buckets/);
+    expect(plant(overflow + NEXT_OFF, overflow).join()).toMatch(/goes in circles/);
+    expect(plant(overflow + TAGS_OFF, 0).join()).toMatch(/leads to an empty overflow line/);
+  });
+
+  test("finds a key that is there twice", () => {
+    const two = lines().find((at) => (wordAt(at + TAGS_OFF) & 0xff) !== 0 && (wordAt(at + TAGS_OFF) & 0xff00) !== 0)!;
+    expect(plant(two + KEYS_OFF, wordAt(two + KEYS_OFF + 4)).join()).toMatch(/is there twice/);
   });
 
   test("finds an fd of no map, and a wrong count of fds", () => {
@@ -103,23 +132,26 @@ describe("check", () => {
   });
 
   test("finds references that fds and names do not account for", () => {
-    // Three more fds than references were taken for: the short way holds the map as well.
-    const extra = [100, 101, 102].map((fd) => (FD_TABLE + 8 * fd) / 4);
-    for (const at of extra) words[at] = head;
-    expect(kernel.check().join()).toMatch(/references, where fds and names are/);
-    for (const at of extra) words[at] = 0;
-    expect(kernel.check()).toEqual([]);
+    expect(plant((FD_TABLE / 4 + 200) * 4, head).join()).toMatch(/2 references, where fds and names are 3/);
+  });
+
+  test("finds holders that are not there", () => {
+    const holds = Array.from(words.subarray(head / 4, head / 4 + 64)).find((word) => word > head && word < head + 512)!;
+    const found = plant(holds + 4 * 99, 2).join();
+    expect(found).toMatch(/task 100, which is not there, holds it 2 times/);
+    expect(found).toMatch(/held 1 times, where its holders say 3/);
   });
 
   test("finds a CPU that a task does not know of", () => {
     expect(plant(CPUS + 4, 9).join()).toMatch(/CPU 1 belongs to task 9/);
   });
 
-  test("finds a stripe that is left being written", () => {
-    const stripes = Array.from(words.subarray(head / 4, head / 4 + 48)).find(
-      (word) => word > head && word < head + 512,
-    );
-    expect(plant(stripes! + 4, wordAt(stripes! + 4) + 1).join()).toMatch(/a value is being written/);
+  test("finds a line and a stripe that are left being written", () => {
+    expect(plant(line + SEQ_OFF, wordAt(line + SEQ_OFF) + 1).join()).toMatch(/a value is being written/);
+    using array = ArrayMap.create(kernel, { value: bytes(16), maxEntries: 4 });
+    const at = words[FD_TABLE / 4 + 2 * array.fd]!;
+    const stripes = wordAt(at + 72);
+    expect(plant(stripes + SEQ_OFF, 1).join()).toMatch(/a value is being written/);
   });
 
   test("finds damage in the page table", () => {

@@ -128,7 +128,7 @@ it("a thread that may not sleep waits for a lock all the same", async () => {
   wait.mockClear();
   // Another thread holds the tables lock (kernel/super.ts), and lets it go after a while.
   const words = new Int32Array(kernel.share().memory.buffer);
-  const tablesLock = (0x1000 + 56) / 4;
+  const tablesLock = 0x1080 / 4;
   words[tablesLock] = 2;
   const script = `
     const { workerData: { words, at } } = require("node:worker_threads");

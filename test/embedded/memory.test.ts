@@ -273,7 +273,7 @@ describe("sizes that do not fit into 32 bits", () => {
       expect([...array.get(2 ** 27 - 2)!]).toEqual([0n, 0n]);
     }
     {
-      using hash = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 2 ** 27 });
+      using hash = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 2 ** 26 });
       for (let i = 0; i < 1000; i++) hash.set(i * 4_294_967, BigInt(i));
       for (let i = 0; i < 1000; i++) expect(hash.get(i * 4_294_967)).toBe(BigInt(i));
       expect(hash.count()).toBe(1000);
@@ -288,7 +288,7 @@ it("a hash of 10 million elems takes memory as it fills", () => {
   expect(status).toBe(0);
   const grown = JSON.parse(stdout) as { created: number; filled: number };
   expect(grown.created).toBeLessThan(5 * 2 ** 20);
-  // 100,000 elems, each in a bucket of its own: a page for many of them, and the elems themselves.
+  // 100,000 elems, each in a line of its own: a page for nearly all of them.
   expect(grown.filled).toBeGreaterThan(2 * 2 ** 20);
-  expect(grown.filled).toBeLessThan(120 * 2 ** 20);
+  expect(grown.filled).toBeLessThan(300 * 2 ** 20);
 });

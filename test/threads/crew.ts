@@ -42,12 +42,14 @@ export class Barrier {
 /**
  * Has one worker for each argument do a job, beginning together.
  *
+ * @param signal Gives up on them: rejects with its reason.
  * @returns What the job returned in each. Rejects with the first error of a worker; all are gone afterwards.
  */
 export async function run<J extends keyof Jobs>(
   kernel: EmbeddedKernel,
   job: J,
   args: Parameters<Jobs[J]>[1][],
+  signal?: AbortSignal,
 ): Promise<Awaited<ReturnType<Jobs[J]>>[]> {
   const barrier = new SharedArrayBuffer(8);
   const workers: Worker[] = [];
@@ -62,6 +64,7 @@ export async function run<J extends keyof Jobs>(
         return new Promise<Awaited<ReturnType<Jobs[J]>>>((resolve, reject) => {
           worker.once("message", resolve);
           worker.once("error", reject);
+          signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
           worker.once("exit", (code) => reject(new Error(`A worker ended with ${code} without an answer`)));
         });
       }),

@@ -6,18 +6,25 @@ import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
 import { fill } from "./filling.js";
+import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
+import { outlive } from "./outliving.js";
+import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
 
 const jobs = {
   add,
+  beHostile,
   churn,
   churnPool,
   createAndClose,
+  exhaust,
   fill,
   keepModel,
+  outlive,
+  recycle,
   share,
   tear,
 };

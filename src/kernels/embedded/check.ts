@@ -26,13 +26,24 @@ const texts: Readonly<Record<number, Text>> = {
   38: (_, found, wanted) => `${found} maps count as alive, and ${wanted} are listed`,
   39: (where, found) => `CPU ${Number(where)} belongs to task ${found}, which does not know it`,
   40: (where, found) => `stripe at ${where}: a value is being written (seq ${found}), but nobody writes`,
-  64: (where, found, wanted) => `map at ${where}: what bucket ${wanted} has at 0x${found.toString(16)} is no elem`,
-  65: (where, found, wanted) => `map at ${where}: bucket ${found} has an elem that belongs into ${wanted}`,
+  41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
+  42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
+  43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
+  64: (where, found, wanted) =>
+    `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
+  65: (where, found, wanted) =>
+    `map at ${where}: bucket ${found} has an elem that belongs into ${wanted}, or its tag is wrong`,
   66: (where, found) => `map at ${where}: the key of the elem at 0x${found.toString(16)} is there twice`,
   67: (where, found, wanted) => `map at ${where}: ${found} elems are counted, and ${wanted} are in buckets`,
-  68: (where, found, wanted) => `map at ${where}: ${found} elems are in buckets or free, of ${wanted} that were taken`,
-  69: (where, found) => `map at ${where}: what is free at 0x${found.toString(16)} is no elem`,
+  68: (where, found, wanted) => `map at ${where}: ${found} overflow lines are taken, and ${wanted} are in buckets`,
+  69: (where, found, wanted) => `map at ${where}: ${found} slots are taken, and ${wanted} are in buckets`,
   70: (where, found, wanted) => `map at ${where}: it holds ${found} elems, and its max_entries is ${wanted}`,
+  71: (where, found) => `line at ${where}: a value is being written (seq ${found}), but nobody writes`,
+  72: (where, found, wanted) =>
+    `map at ${where}: bucket ${wanted} leads to an empty overflow line at 0x${found.toString(16)}`,
+  74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
+  73: (where, found, wanted) =>
+    `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
 };
 
 /** Findings as the engine wrote them, as sentences. */

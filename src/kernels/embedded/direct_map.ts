@@ -12,11 +12,13 @@ const align8 = (size: number): number => (size + 7) & ~7;
  * Opens the short way into a held map; the reference is given back on dispose.
  *
  * @param alloc Gives the user memory that keys and values travel in.
+ * @param put Gives the reference back.
  */
 export function openDirect(
   engine: Engine,
   map: number,
   alloc: (size: number) => UserBuffer,
+  put: () => void,
   options: DirectOptions = {},
 ): DirectMap {
   const keyBytes = engine.keyBytesOf(map);
@@ -50,7 +52,7 @@ export function openDirect(
       if (!open) return;
       open = false;
       buffer[Symbol.dispose]();
-      engine.put(map);
+      put();
     },
   };
 }

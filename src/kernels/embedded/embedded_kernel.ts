@@ -10,9 +10,18 @@ import { FINDING_BYTES, describeFindings } from "./check.js";
 import { fdinfoOf } from "./fdinfo.js";
 import { type PinnedName, readPins } from "./pins.js";
 import { openDirect } from "./direct_map.js";
-import { type Engine, canShareMemory, engineModule, instantiate, reserveMemory } from "./engine.js";
+import {
+  type Engine,
+  type Instance,
+  PATIENCE_MS,
+  canShareMemory,
+  engineModule,
+  instantiate,
+  reserveMemory,
+} from "./engine.js";
 import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
-import { giveTask, takeTask } from "./tasks.js";
+import { KernelBug } from "./kernel_bug.js";
+import { giveTask, takeTask, tasksOf } from "./tasks.js";
 
 const PAGE_BYTES = 4096;
 const DEFAULT_MEMORY = 2 ** 30;
@@ -20,8 +29,13 @@ const MAX_MEMORY = 2 ** 32;
 const LEAST_MEMORY = 2 ** 21;
 const DEFAULT_CPUS = 8;
 const MAX_CPUS = 1024;
-/** Page 0 is never used; the fixed tables begin behind it. */
-const TABLES_START = PAGE_BYTES;
+const MAX_SLOTS = 256;
+/** How long a lock is waited for when a worker's end was told, and how often that is tried. */
+const EXIT_PATIENCE_MS = 50;
+const EXIT_TRIES = 20;
+/** The superblock, and the tables from the fd table on (kernel/super.ts): what lies between belongs to threads, and so to no image. */
+const SUPER = PAGE_BYTES;
+const FD_TABLE = 0x43000;
 
 /** What a kernel is made with. */
 export interface EmbeddedKernelOptions {
@@ -36,6 +50,12 @@ export interface KernelHandle {
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
   readonly possibleCpus: number;
+}
+
+/** What `attachWorker` needs of a Node.js Worker. */
+export interface WatchedWorker {
+  readonly threadId: number;
+  once(event: "exit", listener: () => void): unknown;
 }
 
 /** What a kernel has in use. */
@@ -54,27 +74,31 @@ export class EmbeddedKernel implements Kernel {
   readonly maxMemory: number;
   /** Whether other threads can attach. False where SharedArrayBuffer is not to be had. */
   readonly shared: boolean;
+  /** This thread's place in the kernel, 1 to 256: what `reap` wants when the thread has ended. */
+  readonly slot: number;
   readonly #memory: WebAssembly.Memory;
   readonly #module: WebAssembly.Module;
+  readonly #instance: Instance;
   readonly #engine: Engine;
-  readonly #task: number;
   #open = true;
+  /** Slots of threads that have ended, and could not be reaped yet. */
+  readonly #unreaped = new Set<number>();
 
   private constructor(
     module: WebAssembly.Module,
     memory: WebAssembly.Memory,
-    engine: Engine,
-    task: number,
+    instance: Instance,
+    slot: number,
     possibleCpus: number,
   ) {
     this.#module = module;
     this.#memory = memory;
-    this.#engine = engine;
-    this.#task = task;
+    this.#instance = instance;
+    this.#engine = instance.engine;
+    this.slot = slot;
     this.possibleCpus = possibleCpus;
     this.maxMemory = memory.buffer.byteLength;
     this.shared = !(memory.buffer instanceof ArrayBuffer);
-    engine.enter(mayBlock() ? 1 : 0);
   }
 
   /**
@@ -85,17 +109,19 @@ export class EmbeddedKernel implements Kernel {
   static async create(options: EmbeddedKernelOptions = {}): Promise<EmbeddedKernel> {
     const possibleCpus = inRange("possibleCpus", options.possibleCpus ?? DEFAULT_CPUS, 1, MAX_CPUS);
     const bytes = inRange("maxMemory", options.maxMemory ?? DEFAULT_MEMORY, LEAST_MEMORY, MAX_MEMORY);
-    const { module, memory, task, engine } = await EmbeddedKernel.#start(bytes);
-    engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
-    return new EmbeddedKernel(module, memory, engine, task, possibleCpus);
+    const { module, memory } = await EmbeddedKernel.#reserve(bytes);
+    const task = takeTask(memory);
+    const instance = await instantiate(module, memory, task);
+    instance.engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
+    return new EmbeddedKernel(module, memory, instance, task, possibleCpus);
   }
 
   /** Joins a kernel that another thread has shared: the same maps, the same fds. */
   static async attach(handle: KernelHandle): Promise<EmbeddedKernel> {
     const task = takeTask(handle.memory);
     try {
-      const engine = await instantiate(handle.module, handle.memory, task);
-      return new EmbeddedKernel(handle.module, handle.memory, engine, task, handle.possibleCpus);
+      const instance = await instantiate(handle.module, handle.memory, task);
+      return new EmbeddedKernel(handle.module, handle.memory, instance, task, handle.possibleCpus);
     } catch (error) {
       giveTask(handle.memory, task);
       throw error;
@@ -110,18 +136,18 @@ export class EmbeddedKernel implements Kernel {
   static async load(image: Uint8Array): Promise<EmbeddedKernel> {
     const { pages, possibleCpus } = checkImage(image);
     const bytes = pages * PAGE_BYTES;
-    const { module, memory, task, engine } = await EmbeddedKernel.#start(bytes);
+    const { module, memory } = await EmbeddedKernel.#reserve(bytes);
     if (memory.buffer.byteLength !== bytes) {
       throw new RangeError(`Cannot reserve the ${bytes} bytes of memory that the image's kernel has`);
     }
     decodeImage(image, new Uint8Array(memory.buffer));
-    engine.revive();
-    return new EmbeddedKernel(module, memory, engine, task, possibleCpus);
+    const task = takeTask(memory);
+    const instance = await instantiate(module, memory, task);
+    instance.engine.revive();
+    return new EmbeddedKernel(module, memory, instance, task, possibleCpus);
   }
 
-  static async #start(
-    bytes: number,
-  ): Promise<{ module: WebAssembly.Module; memory: WebAssembly.Memory; task: number; engine: Engine }> {
+  static async #reserve(bytes: number): Promise<{ module: WebAssembly.Module; memory: WebAssembly.Memory }> {
     const shared = canShareMemory();
     if (!shared)
       warnOnce(
@@ -132,8 +158,7 @@ export class EmbeddedKernel implements Kernel {
     if (memory.buffer.byteLength < bytes) {
       warnOnce(`The system refused to reserve ${bytes} bytes of memory: the kernel has ${memory.buffer.byteLength}`);
     }
-    const task = takeTask(memory);
-    return { module, memory, task, engine: await instantiate(module, memory, task) };
+    return { module, memory };
   }
 
   /**
@@ -150,27 +175,83 @@ export class EmbeddedKernel implements Kernel {
     return { memory: this.#memory, module: this.#module, possibleCpus: this.possibleCpus };
   }
 
+  /**
+   * Watches a Node.js worker that attaches to this kernel: when it has ended, however that came, it is reaped.
+   *
+   * Call it when the worker was made. A worker of a browser says nobody that it ended: call `reap` with its slot after
+   * `worker.terminate()`.
+   *
+   * @throws {TypeError} for what is no Node.js Worker, or one that has ended
+   */
+  attachWorker(worker: WatchedWorker): void {
+    const thread = worker.threadId;
+    if (typeof worker.once !== "function" || !(thread > 0)) {
+      throw new TypeError("Cannot watch this worker: wanted a worker of node:worker_threads that runs");
+    }
+    worker.once("exit", () => {
+      if (!this.#open) return;
+      for (const slot of tasksOf(this.#memory, thread)) this.#unreaped.add(slot);
+      this.#reapAll(0);
+    });
+  }
+
+  /** Reaps what is left of threads that have ended; what waits for another of them is tried again. */
+  #reapAll(tries: number): void {
+    if (!this.#open || this.#unreaped.size === 0) return;
+    this.#instance.patienceMs = EXIT_PATIENCE_MS;
+    try {
+      this.reap(...this.#unreaped);
+    } catch (error) {
+      if (!(error instanceof KernelBug) || tries === EXIT_TRIES) throw error;
+      setTimeout(() => this.#reapAll(tries + 1), EXIT_PATIENCE_MS);
+    } finally {
+      this.#instance.patienceMs = PATIENCE_MS;
+    }
+  }
+
+  /**
+   * Brings in order what threads have left that ended: what they were in the middle of is finished or undone, what they
+   * held (locks, their CPU, buffers, maps by the short way) is free, and so are their slots. Fds and names stay, and all
+   * that was committed. A slot that is free already is no error.
+   *
+   * Only for threads that will never run again: they would go on in memory that is others' by then.
+   *
+   * @param slots The `slot` of each. Several that ended together are given together, since one may have what another waits for.
+   * @throws {RangeError} for what is no slot, or this thread's own
+   * @throws {KernelBug} when another thread that has ended, and is not among them, holds a lock
+   */
+  reap(...slots: number[]): void {
+    for (const slot of slots) {
+      inRange("slot", slot, 1, MAX_SLOTS);
+      if (slot === this.slot)
+        throw new RangeError(`Slot ${slot} is this thread's own: wanted that of one that has ended`);
+    }
+    const mine = slots.filter((slot) => this.#engine.reapLocks(slot) !== 0);
+    for (const slot of mine) this.#engine.reapRest(slot);
+    for (const slot of slots) this.#unreaped.delete(slot);
+  }
+
   /** The whole kernel as bytes, for `EmbeddedKernel.load`. Other threads' calls wait meanwhile. */
   save(): Uint8Array {
     const engine = this.#engine;
-    engine.standStill();
+    engine.pause();
     try {
       const memory = new Uint8Array(this.#memory.buffer);
       const header = { pages: this.maxMemory / PAGE_BYTES, possibleCpus: this.possibleCpus };
       return encodeImage(memory, header, this.#extents());
     } finally {
-      engine.goOn();
+      engine.resume();
     }
   }
 
-  /** The fixed tables, then each run of pages that belongs to a map or a name. */
+  /** Superblock and tables, then each run of pages that belongs to a map or a name. */
   #extents(): Extent[] {
     const engine = this.#engine;
     const extents: Extent[] = [];
     const next = (address: number): number => engine.nextSavedRun(address) >>> 0;
     // The first run that may be in use begins where the tables end.
     const tablesEnd = engine.kernelStart() >>> 0;
-    extents.push({ address: TABLES_START, length: tablesEnd - TABLES_START });
+    extents.push({ address: SUPER, length: PAGE_BYTES }, { address: FD_TABLE, length: tablesEnd - FD_TABLE });
     for (let address = next(0); address !== 0;) {
       const length = engine.runBytes(address) >>> 0;
       extents.push({ address, length });
@@ -200,7 +281,7 @@ export class EmbeddedKernel implements Kernel {
       address,
       bytes: new Uint8Array(this.#memory.buffer, address, size),
       [Symbol.dispose]: () => {
-        if (open) this.#engine.free(address);
+        if (open && this.#open) this.#engine.free(address);
         open = false;
       },
     };
@@ -228,7 +309,10 @@ export class EmbeddedKernel implements Kernel {
     let direct: DirectMap | undefined;
     try {
       if (engine.canReadAndWrite(map, fd) !== 0) {
-        direct = openDirect(engine, map, (size) => this.alloc(size), options);
+        const put = (): void => {
+          if (this.#open) engine.put(map);
+        };
+        direct = openDirect(engine, map, (size) => this.alloc(size), put, options);
       }
     } finally {
       if (direct === undefined) engine.put(map);
@@ -270,7 +354,7 @@ export class EmbeddedKernel implements Kernel {
       address: address >>> 0,
       bytes: new Uint8Array(this.#memory.buffer, address >>> 0, length),
       [Symbol.dispose]: () => {
-        if (open) engine.put(map);
+        if (open && this.#open) engine.put(map);
         open = false;
       },
     };
@@ -337,12 +421,15 @@ export class EmbeddedKernel implements Kernel {
     return { fds: engine.fdsOpen(), maps: engine.mapsAlive(), bytes: engine.pagesUsed() * PAGE_BYTES };
   }
 
-  /** Leaves the kernel: this thread's place and CPU are free again. Maps, fds and names stay for the other threads. */
+  /**
+   * Leaves the kernel: this thread's place, CPU and buffers are free again, and so is what it holds of maps. Maps, fds and names
+   * stay for the other threads.
+   */
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
     this.#engine.leave();
-    giveTask(this.#memory, this.#task);
+    giveTask(this.#memory, this.slot);
   }
 }
 
@@ -354,17 +441,6 @@ function errnoOf(returned: number): number {
 function inRange(name: string, value: number, least: number, most: number): number {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
   throw new RangeError(`${name} is ${value}: wanted an integer from ${least} to ${most}`);
-}
-
-/** Whether this thread may sleep in Atomics.wait: not a browser's main thread, nor a service worker, nor without shared memory. */
-function mayBlock(): boolean {
-  try {
-    // The value is another one: where it may, it returns at once.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function randomSeed(): bigint {

@@ -3,6 +3,7 @@
  *
  * The module is the same for shared and unshared memory, but for one bit of its memory import.
  */
+import { bugOf } from "./kernel_bug.js";
 import { kernelWasm } from "./kernel_wasm.js";
 
 /** What the module exports. Addresses come out as signed numbers: `>>> 0` where they enter. See kernel/main.ts. */
@@ -11,6 +12,12 @@ export interface Engine {
   format(pages: number, possibleCpus: number, seed: bigint): void;
   enter(mayBlock: number): void;
   leave(): void;
+  giveUp(): void;
+  reapLocks(task: number): number;
+  reapRest(task: number): void;
+  lockKind(word: number): number;
+  lockedMap(task: number): number;
+  doingOf(task: number): number;
   alloc(size: number): number;
   free(address: number): void;
   close(fd: number): number;
@@ -30,8 +37,8 @@ export interface Engine {
   fdsOpen(): number;
   mapsAlive(): number;
   pagesUsed(): number;
-  standStill(): void;
-  goOn(): void;
+  pause(): void;
+  resume(): void;
   revive(): void;
   check(to: number, room: number): number;
   kernelStart(): number;
@@ -107,25 +114,71 @@ export function reserveMemory(bytes: number, shared: boolean): WebAssembly.Memor
 
 /** Nobody who waits for a lock sleeps longer without looking again. */
 const SLEEP_MS = 20;
+/** Nobody waits longer than this for a lock. */
+export const PATIENCE_MS = 1000;
 
 /**
- * What the tests of dying threads (test/death) put in: a module that they have instrumented calls `wait` with -1 before
- * each step, where a lock word held by nobody's task would stand. The module as it is built never does.
+ * Called before each instruction that writes memory, in an engine that was instrumented for it (test/death): with the
+ * instruction's number. What it throws ends the call there, as the end of the thread would.
  */
 export const steps: { hook: ((step: number) => void) | undefined } = { hook: undefined };
+
+/** An instance of the engine, and how long it waits for a lock. */
+export interface Instance {
+  readonly engine: Engine;
+  patienceMs: number;
+}
 
 /** An instance of the engine on a memory, for the thread that has this task. */
 export async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   task: number,
-): Promise<Engine> {
+): Promise<Instance> {
   const words = new Int32Array(memory.buffer);
+  const maySleep = mayBlock();
+  let since = 0;
   // See kernel/lock.ts for why the engine does not wait by itself.
-  const wait = (address: number, held: number): void => {
+  const wait = (address: number, held: number, round: number): void => {
     if (held === -1) return steps.hook?.(address);
-    Atomics.wait(words, address >>> 2, held, SLEEP_MS);
+    const now = performance.now();
+    if (round === 0) since = now;
+    const waitedMs = now - since;
+    if (waitedMs > self.patienceMs) {
+      const bug = bugOf(self.engine, address, held, waitedMs);
+      self.engine.giveUp();
+      throw bug;
+    }
+    if (maySleep) Atomics.wait(words, address >>> 2, held, SLEEP_MS);
   };
-  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait } });
-  return instance.exports as unknown as Engine;
+  const weak = isWeaklyOrdered() ? 1 : 0;
+  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait, weak } });
+  const engine = instance.exports as unknown as Engine;
+  const self: Instance = { engine, patienceMs: PATIENCE_MS };
+  engine.enter(maySleep ? 1 : 0);
+  return self;
+}
+
+/** Whether this thread may sleep in Atomics.wait: not a browser's main thread, nor a service worker, nor without shared memory. */
+function mayBlock(): boolean {
+  try {
+    // The value is another one: where it may, it returns at once.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether the processor may let loads and stores change places (kernel/order.ts): x86-64's does not.
+ *
+ * Nothing in JavaScript tells the processor, but what it makes of infinity minus infinity: on x86-64 the NaN's sign is set, on all others
+ * that V8, SpiderMonkey and JavaScriptCore run on it is not.
+ */
+function isWeaklyOrdered(): boolean {
+  const number = new Float32Array(1);
+  number[0] = Infinity;
+  number[0] = number[0] - number[0];
+  return new Uint8Array(number.buffer)[3] !== 255;
 }

@@ -1,6 +1,13 @@
 /**
  * The embedded kernel, as the package's root entry exports it.
  */
-export { EmbeddedKernel, type EmbeddedKernelOptions, type KernelHandle, type KernelUsage } from "./embedded_kernel.js";
+export {
+  EmbeddedKernel,
+  type EmbeddedKernelOptions,
+  type KernelHandle,
+  type KernelUsage,
+  type WatchedWorker,
+} from "./embedded_kernel.js";
 export { ImageError } from "./image.js";
+export { KernelBug } from "./kernel_bug.js";
 export type { PinnedName } from "./pins.js";

@@ -1,0 +1,89 @@
+/**
+ * Keys one by one against a thousand in a call: `getMany` and `setMany`. A nanosecond here is a key's.
+ *
+ * The lists of keys and entries are made beforehand; what getMany returns is read, value by value, as the other's is.
+ */
+import { EmbeddedKernel, HashMap, u32 } from "tsbpf";
+import { KEYS, kept, loadOf } from "./keys.js";
+import type { Ops, Suite } from "./measure.js";
+
+/** How many keys a call has. */
+export const MANY = 1000;
+
+/** What a map offers for many keys at once. */
+export interface ManyMap<K, V> {
+  getMany(keys: readonly K[]): readonly (V | undefined)[];
+  setMany(entries: readonly (readonly [K, V])[]): number;
+}
+
+/**
+ * A map as one that takes many keys at once.
+ *
+ * @throws {Error} when this version of it does not, for the column that stays empty
+ */
+export function manyOf<K, V>(map: object): ManyMap<K, V> {
+  const { getMany, setMany } = map as Partial<ManyMap<K, V>>;
+  if (typeof getMany === "function" && typeof setMany === "function") return map as ManyMap<K, V>;
+  throw new Error("HashMap has no getMany and setMany");
+}
+
+/** Lists of MANY each; what is left over at the end is left out. */
+export function chunksOf<T>(list: readonly T[]): T[][] {
+  return Array.from({ length: Math.floor(list.length / MANY) }, (_, i) => list.slice(i * MANY, (i + 1) * MANY));
+}
+
+async function open(contender: string): Promise<Ops> {
+  const kernel = await EmbeddedKernel.create();
+  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: 2 * KEYS });
+  const { mask, present, hits, values } = loadOf(
+    (n) => n,
+    (n) => n,
+  );
+  for (let i = 0; i < KEYS; i++) map.set(present[i]!, values[i]!);
+  if (contender === "single") {
+    return {
+      get: (from, n) => {
+        for (let i = from; i < from + n; i++) {
+          const value = map.get(hits[i & mask]!);
+          if (value === undefined) throw new Error("A key that was set is not there");
+          kept.value = value;
+        }
+        return n;
+      },
+      set: (from, n) => {
+        for (let i = from; i < from + n; i++) map.set(hits[i & mask]!, values[i & mask]!);
+        return n;
+      },
+    };
+  }
+  const many = manyOf<number, number>(map);
+  const keys = chunksOf(hits);
+  const entries = chunksOf(hits.map((key, i): [number, number] => [key, values[i]!]));
+  return {
+    get: (from, n) => {
+      let done = 0;
+      for (let chunk = Math.floor(from / MANY); done < n; chunk++, done += MANY) {
+        for (const value of many.getMany(keys[chunk % keys.length]!)) {
+          if (value === undefined) throw new Error("A key that was set is not there");
+          kept.value = value;
+        }
+      }
+      return done;
+    },
+    set: (from, n) => {
+      let done = 0;
+      for (let chunk = Math.floor(from / MANY); done < n; chunk++, done += MANY) {
+        kept.value = many.setMany(entries[chunk % entries.length]!);
+      }
+      return done;
+    },
+  };
+}
+
+export const manySuite: Suite = {
+  name: "many keys in a call, hash u32 -> u32",
+  titles: { many: `getMany, setMany of ${MANY.toLocaleString("en")}` },
+  rows: ["get", "set"],
+  contenders: ["single", "many"],
+  open,
+};

@@ -1,0 +1,181 @@
+/**
+ * Walks over hash tables: BPF_MAP_GET_NEXT_KEY and BPF_MAP_LOOKUP_BATCH.
+ *
+ * A place in a walk is the number of a line in the row of all lines (overflow lines behind the others) times 8, plus a cell's. No
+ * elem moves: so a walk that goes on from a place ends, meets no elem twice, and misses none that stayed. Threads: no lock,
+ * unless writers keep disturbing; what was copied counts if the home line's seq is unchanged.
+ */
+import { EFAULT, EINVAL, ENOENT } from "../../src/uapi/errno";
+import { BatchAttr, putBatchCount } from "../attr";
+import { unlock } from "../lock";
+import { isUser } from "../mem/pages";
+import { keepOrder } from "../order";
+import { sb } from "../super";
+import {
+  Htab,
+  KeyBytes,
+  cellOfTag,
+  findTag,
+  fullCells,
+  hashOf,
+  homeLine,
+  keyAt,
+  lineAt,
+  lineOf,
+  lineOfTag,
+  linesInAll,
+  valueAt,
+} from "./_htab";
+import { isPerCpuTable, readValue } from "./_htab_ops";
+import { awaitWriter, loadSeq, lockStripe } from "./_stripe";
+import { copy } from "./_value";
+
+const PLACES: u32 = 8;
+/** Tries without a lock before a walk takes that of a line. */
+const OPTIMISTIC_COPIES: i32 = 64;
+
+/** The key that follows, or the first one if `key` is not there or 0; or -ENOENT. */
+export function htabGetNextKey(map: Htab, key: usize, next: usize): i32 {
+  return firstFrom(map, key == 0 ? 0 : placeBehind(map, key), next);
+}
+
+/** The place behind a key's, or 0 if it is not there. */
+function placeBehind(map: Htab, key: usize): u32 {
+  const bytes = map.keySize;
+  if (bytes == 4) return placeBehindKey<u32>(map, load<u32>(key));
+  if (bytes == 8) return placeBehindKey<u64>(map, load<u64>(key));
+  return placeBehindKey<KeyBytes>(map, changetype<KeyBytes>(key));
+}
+
+function placeBehindKey<K>(map: Htab, key: K): u32 {
+  const hash = hashOf<K>(map, key);
+  const home = lineAt(map, lineOf(map, hash));
+  while (true) {
+    const seq = loadSeq(home);
+    const tag = findTag<K>(map, home, key, hash, seq);
+    keepOrder();
+    if (seq & 1) awaitWriter(map, home);
+    if (loadSeq(home) != seq) continue;
+    if (tag == 0) return 0;
+    const line = lineOfTag(tag);
+    return <u32>((line - map.lines) / map.lineSize) * PLACES + cellOfTag(tag) + 1;
+  }
+}
+
+/** The key of the first elem from a place on. */
+function firstFrom(map: Htab, place: u32, next: usize): i32 {
+  let cell = place % PLACES;
+  for (let n = place / PLACES; n < linesInAll(map); n++, cell = 0) {
+    if (copyCells(map, n, cell, 1, next, 0, 0) >= PLACES) return 0;
+  }
+  return -ENOENT;
+}
+
+/**
+ * Copies keys, and values unless toValues is 0, of at most `room` elems of the nth line from a cell on.
+ *
+ * @returns How many they were times 8, plus the cell to go on with, or 0 if that is the next line's first.
+ */
+function copyCells(map: Htab, n: u32, cell: u32, room: u32, toKeys: usize, toValues: usize, valueSize: u32): u32 {
+  let tries = 0;
+  while (true) {
+    const home = homeLine(map, n);
+    if (home == 0) return 0;
+    const isLocked = tries++ >= OPTIMISTIC_COPIES;
+    if (isLocked) lockStripe(map, home);
+    const seq = loadSeq(home);
+    let copied: u32 = 0;
+    const isStable = (seq & 1) == 0 && homeLine(map, n) == home;
+    if (isStable) {
+      const index = n < map.lineCount ? n : <u32>((home - map.lines) / map.lineSize);
+      copied = copyFull(map, lineAt(map, n), index, cell, room, toKeys, toValues, valueSize);
+    }
+    keepOrder();
+    const isSame = isStable && loadSeq(home) == seq;
+    if (isLocked) unlock(home);
+    if (isSame) return copied;
+    if (seq & 1) awaitWriter(map, home);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function copyFull(
+  map: Htab,
+  line: usize,
+  index: u32,
+  cell: u32,
+  room: u32,
+  toKeys: usize,
+  toValues: usize,
+  valueSize: u32,
+): u32 {
+  const keySize = map.keySize;
+  let copied: u32 = 0;
+  let full = fullCells(map, line) & (<u32>-1 << cell);
+  keepOrder();
+  for (; full != 0 && copied < room; full &= full - 1) {
+    const i = <u32>ctz<u32>(full);
+    copy(toKeys, keyAt(map, line, i), keySize);
+    toKeys += keySize;
+    if (toValues != 0) {
+      readValue(map, valueAt(map, line, i), index, toValues);
+      toValues += valueSize;
+    }
+    copied++;
+  }
+  return copied * PLACES + (full != 0 ? <u32>ctz<u32>(full) : 0);
+}
+
+/**
+ * BPF_MAP_LOOKUP_BATCH: the cursor is a place. Behaves as __htab_map_lookup_and_delete_batch, but that it may stop inside a
+ * bucket, so that a batch is never too small for one.
+ *
+ * @returns 0; -ENOENT when the last line was reached; -EFAULT
+ */
+export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
+  if (batch.flags != 0) return -EINVAL;
+  const count = batch.count;
+  if (count == 0) return 0;
+  if (!putBatchCount(user, 0)) return -EFAULT;
+  let place: u32 = 0;
+  if (batch.inBatch != 0) {
+    if (!isUser(batch.inBatch, 4)) return -EFAULT;
+    place = load<u32>(<usize>batch.inBatch);
+  }
+  let n = place / PLACES;
+  let cell = place % PLACES;
+  if (n >= linesInAll(map)) return -ENOENT;
+  const keySize = map.keySize;
+  const valueSize = isPerCpuTable(map) ? map.slotSize * sb().possibleCpus : map.valueSize;
+  // Most often all that is given is user memory; if not, each line's share of it is looked at.
+  const isMapped = isUser(batch.keys, <u64>count * keySize) && isUser(batch.values, <u64>count * valueSize);
+  let done: u32 = 0;
+  while (n < linesInAll(map)) {
+    if ((fullCells(map, lineAt(map, n)) & (<u32>-1 << cell)) != 0) {
+      // Linux's batch of the last elems says that they are: empty buckets behind them do not count.
+      if (done == count) break;
+      const toKeys = batch.keys + <u64>done * keySize;
+      const toValues = batch.values + <u64>done * valueSize;
+      const room = isMapped ? count - done : roomAt(toKeys, keySize, toValues, valueSize, count - done);
+      if (room == 0) return -EFAULT;
+      const copied = copyCells(map, n, cell, room, <usize>toKeys, <usize>toValues, valueSize);
+      done += copied / PLACES;
+      cell = copied % PLACES;
+    } else {
+      cell = 0;
+    }
+    if (cell == 0) n++;
+  }
+  if (!isUser(batch.outBatch, 4)) return -EFAULT;
+  store<u32>(<usize>batch.outBatch, n * PLACES + cell);
+  if (!putBatchCount(user, done)) return -EFAULT;
+  return n < linesInAll(map) ? 0 : -ENOENT;
+}
+
+/** How many elems user memory has room for, at most so many and at most a line's. */
+function roomAt(toKeys: u64, keySize: u32, toValues: u64, valueSize: u32, most: u32): u32 {
+  let room = min(most, PLACES);
+  while (room != 0 && !(isUser(toKeys, room * keySize) && isUser(toValues, <u64>room * valueSize))) room--;
+  return room;
+}

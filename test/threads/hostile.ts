@@ -1,0 +1,140 @@
+/**
+ * The job of being hostile: bpf() is called with whatever hostile_call.ts thinks of. No call may trap, hang, or answer what is no
+ * answer; what else must hold, the test looks at.
+ */
+import { BpfError, type EmbeddedKernel, type UserBuffer } from "tsbpf";
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_INFO_ID_OFF,
+  BPF_MAP_INFO_SIZE,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  bpfAttr,
+} from "tsbpf/uapi";
+import { Random } from "../differential/random.js";
+import { type Aims, HostileCaller, type HostileCall, type Range } from "./hostile_call.js";
+
+/** Words of a thread's log: calls made, and of the call that is being made cmd, attr's address, and its size. */
+export const LOG_WORDS = 4;
+
+export interface HostileArg {
+  readonly aims: Aims;
+  /** User memory for this thread's own questions, which nobody aims at. */
+  readonly desk: Range;
+  readonly log: SharedArrayBuffer;
+  readonly index: number;
+  readonly seed: number;
+  readonly ms: number;
+}
+
+/** How many calls had which answer. */
+export interface Answers {
+  readonly calls: number;
+  /** By command: those that succeeded. */
+  readonly succeeded: Record<number, number>;
+  /** By errno: those that failed. */
+  readonly failed: Record<number, number>;
+}
+
+/** A thread has this many fds at most, so that there is memory for new maps now and then. */
+const maxFds = 12;
+/** However slow the machine is. */
+const leastCalls = 10_000;
+
+export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
+  const random = new Random(seed);
+  const { buffer } = kernel.share().memory;
+  const caller = new HostileCaller(random, aims, index, buffer);
+  const words = new Uint32Array(log, index * LOG_WORDS * 4, LOG_WORDS);
+  const idOf = idReader(kernel, desk, buffer);
+  const succeeded: Record<number, number> = {};
+  const failed: Record<number, number> = {};
+  const end = performance.now() + ms;
+  let calls = 0;
+  for (; calls < leastCalls || calls % 64 !== 0 || performance.now() < end; calls++) {
+    const call = caller.next();
+    words.set([calls + 1, call.cmd, call.address, call.size]);
+    const ret = answerOf(kernel, call, buffer);
+    if (ret < 0) {
+      failed[-ret] = (failed[-ret] ?? 0) + 1;
+      continue;
+    }
+    succeeded[call.cmd] = (succeeded[call.cmd] ?? 0) + 1;
+    if (call.cmd === BPF_MAP_CREATE || call.cmd === BPF_OBJ_GET || call.cmd === BPF_MAP_GET_FD_BY_ID) {
+      const id = idOf(ret);
+      // By a chance that is next to none: another thread has written this id into attr.
+      if (aims.guardIds.includes(id)) kernel.close(ret);
+      else {
+        caller.fds.push(ret);
+        caller.ids.push(id);
+      }
+    } else if (call.cmd === BPF_MAP_GET_NEXT_ID) {
+      caller.ids.push(new DataView(buffer).getUint32(call.address + bpfAttr.getId.next_id.off, true));
+    }
+    if (caller.ids.length > 50) caller.ids.splice(random.below(50), 1);
+    while (caller.fds.length > maxFds) kernel.close(caller.fds.splice(random.below(maxFds), 1)[0]!);
+    if (random.percent(2)) kernel.close(3 + random.below(60));
+    if (random.percent(1)) allocAndUnlink(kernel, random);
+  }
+  for (const fd of caller.fds) kernel.close(fd);
+  return { calls, succeeded, failed };
+}
+
+/** What bpf() returns. A trap comes out with the call that it befell. */
+function answerOf(kernel: EmbeddedKernel, { cmd, address, size }: HostileCall, buffer: ArrayBufferLike): number {
+  let ret: number;
+  try {
+    ret = kernel.bpf(cmd, userMemory({ address, length: 0 }, buffer), size);
+  } catch (cause) {
+    throw new Error(`${describeCall({ cmd, address, size }, buffer)} threw ${String(cause)}`, { cause });
+  }
+  if (!Number.isInteger(ret) || ret < -4095) {
+    throw new Error(`${describeCall({ cmd, address, size }, buffer)} returned ${ret}`);
+  }
+  return ret;
+}
+
+/** A call, and the words of its attr that are there to be read. */
+export function describeCall({ cmd, address, size }: HostileCall, buffer: ArrayBufferLike): string {
+  const readable = Math.max(0, Math.min(size, 168, buffer.byteLength - address));
+  const words = [...new Uint8Array(buffer, Math.min(address, buffer.byteLength), readable)]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("")
+    .replaceAll(/(?<word>.{8})/g, "$<word> ");
+  return `bpf(${cmd}, 0x${address.toString(16)}, ${size}) with attr ${words}`;
+}
+
+function userMemory({ address, length }: Range, buffer: ArrayBufferLike): UserBuffer {
+  const bytes = new Uint8Array(buffer as ArrayBuffer, address > buffer.byteLength ? 0 : address, length);
+  return { address, bytes, [Symbol.dispose]: () => {} };
+}
+
+/** Asks by attr and info that lie on the desk, since there may be no memory left for others. */
+function idReader(kernel: EmbeddedKernel, desk: Range, buffer: ArrayBufferLike): (fd: number) => number {
+  const { bpf_fd, info_len, info } = bpfAttr.info;
+  const attrBytes = 64;
+  const attr = userMemory({ ...desk, length: attrBytes }, buffer);
+  const view = new DataView(buffer, desk.address, desk.length);
+  return (fd) => {
+    view.setUint32(bpf_fd.off, fd, true);
+    view.setUint32(info_len.off, BPF_MAP_INFO_SIZE, true);
+    view.setBigUint64(info.off, BigInt(desk.address + attrBytes), true);
+    new Uint8Array(buffer, desk.address + attrBytes, BPF_MAP_INFO_SIZE).fill(0);
+    // Another thread may have closed it: no map has id 0.
+    return kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr, 16) === 0
+      ? view.getUint32(attrBytes + BPF_MAP_INFO_ID_OFF, true)
+      : 0;
+  };
+}
+
+/** The other ways to memory and names, which must go on meanwhile. */
+function allocAndUnlink(kernel: EmbeddedKernel, random: Random): void {
+  try {
+    using _buffer = kernel.alloc(1 + random.below(2 ** random.below(23)));
+    kernel.unlink(`/sys/fs/bpf/hostile_${random.below(8)}`);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.code === "ENOMEM")) throw error;
+  }
+}

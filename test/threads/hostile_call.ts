@@ -1,0 +1,323 @@
+/**
+ * Hostile calls of bpf(): attr all random, or that of a sensible call with some of it changed; pointers that lead into memory of any
+ * kind, and nowhere; sizes that are not attr's.
+ *
+ * Where a pointer may lead, a call may write: so what must not change (the forbidden range) is never aimed at, and lies so that what
+ * is written from elsewhere does not reach it.
+ */
+import {
+  BPF_ATTR_SIZE,
+  BPF_F_MMAPABLE,
+  BPF_F_NO_PREALLOC,
+  BPF_F_RDONLY,
+  BPF_F_WRONLY,
+  BPF_MAP_CREATE,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_BATCH,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+  bpfAttr,
+} from "tsbpf/uapi";
+import type { Random } from "../differential/random.js";
+
+/** A part of the memory. */
+export interface Range {
+  readonly address: number;
+  readonly length: number;
+}
+
+/** Where calls aim at. */
+export interface Aims {
+  /** Each thread's own user memory, one behind the other. */
+  readonly arenas: readonly Range[];
+  /** What no pointer may lead to. It ends where the arenas begin. */
+  readonly forbidden: Range;
+  /** Addresses of NUL-terminated paths, for commands that only read there. They lie at the end of the forbidden range. */
+  readonly paths: readonly number[];
+  /** Bytes of the whole memory. */
+  readonly memory: number;
+  /** Ids of maps that are not to be opened. */
+  readonly guardIds: readonly number[];
+}
+
+/** A call that is ready: what bpf() is to be given. attr is filled. */
+export interface HostileCall {
+  readonly cmd: number;
+  readonly address: number;
+  readonly size: number;
+}
+
+type Group = "mapCreate" | "mapElem" | "batch" | "obj" | "info" | "getId";
+type Sensible = { cmd: number; group: Group; fields: Record<string, number | bigint> };
+
+export const cmds = [
+  BPF_MAP_CREATE,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_BATCH,
+  BPF_OBJ_PIN,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_MAP_GET_NEXT_ID,
+  BPF_MAP_GET_FD_BY_ID,
+];
+
+const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const keySizes = [1, 3, 4, 4, 4, 5, 8, 8, 12, 16, 100, 600, 5000];
+const valueSizes = [1, 2, 4, 4, 7, 8, 8, 16, 24, 100, 1000, 32_768, 100_000];
+const entryCounts = [1, 1, 2, 3, 4, 7, 16, 16, 100, 1000, 20_000, 1_000_000, 10_000_000];
+const mapFlags = [0, 0, 0, BPF_F_NO_PREALLOC, BPF_F_MMAPABLE, BPF_F_RDONLY, BPF_F_WRONLY];
+/** Numbers next to which somebody may have miscounted. */
+const numbers = [0, 1, 2, 3, 4, 7, 8, 255, 256, 4095, 4096, 65_535, 65_536, 2 ** 20, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
+const sizes = [
+  0,
+  1,
+  3,
+  4,
+  8,
+  12,
+  16,
+  20,
+  24,
+  31,
+  32,
+  33,
+  56,
+  92,
+  167,
+  169,
+  200,
+  4095,
+  4096,
+  4097,
+  2 ** 31,
+  2 ** 32 - 1,
+];
+const PAGE = 4096;
+
+export class HostileCaller {
+  readonly #random: Random;
+  readonly #aims: Aims;
+  readonly #arena: Range;
+  readonly #memory: DataView;
+  readonly #attr = new DataView(new ArrayBuffer(BPF_ATTR_SIZE));
+  /** Fds and ids that were given to this thread and may be open still. */
+  readonly fds: number[] = [];
+  readonly ids: number[] = [];
+
+  /** @param buffer The whole memory. */
+  constructor(random: Random, aims: Aims, index: number, buffer: ArrayBufferLike) {
+    this.#random = random;
+    this.#aims = aims;
+    this.#arena = aims.arenas[index]!;
+    this.#memory = new DataView(buffer);
+  }
+
+  /** Fills an attr somewhere, and now and then some of what pointers lead to. */
+  next(): HostileCall {
+    const random = this.#random;
+    if (random.percent(10)) this.#scribble();
+    const { cmd, group, fields } = this.#sensible();
+    this.#fill(group, fields);
+    const how = random.below(10);
+    if (how === 0) this.#fillAtRandom();
+    else if (how < 6) for (let n = 1 + random.below(3); n > 0; n--) this.#corrupt(group);
+    this.#keepOut(this.#attr);
+    const address = random.percent(95) ? this.#putAttr() : this.#wrongAttr();
+    return {
+      cmd: random.percent(97) ? cmd : random.pick([random.below(64), random.u32(), ...cmds]),
+      address,
+      size: random.percent(80) ? BPF_ATTR_SIZE : random.percent(80) ? random.pick(sizes) : random.u32(),
+    };
+  }
+
+  #isForbidden(word: number | bigint): boolean {
+    const { address, length } = this.#aims.forbidden;
+    return word >= address && word < address + length;
+  }
+
+  /** No word, nor two of them as a pointer, is an address of the forbidden range; but a path's is where only a path is looked for. */
+  #keepOut(view: DataView): void {
+    for (let at = 0; at + 4 <= view.byteLength; at += 4) {
+      const word = view.getUint32(at, true);
+      if (this.#isForbidden(word) && !(at === 0 && this.#aims.paths.includes(word))) view.setUint32(at, 0, true);
+    }
+  }
+
+  /** Copies attr to where it just fits, or anywhere in the thread's own arena. */
+  #putAttr(): number {
+    const { address, length } = this.#arena;
+    const last = address + length - BPF_ATTR_SIZE;
+    const at = this.#random.percent(5) ? last : address + this.#random.below(length - BPF_ATTR_SIZE);
+    const to = this.#random.percent(80) ? at & ~7 : at;
+    new Uint8Array(this.#memory.buffer, to, BPF_ATTR_SIZE).set(new Uint8Array(this.#attr.buffer));
+    return to;
+  }
+
+  /** Where no attr is. In an arena there may be some of another attr, off by a few bytes: what its pointers are then, nobody has looked at. */
+  #wrongAttr(): number {
+    const address = Number(this.#wrongPointer() & 0xffff_ffffn);
+    const { forbidden, memory } = this.#aims;
+    return address >= forbidden.address && address < memory - PAGE ? 0 : address;
+  }
+
+  /** Keys that are met again, and bytes that mean nothing. */
+  #scribble(): void {
+    const random = this.#random;
+    const { address, length } = this.#arena;
+    const size = Math.min(length, 1 << random.below(14));
+    const at = (address + random.below(length - size + 1)) & ~3;
+    const view = new DataView(this.#memory.buffer, at, size);
+    const isMeant = random.percent(70);
+    for (let i = 0; i + 4 <= size; i += 4) view.setUint32(i, isMeant ? random.below(8) : random.u32(), true);
+    this.#keepOut(view);
+  }
+
+  #sensible(): Sensible {
+    const random = this.#random;
+    const cmd = random.pick(cmds);
+    const map_fd = this.#fd();
+    const make = (group: Group, fields: Sensible["fields"]): Sensible => ({ cmd, group, fields });
+    switch (cmd) {
+      case BPF_MAP_CREATE:
+        return make("mapCreate", this.#create());
+      case BPF_MAP_LOOKUP_BATCH: {
+        const count = random.pick([1, 2, 10, 1000, 2 ** 32 - 1]);
+        const in_batch = random.percent(50) ? 0 : this.#pointer();
+        const to = { out_batch: this.#pointer(), keys: this.#pointer(), values: this.#pointer() };
+        return make("batch", { map_fd, count, in_batch, ...to });
+      }
+      case BPF_OBJ_PIN:
+        return make("obj", { pathname: random.pick(this.#aims.paths), bpf_fd: map_fd });
+      case BPF_OBJ_GET:
+        return make("obj", { pathname: random.pick(this.#aims.paths) });
+      case BPF_OBJ_GET_INFO_BY_FD:
+        return make("info", { bpf_fd: map_fd, info: this.#pointer(), info_len: BPF_MAP_INFO_SIZE });
+      case BPF_MAP_GET_NEXT_ID:
+        return make("getId", { start_id: this.#id() });
+      case BPF_MAP_GET_FD_BY_ID:
+        return make("getId", { map_id: this.#id(), open_flags: random.pick([0, 0, BPF_F_RDONLY, BPF_F_WRONLY]) });
+      default: {
+        const flags = cmd === BPF_MAP_UPDATE_ELEM ? random.pick([0, 0, 1, 2]) : 0;
+        const key = cmd === BPF_MAP_GET_NEXT_KEY && random.percent(30) ? 0 : this.#pointer();
+        const value = cmd === BPF_MAP_DELETE_ELEM ? 0 : this.#pointer();
+        return make("mapElem", { map_fd, key, value, flags });
+      }
+    }
+  }
+
+  #create(): Sensible["fields"] {
+    const random = this.#random;
+    const map_type = random.pick(types);
+    const isArray = map_type === BPF_MAP_TYPE_ARRAY || map_type === BPF_MAP_TYPE_PERCPU_ARRAY;
+    return {
+      map_type,
+      key_size: isArray ? 4 : random.pick(keySizes),
+      value_size: random.pick(valueSizes),
+      max_entries: random.pick(entryCounts),
+      map_flags: random.pick(mapFlags),
+    };
+  }
+
+  #fd(): number {
+    const random = this.#random;
+    if (this.fds.length > 0 && random.percent(85)) return random.pick(this.fds);
+    return random.percent(80) ? random.below(64) : random.u32();
+  }
+
+  #id(): number {
+    const random = this.#random;
+    const id = this.ids.length > 0 && random.percent(70) ? random.pick(this.ids) : random.pick(numbers);
+    return this.#aims.guardIds.includes(id) ? 0 : id;
+  }
+
+  #pointer(): number | bigint {
+    return this.#random.percent(90) ? this.#rightPointer() : this.#wrongPointer();
+  }
+
+  /** Into an arena: the own one, mostly; aligned, mostly; near its end, now and then. */
+  #rightPointer(): number {
+    const random = this.#random;
+    const { address, length } = random.percent(85) ? this.#arena : random.pick(this.#aims.arenas);
+    const at = address + (random.percent(85) ? random.below(length) : length - 1 - random.below(64));
+    return random.percent(85) ? at & ~7 : at;
+  }
+
+  /** Kernel structures, what was never handed out, both ends of the memory, and addresses that no memory has. */
+  #wrongPointer(): bigint {
+    const random = this.#random;
+    const { memory, forbidden } = this.#aims;
+    const right = BigInt(this.#rightPointer());
+    switch (random.below(8)) {
+      case 0:
+        return BigInt(random.below(64));
+      case 1:
+        return BigInt(random.below(0xa4000));
+      case 2:
+        return BigInt(random.below(forbidden.address));
+      case 3:
+        return BigInt(memory - random.below(2 * PAGE) + 8);
+      case 4:
+        return right + 2n ** BigInt(32 + random.below(32));
+      case 5:
+        return 2n ** 64n - 1n - BigInt(random.below(PAGE));
+      case 6:
+        return (BigInt(random.u32() | 1) << 32n) | BigInt(random.u32());
+      default:
+        return BigInt(memory) + BigInt(random.below(2 ** 32 - memory));
+    }
+  }
+
+  #fill(group: Group, fields: Sensible["fields"]): void {
+    new Uint8Array(this.#attr.buffer).fill(0);
+    for (const [name, value] of Object.entries(fields)) this.#put(group, name, value);
+  }
+
+  #put(group: Group, name: string, value: number | bigint): void {
+    const { off, size } = (bpfAttr[group] as Readonly<Record<string, { off: number; size: number }>>)[name]!;
+    if (size === 8) this.#attr.setBigUint64(off, BigInt.asUintN(64, BigInt(value)), true);
+    else if (size === 4) this.#attr.setUint32(off, Number(value), true);
+    else new Uint8Array(this.#attr.buffer, off, size).fill(Number(value));
+  }
+
+  #fillAtRandom(): void {
+    const all = this.#random.percent(50);
+    for (let at = 0; at < BPF_ATTR_SIZE; at += 4) {
+      this.#attr.setUint32(at, all || this.#random.percent(30) ? this.#random.u32() : 0, true);
+    }
+  }
+
+  /** One field, or a bit or a byte of one, is another. */
+  #corrupt(group: Group): void {
+    const random = this.#random;
+    const layout = bpfAttr[group] as Readonly<Record<string, { off: number; size: number }>>;
+    const name = random.pick(Object.keys(layout));
+    const { off, size } = layout[name]!;
+    const at = off + random.below(size);
+    switch (random.below(5)) {
+      case 0:
+        return this.#put(group, name, random.pick(numbers));
+      case 1:
+        return this.#put(group, name, size === 8 ? this.#wrongPointer() : random.u32());
+      case 2:
+        return this.#put(group, name, size === 8 ? this.#rightPointer() : this.#fd());
+      case 3:
+        return this.#attr.setUint8(at, this.#attr.getUint8(at) ^ (1 << random.below(8)));
+      default:
+        return this.#attr.setUint8(at, random.u32());
+    }
+  }
+}
