@@ -39,11 +39,18 @@ export function stepsMissed(isOf: (name: string) => boolean): { of: number; miss
   return { of: all.length, missed: all.filter(({ i }) => !met.has(i)).map(({ step }) => describeStep(step)) };
 }
 
+const whereOf = (end: End | undefined): string => end?.where ?? "after the end";
+
 /** What a victim's hook throws. */
 class Death extends Error {}
 
-/** Where a victim died: in words. */
-export type Where = string;
+/** How a victim died. */
+export interface End {
+  /** Where it was, in words. */
+  readonly where: string;
+  /** Whether it was about to wait, and not about to write. */
+  readonly waited: boolean;
+}
 
 const bystanders: readonly Shape[] = [
   { name: "bystander, hash", mapType: BPF_MAP_TYPE_HASH, keySize: 8, valueSize: 12, maxEntries: 9, lanes: [] },
@@ -104,15 +111,15 @@ export class World {
    *
    * @returns Where it died; undefined when it came to its end alive.
    */
-  async dieAt(nth: number, act: () => unknown): Promise<Where | undefined> {
+  async dieAt(nth: number, act: () => unknown): Promise<End | undefined> {
     const { buffer } = this.memory;
     const bytes = new Uint8Array(buffer);
     let left = nth;
-    let where: Where | undefined;
-    const step = (waits: boolean, say: () => Where): void => {
-      if (where === undefined) {
+    let end: End | undefined;
+    const step = (waits: boolean, say: () => string): void => {
+      if (end === undefined) {
         if (!waits && --left > 0) return;
-        where = say();
+        end = { where: say(), waited: waits };
         deaths++;
         this.#atDeath.set(bytes);
       }
@@ -129,13 +136,13 @@ export class World {
     try {
       await act();
     } catch (error) {
-      if (where === undefined) throw error;
+      if (end === undefined) throw error;
     } finally {
       engineSteps.hook = undefined;
       restoreAtomics();
     }
-    if (where !== undefined) bytes.set(this.#atDeath);
-    return where;
+    if (end !== undefined) bytes.set(this.#atDeath);
+    return end;
   }
 }
 
@@ -229,16 +236,16 @@ export async function exhaust<S>(scenario: Scenario<S>): Promise<number> {
     verify(world, state, false);
   }).catch((error) => failures.add("no death", error));
   for (let nth = 1; ; nth++) {
-    let where: Where | undefined;
+    let died: End | undefined;
     await tryInWorld(async (world) => {
       const victim = await world.victim();
       const state = await setUp(world, victim);
-      where = await world.dieAt(nth, () => act(victim, state));
+      died = await world.dieAt(nth, () => act(victim, state));
       world.survivor.reap(victim.slot);
       expect(world.survivor.check()).toEqual([]);
       verify(world, state, true);
-    }).catch((error) => failures.add(`step ${nth}, ${where ?? "after the end"}`, error));
-    if (where === undefined) {
+    }).catch((error) => failures.add(`step ${nth}, ${whereOf(died)}`, error));
+    if (died === undefined) {
       failures.throwIfAny();
       return nth;
     }
@@ -265,34 +272,34 @@ const isInOrder = (nth: number, mth: number): boolean => (mth === Infinity ? nth
 export async function exhaustPairs<S>(scenario: Scenario<S>, second: Second<S>): Promise<number> {
   const { name, setUp, act, verify } = scenario;
   const failures = new Failures(`${name}; then ${second.name}`);
-  /** @returns Which of the two died before the end. */
-  const dieBoth = async (nth: number, mth: number): Promise<[boolean, boolean]> => {
-    const wheres: (Where | undefined)[] = [];
+  /** @returns Whether each of the two has steps beyond this one. */
+  const dieBoth = async (nth: number, mth: number): Promise<boolean[]> => {
+    const ends: (End | undefined)[] = [];
     await tryInWorld(async (world) => {
       const victims = [await world.victim(), await world.victim()] as const;
       const state = await setUp(world, victims[0]);
-      wheres.push(await world.dieAt(nth, () => act(victims[0], state)));
-      wheres.push(await world.dieAt(mth, () => second.act(victims[1], victims[0], state)));
+      ends.push(await world.dieAt(nth, () => act(victims[0], state)));
+      ends.push(await world.dieAt(mth, () => second.act(victims[1], victims[0], state)));
       const slots = victims.map(({ slot }) => slot);
       world.survivor.reap(...(isInOrder(nth, mth) ? slots : slots.toReversed()));
       expect(world.survivor.check()).toEqual([]);
       verify(world, state, true);
     }).catch((error) => {
-      const [one, two] = wheres.map((where) => where ?? "after the end");
+      const [one, two] = ends.map(whereOf);
       const order = isInOrder(nth, mth) ? "in this order" : "the second first";
       failures.add(`step ${nth}, ${one}; step ${mth}, ${two}; reaped ${order}`, error);
     });
-    return [wheres[0] !== undefined, wheres[1] !== undefined];
+    return ends.map((end) => end?.waited === false);
   };
   let pairs = 0;
   for (let nth = 1; nth < MAX_STEPS; nth++) {
-    let died: [boolean, boolean];
+    let goesOn: boolean[];
     let mth = second.livesOn === true ? Infinity : 1;
     do {
-      died = await dieBoth(nth, mth++);
+      goesOn = await dieBoth(nth, mth++);
       pairs++;
-    } while (died[1] && mth < MAX_STEPS);
-    if (!died[0]) break;
+    } while (goesOn[1] === true && mth < MAX_STEPS);
+    if (goesOn[0] !== true) break;
   }
   failures.throwIfAny();
   return pairs;

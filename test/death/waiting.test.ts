@@ -52,9 +52,9 @@ async function stepThatHolds(world: World, act: (kernel: EmbeddedKernel) => unkn
   for (let nth = 1; ; nth++) {
     const victims = [await world.victim(), await world.victim()] as const;
     expect(await world.dieAt(nth, () => act(victims[0])), "a step with a lock held").toBeDefined();
-    const where = await world.dieAt(Infinity, () => act(victims[1]));
+    const end = await world.dieAt(Infinity, () => act(victims[1]));
     world.survivor.reap(...victims.map(({ slot }) => slot));
-    if (where !== undefined) return nth;
+    if (end !== undefined) return nth;
   }
 }
 
