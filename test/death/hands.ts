@@ -3,7 +3,7 @@
  * keys are numbers, each with a key of the map's size; a value is made from its key and a version, so that a torn one is none.
  */
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
-import type { Kernel, UserBuffer } from "../../src/kernels/kernel.js";
+import type { DirectMap, Kernel, UserBuffer } from "../../src/kernels/kernel.js";
 import { fillAttr, mapCreate, viewOf } from "../../src/kernels/syscalls.js";
 import {
   BPF_ATTR_SIZE,
@@ -82,6 +82,8 @@ export class Hands {
   readonly fd: number;
   readonly valueBytes: number;
   readonly #survivor: EmbeddedKernel;
+  readonly #keys = new Map<number, Uint8Array>();
+  #direct: DirectMap | undefined;
   readonly #attr: UserBuffer;
   readonly #key: UserBuffer;
   readonly #next: UserBuffer;
@@ -105,11 +107,15 @@ export class Hands {
 
   /** The bytes of a key: its number stands at both ends. */
   keyBytes(key: number): Uint8Array {
-    const bytes = new Uint8Array(this.shape.keySize);
-    const view = new DataView(bytes.buffer);
-    const number = this.shape.keyNumbers?.[key] ?? key;
-    view.setUint32(bytes.length - 4, number, true);
-    view.setUint32(0, number, true);
+    let bytes = this.#keys.get(key);
+    if (bytes === undefined) {
+      bytes = new Uint8Array(this.shape.keySize);
+      const view = new DataView(bytes.buffer);
+      const number = this.shape.keyNumbers?.[key] ?? key;
+      view.setUint32(bytes.length - 4, number, true);
+      view.setUint32(0, number, true);
+      this.#keys.set(key, bytes);
+    }
     return bytes;
   }
 
@@ -191,8 +197,7 @@ export class Hands {
   }
 
   count(): number {
-    using direct = this.#survivor.direct(this.fd)!;
-    return direct.count();
+    return (this.#direct ??= this.#survivor.direct(this.fd)!).count();
   }
 
   /**
@@ -230,18 +235,22 @@ export class Hands {
     return content;
   }
 
-  /** Uses the map to the full, whatever it holds: all of its capacity must be there, and not more. Leaves a hash empty. */
-  useFully(): void {
+  /**
+   * Uses the map to the full: all of its capacity must be there, and not more. Leaves a hash empty.
+   *
+   * @param content What it holds.
+   */
+  useFully(content: Content): void {
     const { maxEntries } = this.shape;
     const all = [...Array(maxEntries).keys()];
     if (!isHash(this.shape)) {
-      const content = this.putAll(all, 7);
-      expectContent("The array, overwritten,", this.read(maxEntries), content);
+      const written = this.putAll(all, 7);
+      expectContent("The array, overwritten,", this.read(maxEntries), written);
       return;
     }
     const survivor = this.#survivor;
     // Keys of their own, to begin with.
-    const had = [...this.read(maxEntries + 2).keys()];
+    const had = [...content.keys()];
     const others = all.map((key) => 1000 + key).slice(0, maxEntries - had.length);
     this.putAll(others, 6);
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
@@ -253,15 +262,16 @@ export class Hands {
     for (const key of [...had, ...others]) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
     expectContent("The map, emptied,", this.read(maxEntries), new Map());
     this.putAll(all, 7);
-    const content = this.putAll(all, 8);
+    const written = this.putAll(all, 8);
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
-    expectContent("The map, filled and overwritten,", this.read(maxEntries), content);
+    expectContent("The map, filled and overwritten,", this.read(maxEntries), written);
     for (const key of all) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
     expectContent("The map, emptied again,", this.read(maxEntries), new Map());
   }
 
   /** Gives the buffers back; and closes the fd, unless told otherwise. */
   close(alsoFd = true): void {
+    this.#direct?.[Symbol.dispose]();
     for (const buffer of [this.#attr, this.#key, this.#next, this.#value, this.#batch]) buffer[Symbol.dispose]();
     if (alsoFd) expectReturned("close", this.#survivor.close(this.fd), 0);
   }

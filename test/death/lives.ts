@@ -207,8 +207,9 @@ function verifyMap(survivor: EmbeddedKernel, shape: Shape, fd: number, content: 
   const hands = new Hands(survivor, shape, fd);
   const zeroes = new Uint8Array(hands.valueBytes);
   const fresh = new Map(isHash(shape) ? [] : allKeys(shape).map((key) => [key, zeroes]));
-  expectContent("The map", hands.read(shape.maxEntries + 2), content ?? fresh);
-  hands.useFully();
+  const found = hands.read(shape.maxEntries + 2);
+  expectContent("The map", found, content ?? fresh);
+  hands.useFully(found);
   // Another fd of it may come next.
   for (const [key, value] of content ?? []) {
     expectReturned("An update", hands.update(survivor, key, value), 0);

@@ -84,7 +84,7 @@ it.each(cases)("$name", async ({ shape, act, says }) => {
   survivor.reap(victim.slot);
   expect(survivor.check()).toEqual([]);
   act(survivor, hands);
-  hands.useFully();
+  hands.useFully(hands.read(shape.maxEntries));
   hands.close();
   expect(survivor.check()).toEqual([]);
   expect(world.usage()).toEqual(before);
