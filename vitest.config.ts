@@ -20,6 +20,16 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
+      {
+        extends: true,
+        test: {
+          name: "no eval",
+          include: ["test/codec/**/*.test.ts"],
+          // As in a page whose content security policy forbids code made at run time.
+          execArgv: ["--disallow-code-generation-from-strings"],
+          sequence: { groupOrder: 0 },
+        },
+      },
       { extends: true, test: { name: "alone", include: alone, sequence: { groupOrder: 1 } } },
     ],
   },

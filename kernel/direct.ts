@@ -4,13 +4,16 @@
  *
  * A function a family where the key is four bytes and travels as an argument; by the key's address for all others.
  */
-import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp } from "./map_types";
+import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
+import { EEXIST, ENOENT } from "../src/uapi/errno";
+import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab } from "./maps/_htab";
+import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
 import { add, lookup, remove, update } from "./maps/_htab_ops";
-import { Lanes } from "./maps/_value";
+import { Lanes, roundUp8 } from "./maps/_value";
 
 export function hashLookup4(map: usize, key: u32, to: usize): i32 {
   return lookup<u32>(changetype<Htab>(map), key, to);
@@ -62,4 +65,60 @@ export function deleteElem(map: usize, key: usize): i32 {
 export function addElem(map: usize, key: usize, delta: usize, lanes: usize): i32 {
   me().doing = SHORT_WAY | ADD_ELEM;
   return callOp(changetype<BpfMap>(map).type, ADD_ELEM, map, key, delta, lanes);
+}
+
+/*
+ * Many keys in one call, in their order. Key i lies at keys + i * roundUp8(keySize), its value at values + i *
+ * roundUp8(valueBytes), what comes of it at rets + 4 * i. All addresses are multiples of 8.
+ *
+ * They return how many were done before the first that failed (n if none did), and try none behind it. A key that is not
+ * there is no failure, nor is what an update's mode refuses.
+ */
+
+export function lookupMany(map: usize, keys: usize, values: usize, rets: usize, n: u32): u32 {
+  const type = changetype<BpfMap>(map).type;
+  const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
+  const valueStep = roundUp8(<u32>valueBytes(changetype<BpfMap>(map)));
+  if (isHash(type)) return htabLookupMany(changetype<Htab>(map), keys, values, valueStep, rets, n);
+  for (let i: u32 = 0; i < n; i++) {
+    const ret = callOp(type, LOOKUP_ELEM, map, keys, values, 0);
+    store<i32>(rets, ret);
+    if (ret != 0 && ret != -ENOENT) return i;
+    keys += keyStep;
+    values += valueStep;
+    rets += 4;
+  }
+  return n;
+}
+
+export function updateMany(map: usize, keys: usize, values: usize, rets: usize, n: u32, flags: u32): u32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
+  const type = changetype<BpfMap>(map).type;
+  const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
+  const valueStep = roundUp8(<u32>valueBytes(changetype<BpfMap>(map)));
+  if (isHash(type)) return htabUpdateMany(changetype<Htab>(map), keys, values, valueStep, rets, n, flags);
+  const refusal = flags == BPF_NOEXIST ? -EEXIST : flags == BPF_EXIST ? -ENOENT : 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const ret = callOp(type, UPDATE_ELEM, map, keys, values, flags);
+    store<i32>(rets, ret);
+    if (ret != 0 && ret != refusal) return i;
+    keys += keyStep;
+    values += valueStep;
+    rets += 4;
+  }
+  return n;
+}
+
+export function deleteMany(map: usize, keys: usize, rets: usize, n: u32): u32 {
+  me().doing = SHORT_WAY | DELETE_ELEM;
+  const type = changetype<BpfMap>(map).type;
+  const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
+  for (let i: u32 = 0; i < n; i++) {
+    const ret = callOp(type, DELETE_ELEM, map, keys, 0, 0);
+    store<i32>(rets, ret);
+    if (ret != 0 && ret != -ENOENT) return i;
+    keys += keyStep;
+    rets += 4;
+  }
+  return n;
 }

@@ -66,6 +66,11 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
   }
 }
 
+/** Whether a type is of the hash family (maps/_htab.ts). */
+export function isHash(type: u32): bool {
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+}
+
 /** Whether values of this type have a slot for each CPU. */
 export function isPerCpu(type: u32): bool {
   return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;

@@ -72,6 +72,9 @@ export class Task {
   countWord: u32;
   countTag: u32;
 
+  /** The line that a walk has come to (maps/_htab_walk.ts): a second result. */
+  walked: u32;
+
   /** Where check.ts writes what it finds, in how many bytes, and how much it was. */
   findingsAt: u32;
   findingsRoom: u32;

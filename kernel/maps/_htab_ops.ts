@@ -146,7 +146,12 @@ function fillSlots(map: Htab, value: usize, from: usize): void {
 // @ts-ignore: decorator
 @inline
 export function lookup<K>(map: Htab, key: K, to: usize): i32 {
-  const hash = hashOf<K>(map, key);
+  return lookupHashed<K>(map, key, hashOf<K>(map, key), to);
+}
+
+// @ts-ignore: decorator
+@inline
+export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   for (let tries = 0; tries < OPTIMISTIC_LOOKUPS; tries++) {
@@ -175,7 +180,13 @@ function lookupLocked<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
 @inline
 export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
   if (flags > <u64>BPF_EXIST) return -EINVAL;
-  const hash = hashOf<K>(map, key);
+  return updateHashed<K>(map, key, hashOf<K>(map, key), value, flags);
+}
+
+/** The same with flags that are known to be BPF_ANY, BPF_NOEXIST or BPF_EXIST. */
+// @ts-ignore: decorator
+@inline
+export function updateHashed<K>(map: Htab, key: K, hash: u32, value: usize, flags: u64): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   lockStripe(map, line);

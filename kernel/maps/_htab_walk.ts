@@ -11,10 +11,13 @@ import { unlock } from "../lock";
 import { isUser } from "../mem/pages";
 import { keepOrder } from "../order";
 import { sb } from "../super";
+import { me } from "../task";
 import {
   Htab,
+  KEYS_OFF,
   KeyBytes,
   cellOfTag,
+  cellsWith,
   findTag,
   fullCells,
   hashOf,
@@ -151,6 +154,10 @@ export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
   // Most often all that is given is user memory; if not, each line's share of it is looked at.
   const isMapped = isUser(batch.keys, <u64>count * keySize) && isUser(batch.values, <u64>count * valueSize);
   let done: u32 = 0;
+  if (isMapped && cell == 0) {
+    done = copyLines(map, n, <usize>batch.keys, <usize>batch.values, count);
+    n = me().walked;
+  }
   while (n < linesInAll(map)) {
     if ((fullCells(map, lineAt(map, n)) & (<u32>-1 << cell)) != 0) {
       // Linux's batch of the last elems says that they are: empty buckets behind them do not count.
@@ -171,6 +178,53 @@ export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
   store<u32>(<usize>batch.outBatch, n * PLACES + cell);
   if (!putBatchCount(user, done)) return -EFAULT;
   return n < linesInAll(map) ? 0 : -ENOENT;
+}
+
+/**
+ * Copies whole lines, from the nth of the map's own on, as long as there is room for a full one and nobody disturbs: keys and
+ * values of a word, which most maps have. `walked` in this task's record says with which line to go on.
+ *
+ * @returns How many elems there were.
+ */
+function copyLines(map: Htab, n: u32, toKeys: usize, toValues: usize, room: u32): u32 {
+  const isInLine = map.slotted == 0;
+  const key = map.keySize;
+  const value = map.valueSize;
+  if (isInLine && key == 4 && value == 4) return copyWords<u32, u32>(map, n, toKeys, toValues, room);
+  if (isInLine && key == 4 && value == 8) return copyWords<u32, u64>(map, n, toKeys, toValues, room);
+  if (isInLine && key == 8 && value == 4) return copyWords<u64, u32>(map, n, toKeys, toValues, room);
+  if (isInLine && key == 8 && value == 8) return copyWords<u64, u64>(map, n, toKeys, toValues, room);
+  me().walked = n;
+  return 0;
+}
+
+function copyWords<K, V>(map: Htab, n: u32, toKeys: usize, toValues: usize, room: u32): u32 {
+  const from = toKeys;
+  const lines = map.lineCount;
+  const lineSize = map.lineSize;
+  const valuesOff = map.valuesOff;
+  const mask = (1 << map.cells) - 1;
+  const lastKey = toKeys + (<usize>room - min(room, map.cells)) * sizeof<K>();
+  for (let line = lineAt(map, n); n < lines && toKeys <= lastKey; n++, line += lineSize) {
+    const seq = loadSeq(line);
+    const full = ~cellsWith(line, 0) & mask;
+    keepOrder();
+    let key = toKeys;
+    let value = toValues;
+    for (let left = full; left != 0; left &= left - 1) {
+      const i = <usize>ctz<u32>(left);
+      store<K>(key, load<K>(line + i * sizeof<K>(), KEYS_OFF));
+      store<V>(value, load<V>(line + valuesOff + i * sizeof<V>()));
+      key += sizeof<K>();
+      value += sizeof<V>();
+    }
+    keepOrder();
+    if (loadSeq(line) != seq || (seq & 1) != 0) break;
+    toKeys = key;
+    toValues = value;
+  }
+  me().walked = n;
+  return <u32>((toKeys - from) / sizeof<K>());
 }
 
 /** How many elems user memory has room for, at most so many and at most a line's. */

@@ -2,11 +2,14 @@
  * Makes codecs: all of one shape, so that a map's `key.write(...)` stays one cheap load whatever codec it has.
  */
 import type { Codec, Lane } from "./codec.js";
+import { type Fields, type Scalar, setInline } from "./_inline.js";
 import { wrongType, wrongValue } from "./_refuse.js";
 
 /** The parts of a codec; lanes are worked out when first asked for, since an array may have thousands. */
 export interface CodecParts<T> extends Omit<Codec<T>, "lanes"> {
   readonly lanes?: () => readonly Lane[] | undefined;
+  /** How it is written out in generated code; by calls of its functions unless told. */
+  readonly inline?: Scalar | Fields;
 }
 
 class MadeCodec<T> implements Codec<T> {
@@ -39,7 +42,9 @@ const noLanes = (): undefined => undefined;
 
 /** A codec from its parts. */
 export function make<T>(parts: CodecParts<T>): Codec<T> {
-  return new MadeCodec(parts);
+  const codec = new MadeCodec(parts);
+  if (parts.inline !== undefined) setInline(codec, parts.inline);
+  return codec;
 }
 
 /**

@@ -1,33 +1,14 @@
 /**
- * How a struct's properties are read and written: a function for each number of fields, a line for each field.
+ * How a struct's properties are read and written where no code can be generated (_generate.ts): a function for each
+ * number of fields, a line for each field.
  *
  * Repetitive on purpose. V8 remembers at every place in the source which property and which codec it met there, and
  * inlines them. With places of their own for the fields of structs of 1, 2, ... 8 fields, a struct of five integers
- * takes some 10 ns; a loop over fields takes over 100 (measured). Code made at run time would do it as well, but a page's
- * content security policy may forbid that.
+ * takes some 20 ns; a loop over fields takes over 100 (measured).
  */
-import type { Codec } from "./codec.js";
+import type { Field, Row, RowAccess, RowCommon } from "./_field.js";
 
-/** A field and where it lies. */
-export interface Field {
-  readonly name: string;
-  readonly codec: Codec<unknown>;
-  /** In bytes from the struct's begin. */
-  readonly off: number;
-}
-
-/** A struct's value. */
-export type Row = Record<string, unknown>;
-
-type Access = Pick<Codec<Row>, "write" | "read">;
-
-/** What every number of fields has in common. */
-interface Common {
-  /** Offsets of the bytes that no field covers. */
-  readonly padding: readonly number[];
-  /** Throws for a row that does not fit. */
-  readonly check: (row: Row, at: string) => void;
-}
+type Access = Pick<RowAccess, "write" | "read">;
 
 const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null;
 
@@ -37,7 +18,7 @@ function zero(view: DataView, offset: number, padding: readonly number[]): void 
 
 // In each `write`: every property is read once, all are tested, and only then the first is written.
 
-function of1({ padding, check }: Common, a: Field): Access {
+function of1({ padding, check }: RowCommon, a: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -54,7 +35,7 @@ function of1({ padding, check }: Common, a: Field): Access {
   };
 }
 
-function of2({ padding, check }: Common, a: Field, b: Field): Access {
+function of2({ padding, check }: RowCommon, a: Field, b: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -74,7 +55,7 @@ function of2({ padding, check }: Common, a: Field, b: Field): Access {
   };
 }
 
-function of3({ padding, check }: Common, a: Field, b: Field, c: Field): Access {
+function of3({ padding, check }: RowCommon, a: Field, b: Field, c: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -97,7 +78,7 @@ function of3({ padding, check }: Common, a: Field, b: Field, c: Field): Access {
   };
 }
 
-function of4({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field): Access {
+function of4({ padding, check }: RowCommon, a: Field, b: Field, c: Field, d: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -123,7 +104,7 @@ function of4({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field)
   };
 }
 
-function of5({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field, e: Field): Access {
+function of5({ padding, check }: RowCommon, a: Field, b: Field, c: Field, d: Field, e: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -153,7 +134,7 @@ function of5({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field,
   };
 }
 
-function of6({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field, e: Field, f: Field): Access {
+function of6({ padding, check }: RowCommon, a: Field, b: Field, c: Field, d: Field, e: Field, f: Field): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -195,7 +176,16 @@ function of6({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field,
   };
 }
 
-function of7({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field, e: Field, f: Field, g: Field): Access {
+function of7(
+  { padding, check }: RowCommon,
+  a: Field,
+  b: Field,
+  c: Field,
+  d: Field,
+  e: Field,
+  f: Field,
+  g: Field,
+): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -242,7 +232,7 @@ function of7({ padding, check }: Common, a: Field, b: Field, c: Field, d: Field,
 }
 
 function of8(
-  { padding, check }: Common,
+  { padding, check }: RowCommon,
   a: Field,
   b: Field,
   c: Field,
@@ -301,7 +291,7 @@ function of8(
   };
 }
 
-function ofMany({ padding, check }: Common, ...fields: readonly Field[]): Access {
+function ofMany({ padding, check }: RowCommon, ...fields: readonly Field[]): Access {
   return {
     write(view, offset, row, at = "value") {
       if (!isRow(row)) return check(row, at);
@@ -318,7 +308,7 @@ function ofMany({ padding, check }: Common, ...fields: readonly Field[]): Access
   };
 }
 
-const byCount: readonly ((common: Common, ...fields: Field[]) => Access)[] = [
+const byCount: readonly ((common: RowCommon, ...fields: Field[]) => Access)[] = [
   ofMany,
   of1,
   of2,
@@ -331,7 +321,7 @@ const byCount: readonly ((common: Common, ...fields: Field[]) => Access)[] = [
 ];
 
 /** Tests, writes and reads rows of these fields. */
-export function rowAccess(fields: readonly Field[], common: Common): Access & Pick<Codec<Row>, "fits"> {
+export function rowAccess(fields: readonly Field[], common: RowCommon): RowAccess {
   const { write, read } = (byCount[fields.length] ?? ofMany)(common, ...fields);
   const fits = (row: unknown): boolean => {
     if (!isRow(row)) return false;

@@ -8,10 +8,11 @@
  *
  * Padding is written as zeroes, for a map compares and hashes keys with it.
  */
+import type { Field, Row } from "./_field.js";
+import { generateRow } from "./_generate.js";
 import { joinLanes, make } from "./_make.js";
 import { wrongType } from "./_refuse.js";
 import { rowAccess } from "./_row.js";
-import type { Field, Row } from "./_row.js";
 import type { Codec, Of } from "./codec.js";
 
 /** What a struct is made of: name -> codec, in C's order. */
@@ -78,7 +79,8 @@ export function struct<F extends StructFields>(
       codec.check(row[name], `${at}.${name}`);
     }
   };
-  const { fits, write, read } = rowAccess(laidOut, { padding, check });
+  const common = { padding, check };
+  const { fits, write, read } = generateRow(laidOut, common) ?? rowAccess(laidOut, common);
   // The rows are read and written by the fields' own codecs, so they are of the type that the fields say.
   return make({
     type,
@@ -88,6 +90,7 @@ export function struct<F extends StructFields>(
     write,
     read,
     check,
+    inline: { fields: laidOut, padding },
     lanes: () => joinLanes(laidOut.map(({ codec, off }) => [codec, off] as const)),
   }) as Codec<unknown> as Codec<{ -readonly [K in keyof F]: Of<F[K]> }>;
 }

@@ -38,6 +38,20 @@ export interface DirectMap {
    */
   addElem(): number;
   addElem4(key: number): number;
+  /**
+   * The same for n keys in one call, in their order, in memory from `alloc`: keys and values lie at multiples of 8 bytes,
+   * each directly behind the last but for that (a key of 13 bytes every 16, a value of 4 every 8).
+   *
+   * What comes of each key is stored in `rets`, an i32 a key: 0 or a negative errno. The first that fails is the last one
+   * tried, where a key that is not there is no failure of lookups and deletes, nor what the mode refuses one of updates
+   * (EEXIST with BPF_NOEXIST, ENOENT with BPF_EXIST).
+   *
+   * @param keys Addresses, as the following ones; all multiples of 8.
+   * @returns How many keys were done before the one that failed, whose errno is the last in `rets`; n if none did.
+   */
+  lookupMany(keys: number, values: number, rets: number, n: number): number;
+  updateMany(keys: number, values: number, rets: number, n: number, flags: number): number;
+  deleteMany(keys: number, rets: number, n: number): number;
   /** How many elems the map holds. */
   count(): number;
   [Symbol.dispose](): void;

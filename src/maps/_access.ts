@@ -2,22 +2,31 @@
  * Access: the operations on one map's elems, with buffers and calls bound once. Two kinds: by system call, on any kernel;
  * and the embedded kernel's short way.
  *
- * The key of the next operation is written to `view` at `keyOff`, or given as an argument to the functions that end in 4
- * (maps whose key is a u32); the value is at `valueOff`.
+ * The key of the next operation is written to `key`, or given as an argument to the functions that end in 4 (maps whose key
+ * is a u32); the value is in `value`. Those that end in Many take theirs from a chunk.
  */
-import { BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/bpf.js";
-import { EBADF, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
+import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
+import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_UPDATE_ELEM_END } from "../uapi/offsets.js";
 import type { Lane } from "../codec/codec.js";
-import type { DirectMap, Kernel } from "../kernels/kernel.js";
+import type { DirectMap, Kernel, UserBuffer } from "../kernels/kernel.js";
 import { viewOf } from "../kernels/syscalls.js";
+
+/** Keys and values of many operations, in memory that the kernel can read: each at a multiple of 8 bytes. */
+export interface Chunk {
+  readonly buffer: UserBuffer;
+  /** Where in the buffer the keys begin, the values, and an i32 for each key that takes what came of it. */
+  readonly keysOff: number;
+  readonly valuesOff: number;
+  readonly retsOff: number;
+  readonly rets: Int32Array;
+}
 
 /** Operations on elems; each returns 0 or a negative errno. */
 export interface Access {
-  readonly view: DataView;
-  readonly keyOff: number;
-  readonly valueOff: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
   lookup(): number;
   update(flags: number): number;
   remove(): number;
@@ -27,12 +36,20 @@ export interface Access {
   /** Adds the value to the elem's, lane by lane: by the short way in one atomic step. Only where the shape has lanes. */
   add(): number;
   add4(key: number): number;
+  /**
+   * The same for the first n keys of a chunk, in order, up to the first that fails: returns how many were done before it,
+   * n if none did. A key that is not there is no failure, nor is what the mode refuses.
+   */
+  lookupMany(chunk: Chunk, n: number): number;
+  updateMany(chunk: Chunk, n: number, flags: number): number;
+  removeMany(chunk: Chunk, n: number): number;
   /** How many elems the map holds; undefined where only a walk can tell. */
   readonly count: (() => number) | undefined;
   close(): void;
 }
 
-const align8 = (size: number): number => (size + 7) & ~7;
+/** Rounds up to a multiple of 8. */
+export const align8 = (size: number): number => (size + 7) & ~7;
 
 /** What of a map its operations depend on. */
 export interface ElemShape {
@@ -50,13 +67,9 @@ export function openAccess(kernel: Kernel, fd: number, shape: ElemShape): Access
 }
 
 function openDirect(direct: DirectMap): Access {
-  // Key and value lie in one buffer: a view from the key's start reaches both.
-  const { bytes } = direct.key;
-  const valueOff = direct.value.address - direct.key.address;
   return {
-    view: new DataView(bytes.buffer, bytes.byteOffset, valueOff + direct.value.bytes.length),
-    keyOff: 0,
-    valueOff,
+    key: direct.key.bytes,
+    value: direct.value.bytes,
     lookup: direct.lookupElem,
     update: direct.updateElem,
     remove: direct.deleteElem,
@@ -65,6 +78,12 @@ function openDirect(direct: DirectMap): Access {
     remove4: direct.deleteElem4,
     add: direct.addElem,
     add4: direct.addElem4,
+    lookupMany: ({ buffer: { address }, keysOff, valuesOff, retsOff }, n) =>
+      direct.lookupMany(address + keysOff, address + valuesOff, address + retsOff, n),
+    updateMany: ({ buffer: { address }, keysOff, valuesOff, retsOff }, n, flags) =>
+      direct.updateMany(address + keysOff, address + valuesOff, address + retsOff, n, flags),
+    removeMany: ({ buffer: { address }, keysOff, retsOff }, n) =>
+      direct.deleteMany(address + keysOff, address + retsOff, n),
     count: direct.count,
     close: () => direct[Symbol.dispose](),
   };
@@ -106,10 +125,30 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
     return updateAny();
   };
   const putKey = (k: number): void => view.setUint32(keyOff, k, true);
+  /** Calls for one key after the other: points attr at each in turn, then back at the buffer's own. */
+  const callMany = (
+    { buffer: { address }, keysOff, valuesOff, rets }: Chunk,
+    n: number,
+    one: () => number,
+    benign: number,
+  ): number => {
+    const point = (keyAt: number, valueAt: number): void => {
+      view.setBigUint64(key.off, BigInt(keyAt), true);
+      view.setBigUint64(value.off, BigInt(valueAt), true);
+    };
+    let done = 0;
+    for (; done < n; done++) {
+      point(address + keysOff + done * align8(keySize), address + valuesOff + done * align8(valueSize));
+      const ret = one();
+      rets[done] = ret;
+      if (ret !== 0 && ret !== benign) break;
+    }
+    point(buffer.address + keyOff, buffer.address + valueOff);
+    return done;
+  };
   return {
-    view,
-    keyOff,
-    valueOff,
+    key: buffer.bytes.subarray(keyOff, keyOff + keySize),
+    value: buffer.bytes.subarray(valueOff),
     lookup,
     update,
     remove: removeCall,
@@ -130,9 +169,18 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
       putKey(k);
       return add();
     },
+    lookupMany: (chunk, n) => callMany(chunk, n, lookup, -ENOENT),
+    updateMany: (chunk, n, mode) => callMany(chunk, n, () => update(mode), refusalOf(mode)),
+    removeMany: (chunk, n) => callMany(chunk, n, removeCall, -ENOENT),
     count: undefined,
     close: () => buffer[Symbol.dispose](),
   };
+}
+
+/** The errno by which a mode refuses a key; 0 where it refuses none. */
+export function refusalOf(flags: number): number {
+  if (flags === BPF_NOEXIST) return -EEXIST;
+  return flags === BPF_EXIST ? -ENOENT : 0;
 }
 
 function addLane(to: DataView, at: number, delta: DataView, { offset, width }: Lane): void {
@@ -143,12 +191,17 @@ function addLane(to: DataView, at: number, delta: DataView, { offset, width }: L
 }
 
 const closed = (): number => -EBADF;
+const closedMany = ({ rets }: Chunk): number => {
+  rets[0] = -EBADF;
+  return 0;
+};
+
+const none = new Uint8Array();
 
 /** What a closed map has: every operation is refused with EBADF, as a closed fd's are. */
-export const closedAccess = (keySize: number, valueSize: number): Access => ({
-  view: new DataView(new ArrayBuffer(align8(keySize) + valueSize)),
-  keyOff: 0,
-  valueOff: align8(keySize),
+export const closedAccess: Access = {
+  key: none,
+  value: none,
   lookup: closed,
   update: closed,
   remove: closed,
@@ -157,6 +210,9 @@ export const closedAccess = (keySize: number, valueSize: number): Access => ({
   remove4: closed,
   add: closed,
   add4: closed,
+  lookupMany: closedMany,
+  updateMany: closedMany,
+  removeMany: closedMany,
   count: undefined,
   close: () => {},
-});
+};

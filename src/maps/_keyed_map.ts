@@ -3,15 +3,25 @@
  *
  * An operation writes the key in place, calls, and reads the value in place: no allocation but for the value read.
  */
-import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
+import {
+  BPF_EXIST,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_NOEXIST,
+} from "../uapi/bpf.js";
 import { EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
-import { u32, u64 } from "../codec/number.js";
+import { u32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import { type Access, closedAccess, openAccess } from "./_access.js";
+import { Column } from "./_column.js";
+import { Many, type SomeDone } from "./_many.js";
 import type { MapFd } from "./_map_fd.js";
-import { Walk, walk } from "./_walk.js";
+import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
 
 /** How `set` treats a key that is or is not there: BPF_NOEXIST, BPF_EXIST. */
 export interface SetOptions {
@@ -19,19 +29,28 @@ export interface SetOptions {
   readonly mode?: "create" | "replace";
 }
 
+/** How keys travel: written in place, or as arguments. Hashes and arrays have call sites of their own: see `#lookup`. */
+const IN_PLACE = 0;
+const AS_KEY = 1;
+const AS_INDEX = 2;
+
 /** A map of keys and values, behind HashMap, ArrayMap and their per-CPU kinds. */
 export class KeyedMap<K, V> {
   readonly kernel: Kernel;
   readonly key: Codec<K>;
   readonly value: Codec<V>;
   protected readonly mapFd: MapFd;
-  protected access: Access;
-  /** Whether keys travel as arguments. */
-  readonly #byArgument: boolean;
-  /** The value's place, where it is a u64: Node 20 does not inline DataView's 64-bit accesses (20 ns against 5, measured). */
-  #u64: BigUint64Array | undefined;
+  #access: Access;
+  readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
+  #keyAt: Column<K>;
+  #valueAt: Column<V>;
+  /** What `add` adds: of a per-CPU map, one CPU's value. */
+  readonly #delta: Codec<unknown>;
+  #deltaAt: Column<unknown>;
   /** Whether `add` can be: a codec works its lanes out each time it is asked. */
   readonly #hasLanes: boolean;
+  readonly #walks: WalkBuffer<K, V>;
+  readonly #many: Many<K, V>;
 
   /** @param slot Of a per-CPU map, the codec of one CPU's value. */
   protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
@@ -39,18 +58,22 @@ export class KeyedMap<K, V> {
     this.kernel = mapFd.kernel;
     this.key = key;
     this.value = value;
-    this.#byArgument = (key as Codec<unknown>) === u32;
-    const { lanes } = slot ?? value;
+    this.#way = (key as Codec<unknown>) !== u32 ? IN_PLACE : isArray(mapFd.info.type) ? AS_INDEX : AS_KEY;
+    this.#delta = slot ?? value;
+    const { lanes } = this.#delta;
     this.#hasLanes = lanes !== undefined;
     try {
       const shape = { keySize: key.size, valueSize: value.size, isPerCpu: slot !== undefined, lanes };
-      this.access = openAccess(mapFd.kernel, mapFd.fd, shape);
+      this.#access = openAccess(mapFd.kernel, mapFd.fd, shape);
     } catch (error) {
       mapFd.close();
       throw error;
     }
-    const { view, valueOff } = this.access;
-    if ((value as Codec<unknown>) === u64) this.#u64 = new BigUint64Array(view.buffer, view.byteOffset + valueOff, 1);
+    this.#keyAt = new Column(key, this.#access.key);
+    this.#valueAt = new Column(value, this.#access.value);
+    this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
+    this.#walks = new WalkBuffer(mapFd, key, value);
+    this.#many = new Many(mapFd, key, value, () => this.#access);
   }
 
   /** The map's fd, for raw commands; -1 once the map is closed. */
@@ -81,9 +104,8 @@ export class KeyedMap<K, V> {
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed
    */
   get(key: K): V | undefined {
-    const { access } = this;
     const ret = this.#lookup(key);
-    if (ret === 0) return this.#readValue(access);
+    if (ret === 0) return this.#valueAt.read(0);
     if (ret === -ENOENT) return undefined;
     throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
   }
@@ -107,37 +129,50 @@ export class KeyedMap<K, V> {
    * the map frozen; EBADF when the map is closed
    */
   set(key: K, value: V, options?: SetOptions): boolean {
-    const { access } = this;
-    this.#writeValue(access, value);
+    this.#valueAt.write(0, value, "value");
     const flags = options === undefined ? 0 : flagsOf(options);
-    let ret: number;
-    if (this.#byArgument) {
-      ret = access.update4(u32Of(this.key, key), flags);
-    } else {
-      this.key.write(access.view, access.keyOff, key, "key");
-      ret = access.update(flags);
-    }
+    const ret = this.#update(key, flags);
     if (ret === 0) return true;
     if ((ret === -EEXIST && flags === BPF_NOEXIST) || (ret === -ENOENT && flags === BPF_EXIST)) return false;
-    throw this.#failure(
-      flags === BPF_EXIST ? "replace" : "insert",
-      flags === BPF_EXIST ? "in" : "into",
-      key,
-      ret,
-      BPF_MAP_UPDATE_ELEM,
-    );
+    throw this.#updateFailure(key, flags, ret);
+  }
+
+  /**
+   * Returns the values of many keys, in the keys' order: `undefined` for those that are not there.
+   *
+   * As many calls of `get` would, in less time; values are as of their own lookup each.
+   *
+   * @throws {TypeError | RangeError} for a key that the codec does not take
+   * @throws {BpfError} as `get`
+   */
+  getMany(keys: Iterable<K> | readonly K[]): (V | undefined)[] {
+    return this.#many.get(keys, (key, ret) => this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM));
+  }
+
+  /**
+   * Sets the values of many keys, in their order.
+   *
+   * All keys and values are looked at before the first is set. As many calls of `set` would, in less time: other threads
+   * may see some of them set and others not yet.
+   *
+   * @returns How many were set: those that the mode refused do not count.
+   * @throws {TypeError | RangeError} for a key or value that its codec does not take; nothing was set
+   * @throws {BpfError} as `set`. The message and `details.done` say how many were set before, `details.index`
+   * which entry failed
+   */
+  setMany(entries: Iterable<readonly [K, V]>, options?: SetOptions): number {
+    const flags = options === undefined ? 0 : flagsOf(options);
+    return this.#many.set(entries, flags, (key, ret, about) => this.#updateFailure(key, flags, ret, about));
   }
 
   /** A walk over the map's keys. */
   keys(): Walk<K> {
-    const { read, size } = this.key;
-    return new Walk(this.#batches(), ({ view, keysOff }, i) => read(view, keysOff + i * size));
+    return new BatchWalk(this.#walks, KEYS);
   }
 
   /** A walk over the map's values. */
   values(): Walk<V> {
-    const { read, size } = this.value;
-    return new Walk(this.#batches(), ({ view, valuesOff }, i) => read(view, valuesOff + i * size));
+    return new BatchWalk(this.#walks, VALUES);
   }
 
   /**
@@ -149,12 +184,7 @@ export class KeyedMap<K, V> {
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, or was closed meanwhile
    */
   entries(): Walk<[K, V]> {
-    const { read: readKey, size: keySize } = this.key;
-    const { read: readValue, size: valueSize } = this.value;
-    return new Walk(this.#batches(), ({ view, keysOff, valuesOff }, i) => [
-      readKey(view, keysOff + i * keySize),
-      readValue(view, valuesOff + i * valueSize),
-    ]);
+    return new BatchWalk(this.#walks, ENTRIES);
   }
 
   [Symbol.iterator](): Walk<[K, V]> {
@@ -167,11 +197,8 @@ export class KeyedMap<K, V> {
    * @throws {BpfError} as a walk
    */
   count(): number {
-    const { count } = this.access;
-    if (count !== undefined) return count();
-    let sum = 0;
-    for (const batch of this.#batches()) sum += batch.count;
-    return sum;
+    const { count } = this.#access;
+    return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
   }
 
   /**
@@ -201,9 +228,14 @@ export class KeyedMap<K, V> {
   /** Closes the map's fd: the map goes when it was the last thing that held it. Twice is no error. */
   close(): void {
     if (!this.mapFd.isOpen) return;
-    this.access.close();
-    this.#u64 = undefined;
-    this.access = closedAccess(this.key.size, this.value.size);
+    this.#walks.close();
+    this.#many.close();
+    this.#access.close();
+    // Keys and values are looked at all the same.
+    this.#access = closedAccess;
+    this.#keyAt = new Column(this.key);
+    this.#valueAt = new Column(this.value);
+    this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
   }
 
@@ -213,71 +245,82 @@ export class KeyedMap<K, V> {
 
   /** BPF_MAP_DELETE_ELEM: whether the key was there. */
   protected remove(key: K): boolean {
-    const { access } = this;
-    let ret: number;
-    if (this.#byArgument) {
-      ret = access.remove4(u32Of(this.key, key));
-    } else {
-      this.key.write(access.view, access.keyOff, key, "key");
-      ret = access.remove();
-    }
+    const ret = this.#remove(key);
     if (ret === 0) return true;
     if (ret === -ENOENT) return false;
-    throw this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM);
+    throw this.#removeFailure(key, ret);
+  }
+
+  /** The same for many: how many were there. */
+  protected removeMany(keys: Iterable<K> | readonly K[]): number {
+    return this.#many.remove(keys, (key, ret, about) => this.#removeFailure(key, ret, about));
   }
 
   /** Adds `delta` to the value of a key, or (per-CPU) to this thread's CPU's. */
-  protected addTo<D>(key: K, delta: D, of: Codec<D>): void {
-    const { access } = this;
+  protected addTo(key: K, delta: unknown): void {
     if (!this.#hasLanes)
-      throw new TypeError(`Cannot add to values of type ${of.type}: wanted integers, or structs of them`);
-    of.write(access.view, access.valueOff, delta, "delta");
-    let ret: number;
-    if (this.#byArgument) {
-      ret = access.add4(u32Of(this.key, key));
-    } else {
-      this.key.write(access.view, access.keyOff, key, "key");
-      ret = access.add();
-    }
+      throw new TypeError(`Cannot add to values of type ${this.#delta.type}: wanted integers, or structs of them`);
+    this.#deltaAt.write(0, delta, "delta");
+    const ret = this.#add(key);
     if (ret === 0) return;
     // Without a command of its own, adding is reading and writing: an fd that may not do one fails with it.
-    const cmd = ret === -EPERM && this.access.lookup() === -EPERM ? BPF_MAP_LOOKUP_ELEM : BPF_MAP_UPDATE_ELEM;
+    const cmd = ret === -EPERM && this.#access.lookup() === -EPERM ? BPF_MAP_LOOKUP_ELEM : BPF_MAP_UPDATE_ELEM;
     throw this.#failure("add to the value of", "in", key, ret, cmd);
   }
 
-  #readValue(access: Access): V {
-    if (this.#u64 !== undefined) return this.#u64[0] as V;
-    return this.value.read(access.view, access.valueOff);
-  }
-
-  #writeValue(access: Access, value: V): void {
-    const word = this.#u64;
-    if (word === undefined || typeof value !== "bigint") {
-      this.value.write(access.view, access.valueOff, value, "value");
-      return;
-    }
-    // What does not fit comes back as another number.
-    word[0] = value;
-    if (word[0] !== value) this.value.check(value, "value");
-  }
+  // The cases for hashes and for arrays read alike: V8 inlines the function that a call site meets if it meets one only.
 
   #lookup(key: K): number {
-    const { access } = this;
-    if (this.#byArgument) {
-      return access.lookup4(u32Of(this.key, key));
-    }
-    this.key.write(access.view, access.keyOff, key, "key");
-    return access.lookup();
+    if (this.#way === AS_KEY) return this.#access.lookup4(u32Of(this.key, key));
+    if (this.#way === AS_INDEX) return this.#access.lookup4(u32Of(this.key, key));
+    this.#keyAt.write(0, key, "key");
+    return this.#access.lookup();
   }
 
-  #batches(): ReturnType<typeof walk> {
-    return walk(this.mapFd, this.key.size, this.value.size);
+  #update(key: K, flags: number): number {
+    if (this.#way === AS_KEY) return this.#access.update4(u32Of(this.key, key), flags);
+    if (this.#way === AS_INDEX) return this.#access.update4(u32Of(this.key, key), flags);
+    this.#keyAt.write(0, key, "key");
+    return this.#access.update(flags);
   }
 
-  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number): Error {
-    return this.mapFd.failure(`${verb} key ${hexOf(this.key, key)} ${preposition}`, ret, cmd, { key });
+  #remove(key: K): number {
+    if (this.#way === AS_KEY) return this.#access.remove4(u32Of(this.key, key));
+    this.#keyAt.write(0, key, "key");
+    return this.#access.remove();
+  }
+
+  #add(key: K): number {
+    if (this.#way === AS_KEY) return this.#access.add4(u32Of(this.key, key));
+    if (this.#way === AS_INDEX) return this.#access.add4(u32Of(this.key, key));
+    this.#keyAt.write(0, key, "key");
+    return this.#access.add();
+  }
+
+  #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
+    const isReplace = flags === BPF_EXIST;
+    return this.#failure(
+      isReplace ? "replace" : "insert",
+      isReplace ? "in" : "into",
+      key,
+      ret,
+      BPF_MAP_UPDATE_ELEM,
+      about,
+    );
+  }
+
+  #removeFailure(key: K, ret: number, about?: SomeDone): Error {
+    return this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about);
+  }
+
+  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about?: SomeDone): Error {
+    const before = about === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
+    const what = `${verb} key ${hexOf(this.key, key)}${before} ${preposition}`;
+    return this.mapFd.failure(what, ret, cmd, { key, ...about });
   }
 }
+
+const isArray = (type: number): boolean => type === BPF_MAP_TYPE_ARRAY || type === BPF_MAP_TYPE_PERCPU_ARRAY;
 
 /** A key that travels as an argument, checked. */
 function u32Of<K>(codec: Codec<K>, key: K): number {

@@ -125,7 +125,7 @@ export class MapFd {
    * @param verb What was tried, as in "insert key 0x00000007 into".
    * @param about What of the error's `details` is known beside the map.
    */
-  failure(verb: string, ret: number, cmd: number, about: { readonly key?: unknown } = {}): BpfError {
+  failure(verb: string, ret: number, cmd: number, about: Readonly<Record<string, unknown>> = {}): BpfError {
     return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info, about);
   }
 }
@@ -141,7 +141,7 @@ function failure(
   ret: number,
   cmd: number,
   map?: Failure["map"],
-  about: { readonly key?: unknown } = {},
+  about: Readonly<Record<string, unknown>> = {},
 ): BpfError {
   const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map });
   return new BpfError(what, ret, {

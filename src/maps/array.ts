@@ -80,6 +80,6 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {BpfError} E2BIG when the index is out of range; EPERM, EBADF as `set`
    */
   add(index: number, delta: V): void {
-    this.addTo(index, delta, this.value);
+    this.addTo(index, delta);
   }
 }

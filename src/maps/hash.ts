@@ -74,7 +74,7 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    * @throws {BpfError} E2BIG when the map is full; EPERM, EBADF as `set`
    */
   add(key: K, delta: V): void {
-    this.addTo(key, delta, this.value);
+    this.addTo(key, delta);
   }
 
   /**
@@ -87,6 +87,17 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    */
   delete(key: K): boolean {
     return this.remove(key);
+  }
+
+  /**
+   * Deletes many keys, in their order. All are looked at before the first is deleted.
+   *
+   * @returns How many were there.
+   * @throws {TypeError | RangeError} for a key that the codec does not take; nothing was deleted
+   * @throws {BpfError} as `delete`. The message and `details.done` say how many were deleted before
+   */
+  deleteMany(keys: Iterable<K> | readonly K[]): number {
+    return this.removeMany(keys);
   }
 
   /** Deletes all keys that are there when it begins. */

@@ -23,12 +23,8 @@ import { type PerCpu, perCpuCodec } from "./percpu.js";
  * ```
  */
 export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
-  /** One CPU's value. */
-  readonly #slot: Codec<V>;
-
   private constructor(mapFd: MapFd, value: Codec<V>) {
     super(mapFd, u32, perCpuCodec(value, mapFd.kernel.possibleCpus), value);
-    this.#slot = value;
   }
 
   /**
@@ -90,6 +86,13 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
   }
 
   /**
+   * Sets the values of many indices, a value for each CPU: see `setMany` of ArrayMap.
+   */
+  override setMany(entries: Iterable<readonly [number, readonly V[]]>, options?: SetOptions): number {
+    return super.setMany(entries as Iterable<[number, PerCpu<V>]>, options);
+  }
+
+  /**
    * Adds to the value of an index, on the CPU of this thread: it takes a free one the first time, and keeps it until the
    * kernel is disposed.
    *
@@ -100,6 +103,6 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
    * only programs can; E2BIG when the index is out of range
    */
   add(index: number, delta: V): void {
-    this.addTo(index, delta, this.#slot);
+    this.addTo(index, delta);
   }
 }

@@ -22,12 +22,8 @@ import { type PerCpu, perCpuCodec } from "./percpu.js";
  * ```
  */
 export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
-  /** One CPU's value. */
-  readonly #slot: Codec<V>;
-
   private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
     super(mapFd, key, perCpuCodec(value, mapFd.kernel.possibleCpus), value);
-    this.#slot = value;
   }
 
   /**
@@ -84,6 +80,13 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
   }
 
   /**
+   * Sets the values of many keys, a value for each CPU: see `setMany` of HashMap.
+   */
+  override setMany(entries: Iterable<readonly [K, readonly V[]]>, options?: SetOptions): number {
+    return super.setMany(entries as Iterable<[K, PerCpu<V>]>, options);
+  }
+
+  /**
    * Adds to the value of a key, on the CPU of this thread: it takes a free one the first time, and keeps it until the
    * kernel is disposed. An elem that is not there starts at zero on all CPUs.
    *
@@ -94,7 +97,7 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
    * only programs can; E2BIG when the map is full
    */
   add(key: K, delta: V): void {
-    this.addTo(key, delta, this.#slot);
+    this.addTo(key, delta);
   }
 
   /**
@@ -107,6 +110,17 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
    */
   delete(key: K): boolean {
     return this.remove(key);
+  }
+
+  /**
+   * Deletes many keys, in their order. All are looked at before the first is deleted.
+   *
+   * @returns How many were there.
+   * @throws {TypeError | RangeError} for a key that the codec does not take; nothing was deleted
+   * @throws {BpfError} as `delete`. The message and `details.done` say how many were deleted before
+   */
+  deleteMany(keys: Iterable<K> | readonly K[]): number {
+    return this.removeMany(keys);
   }
 
   /** Deletes all keys that are there when it begins. */

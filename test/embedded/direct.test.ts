@@ -3,7 +3,7 @@
  */
 import fc from "fast-check";
 import { type EmbeddedKernel, HashMap, bytes, struct, u32, u64 } from "tsbpf";
-import { BPF_F_NO_PREALLOC, BPF_F_RDONLY, BPF_F_WRONLY, BPF_MAP_GET_FD_BY_ID } from "tsbpf/uapi";
+import { BPF_F_NO_PREALLOC, BPF_F_RDONLY, BPF_F_WRONLY, BPF_MAP_GET_FD_BY_ID, EEXIST, ENOENT } from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { RawMap } from "../raw_map.js";
 import { call, mapTypes, open } from "./_kernel.js";
@@ -92,6 +92,91 @@ describe.each(shapes.map((shape) => ({ name: `${shape.type} ${shape.keySize}/${s
           expect(elems(other)).toEqual(elems(one));
         }),
         { numRuns: 60, seed: Number(process.env["TEST_SEED"] ?? Date.now() & 0x7fffffff) },
+      );
+    });
+  },
+);
+
+describe.each(shapes.map((shape) => ({ name: `${shape.type} ${shape.keySize}/${shape.valueSize}`, ...shape })))(
+  "many keys of a $name",
+  ({ type, keySize, valueSize, maxEntries, mapFlags = 0 }) => {
+    const align8 = (size: number): number => (size + 7) & ~7;
+    /** Keys of a list; those from 6 on are no indices of an array, or more than a hash has room for. */
+    const keys = fc.array(fc.integer({ min: 0, max: 7 }), { maxLength: 20 });
+
+    it("answers as one after the other do, up to the first that fails", async () => {
+      const kernel = await open({ possibleCpus: 3, maxMemory: 2 ** 24 });
+      const valueBytes = type.startsWith("PerCpu") ? align8(valueSize) * 3 : valueSize;
+      const options = { key: bytes(keySize), value: bytes(valueSize), maxEntries, mapFlags };
+      const create = () => mapTypes[type].create(kernel, options);
+      const keyStep = align8(keySize);
+      const valueStep = align8(valueBytes);
+      const room = 20;
+      using buffer = kernel.alloc(room * (keyStep + valueStep) + 4 * room);
+      const keysAt = buffer.address;
+      const valuesAt = keysAt + room * keyStep;
+      const retsAt = valuesAt + room * valueStep;
+      const rets = new Int32Array(buffer.bytes.buffer, retsAt, room);
+      const keyBytes = (n: number): Uint8Array =>
+        Uint8Array.from({ length: keySize }, (_, i) => (i === 0 ? n : i < 4 ? 0 : i));
+      const valueOf = (n: number): Uint8Array => Uint8Array.from({ length: valueBytes }, (_, i) => n * 31 + i);
+      fc.assert(
+        fc.property(keys, keys, keys, fc.constantFrom(0, 0, 1, 2, 3), (first, second, third, flags) => {
+          using one = create();
+          using other = create();
+          using single = kernel.direct(one.fd)!;
+          using many = kernel.direct(other.fd)!;
+          const fill = (list: readonly number[]): void => {
+            buffer.bytes.fill(0xee);
+            for (const [i, key] of list.entries()) {
+              buffer.bytes.set(keyBytes(key), i * keyStep);
+              buffer.bytes.set(valueOf(i), room * keyStep + i * valueStep);
+            }
+          };
+          /** Does it one by one: what comes of each, up to the first that fails. */
+          const each = (list: readonly number[], benign: number, call: (i: number) => number): [number, number[]] => {
+            const errnos: number[] = [];
+            for (const [i, key] of list.entries()) {
+              single.key.bytes.set(keyBytes(key));
+              single.value.bytes.set(valueOf(i));
+              errnos.push(call(i));
+              if (errnos[i] !== 0 && errnos[i] !== benign) return [i, errnos];
+            }
+            return [list.length, errnos];
+          };
+          const compare = (list: readonly number[], [done, errnos]: [number, number[]], found: number): void => {
+            expect(found).toBe(done);
+            expect([...rets.subarray(0, errnos.length)]).toEqual(errnos);
+            // Nothing behind it was touched.
+            expect([...rets.subarray(errnos.length, list.length)].every((ret) => ret === 0xeeeeeeee >> 0)).toBe(true);
+          };
+          for (const [list, how] of [
+            [first, 0],
+            [second, flags],
+          ] as const) {
+            const wanted = each(list, how === 1 ? -EEXIST : how === 2 ? -ENOENT : 0, () => single.updateElem(how));
+            fill(list);
+            compare(list, wanted, many.updateMany(keysAt, valuesAt, retsAt, list.length, how));
+          }
+          const values: Uint8Array[] = [];
+          const wanted = each(third, -ENOENT, (i) => {
+            const ret = single.lookupElem();
+            values[i] = single.value.bytes.slice();
+            return ret;
+          });
+          fill(third);
+          compare(third, wanted, many.lookupMany(keysAt, valuesAt, retsAt, third.length));
+          for (const [i, value] of values.entries()) {
+            const at = room * keyStep + i * valueStep;
+            expect([...buffer.bytes.subarray(at, at + valueBytes)]).toEqual([...value]);
+            expect(buffer.bytes.subarray(at + valueBytes, at + valueStep).every((byte) => byte === 0xee)).toBe(true);
+          }
+          const gone = each(third, -ENOENT, () => single.deleteElem());
+          fill(third);
+          compare(third, gone, many.deleteMany(keysAt, retsAt, third.length));
+          expect(many.count()).toBe(single.count());
+        }),
+        { numRuns: 40, seed: Number(process.env["TEST_SEED"] ?? Date.now() & 0x7fffffff) },
       );
     });
   },

@@ -170,8 +170,10 @@ forEachWay((kernel) => {
     expect(pairs).toBe(2500);
   });
 
-  it("holds nothing of the kernel's when it is left early, or never ended", () => {
+  it("holds nothing when it is left early or never ended, but for the map's one buffer", () => {
+    const unused = inUse(kernel());
     using map = filled(kernel());
+    for (const _ of map) break;
     const before = inUse(kernel());
     for (const _ of map) break;
     for (const _ of map.keys()) break;
@@ -185,5 +187,48 @@ forEachWay((kernel) => {
     walk.next();
     walk.return();
     expect([...walk]).toEqual([]);
+    const open = map.values();
+    open.next();
+    map.close();
+    expect(inUse(kernel())).toBe(unused);
+  });
+
+  it("goes on where it was after others have walked, whatever they left", () => {
+    using map = filled(kernel());
+    using slow = HashMap.fromId(withBatchesOf(100, kernel()), map.id, { key: u32, value: u64 });
+    const wanted = [...slow];
+    const walks = [slow.entries(), slow.entries(), slow.entries()] as const;
+    const met: [number, bigint][][] = [[], [], []];
+    // Each some steps at a time, all at other places in other batches.
+    for (let round = 0; met.some((list) => list.length < wanted.length); round++) {
+      for (const [i, walk] of walks.entries()) {
+        for (let step = 0; step < 37 * (i + 1); step++) {
+          const { done, value } = walk.next();
+          if (done === true) break;
+          met[i]!.push(value);
+        }
+      }
+      if (round % 10 === 0) for (const _ of slow.keys()) break;
+    }
+    expect(met).toEqual([wanted, wanted, wanted]);
+    for (const walk of walks) expect(walk.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it("gives the rest of its batch after the map is closed", () => {
+    const map = filled(kernel(), 100, 100);
+    const wanted = [...map];
+    const walk = map.entries();
+    const met = [walk.next().value];
+    map.close();
+    for (let i = 1; i < 100; i++) met.push(walk.next().value);
+    expect(met).toEqual(wanted);
+  });
+
+  it("is refused again and again on a map that is closed, and takes nothing", () => {
+    const before = inUse(kernel());
+    const map = filled(kernel(), 100, 100);
+    map.close();
+    for (let i = 0; i < 3; i++) expect(thrownBy(() => [...map])).toMatchObject({ code: "EBADF" });
+    expect(inUse(kernel())).toBe(before);
   });
 });

@@ -47,6 +47,9 @@ export function openDirect(
     deleteElem: () => engine.deleteElem(map, key),
     addElem: () => engine.addElem(map, key, value, lanesAt),
     ...by4,
+    lookupMany: (keys, values, rets, n) => engine.lookupMany(map, keys, values, rets, n),
+    updateMany: (keys, values, rets, n, flags) => engine.updateMany(map, keys, values, rets, n, flags),
+    deleteMany: (keys, rets, n) => engine.deleteMany(map, keys, rets, n),
     count: () => engine.count(map),
     [Symbol.dispose]: () => {
       if (!open) return;

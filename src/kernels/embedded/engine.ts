@@ -55,6 +55,9 @@ export interface Engine {
   updateElem(map: number, key: number, value: number, flags: number): number;
   deleteElem(map: number, key: number): number;
   addElem(map: number, key: number, delta: number, lanes: number): number;
+  lookupMany(map: number, keys: number, values: number, rets: number, n: number): number;
+  updateMany(map: number, keys: number, values: number, rets: number, n: number, flags: number): number;
+  deleteMany(map: number, keys: number, rets: number, n: number): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */
