@@ -73,6 +73,9 @@ class Watch {
   /** Of each owner and hot key: up to which time it is in the sums. */
   readonly #counted: readonly Int32Array[][] = this.journals.map(() => hotKinds.map(() => new Int32Array(hotKeys)));
 
+  /** Threads' own keys that were being changed when they died: how often the change was made, and how often it was not. */
+  readonly inTheMiddle = { made: 0, "not made": 0 };
+
   constructor(kernel: EmbeddedKernel) {
     this.kernel = kernel;
     this.own = ownKinds.map(([, kind]) => kind.create(kernel, owners * ownKeys));
@@ -93,6 +96,7 @@ class Watch {
         if (found !== entry.done && found !== entry.intended) {
           throw new Error(`${name}: key ${i} of ${owner} has ${found}: expected ${entry.done} or ${entry.intended}`);
         }
+        if (entry.done !== entry.intended) this.inTheMiddle[found === entry.intended ? "made" : "not made"]++;
         entry.intend(found);
         entry.complete(found);
       }
@@ -273,6 +277,10 @@ it(
         using probe = await EmbeddedKernel.attach(kernel.share());
         expect(probe.slot).toBeLessThanOrEqual(kernel.slot + survivors + 1);
       }
+      const { made, "not made": notMade } = watch.inTheMiddle;
+      console.log(`In the middle of a change: ${made + notMade}; it was made in ${made}`);
+      // Else nobody died where it matters.
+      if (terminations >= 1000) expect(made + notMade).toBeGreaterThan(0);
       console.log(`${count.terminated} were terminated, ${count["ended by themselves"]} ended by themselves`);
     } finally {
       Atomics.store(words, COMMAND, STOP);
