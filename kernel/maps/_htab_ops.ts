@@ -112,11 +112,11 @@ function writeSlots(map: Htab, value: usize, index: u32, from: usize): i32 {
 
 /**
  * Writes the first value of an elem that no reader looks at yet: what is at `from`, or zeroes with its lanes added. Of a
- * per-CPU table the values of all CPUs, zeroes if `from` is 0.
+ * per-CPU table the values of all CPUs, or zeroes with the lanes added to that of this thread's CPU.
  */
 function fillValue(map: Htab, value: usize, from: usize, lanes: Lanes | null): void {
   if (isPerCpuTable(map)) {
-    fillSlots(map, value, from);
+    fillSlots(map, value, from, lanes);
   } else if (lanes == null) {
     copy(value, from, map.valueSize);
   } else {
@@ -125,15 +125,16 @@ function fillValue(map: Htab, value: usize, from: usize, lanes: Lanes | null): v
   }
 }
 
-function fillSlots(map: Htab, value: usize, from: usize): void {
+function fillSlots(map: Htab, value: usize, from: usize, lanes: Lanes | null): void {
   const slots = slotsOf(map);
   const index = indexOf(slots, value - map.valueOff);
   const step = valuesSize(map, value - map.valueOff);
   let at = extraAt(slots, index) + <usize>indexInChunk(slots, index) * map.slotSize;
   store<u32>(value, <u32>at);
   for (let cpu: u32 = 0, cpus = sb().possibleCpus; cpu < cpus; cpu++) {
-    if (from == 0) {
+    if (lanes != null) {
       memory.fill(at, 0, map.slotSize);
+      if (cpu + 1 == me().cpu) addLanes(at, from, lanes);
     } else {
       copy(at, from, map.slotSize);
       from += map.slotSize;
@@ -392,16 +393,17 @@ function addToSlot<K>(map: Htab, key: K, hash: u32, index: u32, delta: usize, la
     unlock(stripe);
     if (isSame && tag != 0) return ret;
     if (isSame) {
-      ret = insertZero<K>(map, key, hash, line);
-      if (ret != 0) return ret;
+      ret = insertAdded<K>(map, key, hash, line, delta, lanes);
+      if (ret != -EEXIST) return ret;
     }
   }
 }
 
-/** Makes an elem of zeroes, unless another thread has. */
-function insertZero<K>(map: Htab, key: K, hash: u32, line: usize): i32 {
+/** Makes an elem of zeroes, with the delta added for this thread's CPU; or -EEXIST, when another thread was faster. */
+function insertAdded<K>(map: Htab, key: K, hash: u32, line: usize, delta: usize, lanes: Lanes): i32 {
   lockStripe(map, line);
-  const ret = findTag<K>(map, line, key, hash, load<u32>(line, 4)) != 0 ? 0 : insert<K>(map, key, hash, line, 0, null);
+  const isThere = findTag<K>(map, line, key, hash, load<u32>(line, 4)) != 0;
+  const ret = isThere ? -EEXIST : insert<K>(map, key, hash, line, delta, lanes);
   unlock(line);
   return ret;
 }
