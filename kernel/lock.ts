@@ -17,7 +17,8 @@
  * waits for all who have noted a lock. Taking a lock and writing `still` are read-modify-writes, between the store of what the
  * other looks for and the look at what the other stores: so one of the two sees the other.
  */
-import { SUPER, SuperBlock, sb, MAX_TASKS } from "./super";
+import { MAX_TASKS, SUPER, SuperBlock } from "./super";
+import { storeInOrder } from "./order";
 import { FREE_SLOT, MAX_HELD, ME, Task, me, taskOf, taskPtr } from "./task";
 
 export const WAITERS: u32 = 0x80000000;
@@ -56,7 +57,7 @@ export function lock(word: usize): void {
   store<u32>(heldAt(changetype<usize>(task), depth), <u32>word);
   task.depth = depth + 1;
   if (atomic.cmpxchg<u32>(word, 0, ME) != 0) lockSlow(word);
-  if (depth == 0 && sb().still != 0) standBack(word);
+  if (depth == 0 && atomic.load<u32>(stillWord()) != 0) standBack(word);
 }
 
 function lockSlow(word: usize): void {
@@ -83,7 +84,7 @@ function lockSlow(word: usize): void {
 
 /** Lets go of a first lock while somebody else has everything stand still. */
 function standBack(word: usize): void {
-  for (let still = sb().still; still != 0 && still != ME; still = atomic.load<u32>(stillWord())) {
+  for (let still = atomic.load<u32>(stillWord()); still != 0 && still != ME; still = atomic.load<u32>(stillWord())) {
     release(word);
     for (let round = 0; atomic.load<u32>(stillWord()) == still; round++) wait(stillWord(), still, round);
     if (atomic.cmpxchg<u32>(word, 0, ME) != 0) lockSlow(word);
@@ -97,7 +98,7 @@ export function unlock(word: usize): void {
   const task = me();
   const depth = task.depth - 1;
   task.depth = depth;
-  store<u32>(heldAt(changetype<usize>(task), depth), 0);
+  storeInOrder<u32>(heldAt(changetype<usize>(task), depth), 0);
 }
 
 /** Frees a lock word, and wakes one who waits for it. */

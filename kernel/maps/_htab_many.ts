@@ -9,9 +9,10 @@ import { EEXIST, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { fence } from "../order";
 import { Htab, KeyBytes, hashOf, lineAt, lineOf } from "./_htab";
 import { lookupHashed, updateHashed } from "./_htab_ops";
+import { attrCopy } from "../task";
 import { roundUp8 } from "./_value";
 
-/** Keys of a group: about as many as a core has lines on their way, twice. */
+/** Keys of a group: about as many as a core has lines on their way, twice. Their hashes have room where attr is copied to. */
 const GROUP: u32 = 32;
 
 export function htabLookupMany(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
@@ -45,14 +46,14 @@ function keyAtPlace<K>(at: usize): K {
   return changetype<K>(at);
 }
 
-/** Puts the hashes of a group where the results will be, and has their lines fetched. */
+/** Notes the hashes of a group, and has their lines fetched. */
 // @ts-ignore: decorator
 @inline
-function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, rets: usize, end: usize): void {
+function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, n: u32, hashes: usize): void {
   let seen: u32 = 0;
-  for (; rets < end; rets += 4, keys += keyStep) {
+  for (let i: u32 = 0; i < n; i++, keys += keyStep) {
     const hash = hashOf<K>(map, keyAtPlace<K>(keys));
-    store<u32>(rets, hash);
+    store<u32>(hashes + 4 * <usize>i, hash);
     seen |= load<u32>(lineAt(map, lineOf(map, hash)), 4);
   }
   // Never so: but a load whose value nobody wants may be left out.
@@ -61,13 +62,13 @@ function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, rets: usize, end: u
 
 function lookupAll<K>(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
   const keyStep = roundUp8(map.keySize);
-  const last = rets + 4 * <usize>n;
-  for (let at = rets; at < last; ) {
-    const end = min(at + 4 * GROUP, last);
-    beginGroup<K>(map, keys, keyStep, at, end);
-    for (; at < end; at += 4, keys += keyStep, values += valueStep) {
-      const ret = lookupHashed<K>(map, keyAtPlace<K>(keys), load<u32>(at), values);
-      store<i32>(at, ret);
+  const hashes = attrCopy();
+  for (let done: u32 = 0; done < n; done += GROUP) {
+    const some = min(GROUP, n - done);
+    beginGroup<K>(map, keys, keyStep, some, hashes);
+    for (let i: u32 = 0; i < some; i++, keys += keyStep, values += valueStep, rets += 4) {
+      const hash = load<u32>(hashes + 4 * <usize>i);
+      store<i32>(rets, lookupHashed<K>(map, keyAtPlace<K>(keys), hash, values));
     }
   }
   return n;
@@ -84,14 +85,15 @@ function updateAll<K>(
 ): u32 {
   const keyStep = roundUp8(map.keySize);
   const refusal = flags == <u32>BPF_NOEXIST ? -EEXIST : flags == <u32>BPF_EXIST ? -ENOENT : 0;
-  const last = rets + 4 * <usize>n;
-  for (let at = rets; at < last; ) {
-    const end = min(at + 4 * GROUP, last);
-    beginGroup<K>(map, keys, keyStep, at, end);
-    for (; at < end; at += 4, keys += keyStep, values += valueStep) {
-      const ret = updateHashed<K>(map, keyAtPlace<K>(keys), load<u32>(at), values, flags);
-      store<i32>(at, ret);
-      if (ret != 0 && ret != refusal) return <u32>(at - rets) >> 2;
+  const hashes = attrCopy();
+  for (let done: u32 = 0; done < n; done += GROUP) {
+    const some = min(GROUP, n - done);
+    beginGroup<K>(map, keys, keyStep, some, hashes);
+    for (let i: u32 = 0; i < some; i++, keys += keyStep, values += valueStep, rets += 4) {
+      const hash = load<u32>(hashes + 4 * <usize>i);
+      const ret = updateHashed<K>(map, keyAtPlace<K>(keys), hash, values, flags);
+      store<i32>(rets, ret);
+      if (ret != 0 && ret != refusal) return done + i;
     }
   }
   return n;

@@ -204,8 +204,9 @@ function copyWords<K, V>(map: Htab, n: u32, toKeys: usize, toValues: usize, room
   const lineSize = map.lineSize;
   const valuesOff = map.valuesOff;
   const mask = (1 << map.cells) - 1;
-  const lastKey = toKeys + (<usize>room - min(room, map.cells)) * sizeof<K>();
-  for (let line = lineAt(map, n); n < lines && toKeys <= lastKey; n++, line += lineSize) {
+  const end = toKeys + <usize>room * sizeof<K>();
+  const most = map.cells * sizeof<K>();
+  for (let line = lineAt(map, n); n < lines && end - toKeys >= most; n++, line += lineSize) {
     const seq = loadSeq(line);
     const full = ~cellsWith(line, 0) & mask;
     keepOrder();
