@@ -92,6 +92,12 @@ export class World {
     return { ...this.#handle, module };
   }
 
+  /** The kernel's own check finds nothing. */
+  verifySound(): void {
+    const findings = this.survivor.check();
+    if (findings.length > 0) throw new Error(`The kernel is damaged: ${findings.join("; ")}`);
+  }
+
   verifyBystanders(): void {
     for (const { hands, content } of this.#bystanders) {
       expectContent("A map that nobody touched", hands.lookupBatch(this.survivor), content);
@@ -219,7 +225,7 @@ async function liveThrough<S>({ setUp, act, end, verify }: Scenario<S>, failures
     await act(victim, state);
     end?.(state);
     victim[Symbol.dispose]();
-    expect(world.survivor.check()).toEqual([]);
+    world.verifySound();
     verify(world, state, false);
   }).catch((error) => failures.add("no death", error));
 }
@@ -241,7 +247,7 @@ export async function exhaust<S>(scenario: Scenario<S>): Promise<number> {
       const state = await setUp(world, victim);
       died = await world.dieAt(nth, () => act(victim, state));
       world.survivor.reap(victim.slot);
-      expect(world.survivor.check()).toEqual([]);
+      world.verifySound();
       verify(world, state, true);
     }).catch((error) => failures.add(`step ${nth}, ${whereOf(died)}`, error));
     if (died === undefined) {
@@ -281,7 +287,7 @@ export async function exhaustPairs<S>(scenario: Scenario<S>, second: Second<S>):
       ends.push(await world.dieAt(mth, () => second.act(victims[1], victims[0], state)));
       const slots = victims.map(({ slot }) => slot);
       world.survivor.reap(...(isInOrder(nth, mth) ? slots : slots.toReversed()));
-      expect(world.survivor.check()).toEqual([]);
+      world.verifySound();
       verify(world, state, true);
     }).catch((error) => {
       const [one, two] = ends.map(whereOf);
