@@ -4,9 +4,8 @@
 import { EmbeddedKernel } from "tsbpf";
 import { describe, expect, it } from "vitest";
 import { watchLeaks } from "../leaks.js";
-import { RawMap } from "../raw_map.js";
 import { each, run } from "./crew.js";
-import { type Kind, keys, kinds, putKey, putValue, shapes, valueLayout } from "./tearing.js";
+import { type Kind, fillAll, kinds, shapes } from "./tearing.js";
 
 describe.each(Object.keys(kinds) as Kind[])("readers of a %s", (kind) => {
   it("see whole values of the key they asked for", async () => {
@@ -14,7 +13,7 @@ describe.each(Object.keys(kinds) as Kind[])("readers of a %s", (kind) => {
     const check = watchLeaks(kernel);
     const maps = shapes.map((shape) => {
       const map = kinds[kind].create(kernel, shape);
-      fill(kernel, kind, map.fd, shape);
+      fillAll(kernel, kind, map.fd, shape);
       return map;
     });
     const values = await run(
@@ -33,14 +32,3 @@ describe.each(Object.keys(kinds) as Kind[])("readers of a %s", (kind) => {
     check();
   });
 });
-
-/** Gives all keys a value, so that those of arrays are none that nobody wrote. */
-function fill(kernel: EmbeddedKernel, kind: Kind, fd: number, shape: (typeof shapes)[number]): void {
-  const { all, slot } = valueLayout(kind, shape, kernel.possibleCpus);
-  using raw = new RawMap(kernel, fd, kinds[kind].keyed ? shape.keySize : 4, all);
-  for (let key = 0; key < keys; key++) {
-    putKey(raw.key, key);
-    for (let at = 0; at < all; at += slot) putValue(raw.value, at, shape.valueSize, key, key);
-    expect(raw.update()).toBe(0);
-  }
-}

@@ -241,3 +241,14 @@ export function expectOneOf(ret: number, ...wanted: number[]): number {
   if (!wanted.includes(ret)) throw new Error(`bpf() returned ${ret}: expected ${wanted.join(" or ")}`);
   return ret;
 }
+
+/** Gives all keys a value, so that those of arrays are none that nobody wrote. */
+export function fillAll(kernel: EmbeddedKernel, kind: Kind, fd: number, shape: (typeof shapes)[number]): void {
+  const { all, slot } = valueLayout(kind, shape, kernel.possibleCpus);
+  using raw = new RawMap(kernel, fd, kinds[kind].keyed ? shape.keySize : 4, all);
+  for (let key = 0; key < keys; key++) {
+    putKey(raw.key, key);
+    for (let at = 0; at < all; at += slot) putValue(raw.value, at, shape.valueSize, key, key);
+    if (raw.update() !== 0) throw new Error(`Key ${key} cannot be set`);
+  }
+}
