@@ -5,18 +5,45 @@
  * A function a family where the key is four bytes and travels as an argument; by the key's address for all others.
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
-import { EEXIST, ENOENT } from "../src/uapi/errno";
+import { EEXIST, EINVAL, ENOENT } from "../src/uapi/errno";
 import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
-import { Htab } from "./maps/_htab";
+import { Htab, hashOf, valueWord } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
-import { add, htabLookupElem, htabUpdateElem, lookup, remove, update } from "./maps/_htab_ops";
+import { add, htabLookupElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
 import { Lanes, roundUp8 } from "./maps/_value";
 
 export function hashLookup4(map: usize, key: u32, to: usize): i32 {
   return lookup<u32>(changetype<Htab>(map), key, to);
+}
+
+/** 4 or 8 for a hash with keys of 4 bytes that the functions ending in 44 or 48 are for; else 0. */
+export function hashWord(map: usize): u32 {
+  return changetype<Htab>(map).keySize == 4 ? valueWord(changetype<Htab>(map)) : 0;
+}
+
+export function hashLookup44(map: usize, key: u32, to: usize): i32 {
+  const htab = changetype<Htab>(map);
+  return lookupWord<u32, u32>(htab, key, hashOf<u32>(htab, key), to);
+}
+
+export function hashLookup48(map: usize, key: u32, to: usize): i32 {
+  const htab = changetype<Htab>(map);
+  return lookupWord<u32, u64>(htab, key, hashOf<u32>(htab, key), to);
+}
+
+export function hashUpdate44(map: usize, key: u32, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
+  const htab = changetype<Htab>(map);
+  return flags > <u32>BPF_EXIST ? -EINVAL : updateWord<u32, u32>(htab, key, hashOf<u32>(htab, key), value, flags);
+}
+
+export function hashUpdate48(map: usize, key: u32, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
+  const htab = changetype<Htab>(map);
+  return flags > <u32>BPF_EXIST ? -EINVAL : updateWord<u32, u64>(htab, key, hashOf<u32>(htab, key), value, flags);
 }
 
 export function hashUpdate4(map: usize, key: u32, value: usize, flags: u32): i32 {

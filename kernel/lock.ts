@@ -36,6 +36,11 @@ const SPINS: i32 = 200;
 @external("env", "wait")
 declare function wait(word: usize, held: u32, round: i32): void;
 
+/** Waits a moment, and gives up after a second, for what another task will do soon. The caller holds the lock at `word`. */
+export function awaitMore(word: usize, tries: i32): void {
+  if (tries >= SPINS) wait(word, atomic.load<u32>(word), tries - SPINS);
+}
+
 /** Where a task notes its nth lock. */
 // @ts-ignore: decorator
 @inline

@@ -294,6 +294,14 @@ export function htabClearLocks(map: Htab): void {
   }
 }
 
+/** Bytes of a value, 4 or 8, of a table whose elems lie in lines, with keys of 4 or 8 bytes; 0 for all others. */
+// @ts-ignore: decorator
+@inline
+export function valueWord(map: Htab): u32 {
+  const isWords = (map.keySize == 4 || map.keySize == 8) && (map.valueSize == 4 || map.valueSize == 8);
+  return isWords && map.slotted == 0 ? map.valueSize : 0;
+}
+
 // @ts-ignore: decorator
 @inline
 export function hashOf<K>(map: Htab, key: K): u32 {

@@ -7,19 +7,28 @@
 import { BPF_EXIST, BPF_NOEXIST } from "../../src/uapi/bpf";
 import { EEXIST, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { fence } from "../order";
-import { Htab, Key16, KeyBytes, hashOf, lineAt, lineOf } from "./_htab";
-import { lookupHashed, updateHashed } from "./_htab_ops";
+import { Htab, Key16, KeyBytes, hashOf, lineAt, lineOf, valueWord } from "./_htab";
+import { lookupHashed, lookupWord, updateHashed, updateWord } from "./_htab_ops";
 import { attrCopy } from "../task";
 import { roundUp8 } from "./_value";
 
 /** Keys of a group: about as many as a core has lines on their way, twice. Their hashes have room where attr is copied to. */
 const GROUP: u32 = 32;
 
+/** A value that is neither u32 nor u64, or lies in a slot: the type argument V of all below is u32, u64 or this. */
+@unmanaged
+class AnyValue {}
+
 export function htabLookupMany(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
-  if (map.keySize == 4) return lookupAll<u32>(map, keys, values, valueStep, rets, n);
-  if (map.keySize == 8) return lookupAll<u64>(map, keys, values, valueStep, rets, n);
-  if (map.keySize == 16) return lookupAll<Key16>(map, keys, values, valueStep, rets, n);
-  return lookupAll<KeyBytes>(map, keys, values, valueStep, rets, n);
+  const word = valueWord(map);
+  if (map.keySize == 4) {
+    if (word == 4) return lookupAll<u32, u32>(map, keys, values, valueStep, rets, n);
+    if (word == 8) return lookupAll<u32, u64>(map, keys, values, valueStep, rets, n);
+    return lookupAll<u32, AnyValue>(map, keys, values, valueStep, rets, n);
+  }
+  if (map.keySize == 8) return lookupAll<u64, AnyValue>(map, keys, values, valueStep, rets, n);
+  if (map.keySize == 16) return lookupAll<Key16, AnyValue>(map, keys, values, valueStep, rets, n);
+  return lookupAll<KeyBytes, AnyValue>(map, keys, values, valueStep, rets, n);
 }
 
 export function htabUpdateMany(
@@ -35,10 +44,15 @@ export function htabUpdateMany(
     if (n != 0) store<i32>(rets, -EINVAL);
     return 0;
   }
-  if (map.keySize == 4) return updateAll<u32>(map, keys, values, valueStep, rets, n, flags);
-  if (map.keySize == 8) return updateAll<u64>(map, keys, values, valueStep, rets, n, flags);
-  if (map.keySize == 16) return updateAll<Key16>(map, keys, values, valueStep, rets, n, flags);
-  return updateAll<KeyBytes>(map, keys, values, valueStep, rets, n, flags);
+  const word = valueWord(map);
+  if (map.keySize == 4) {
+    if (word == 4) return updateAll<u32, u32>(map, keys, values, valueStep, rets, n, flags);
+    if (word == 8) return updateAll<u32, u64>(map, keys, values, valueStep, rets, n, flags);
+    return updateAll<u32, AnyValue>(map, keys, values, valueStep, rets, n, flags);
+  }
+  if (map.keySize == 8) return updateAll<u64, AnyValue>(map, keys, values, valueStep, rets, n, flags);
+  if (map.keySize == 16) return updateAll<Key16, AnyValue>(map, keys, values, valueStep, rets, n, flags);
+  return updateAll<KeyBytes, AnyValue>(map, keys, values, valueStep, rets, n, flags);
 }
 
 // @ts-ignore: decorator
@@ -62,7 +76,21 @@ function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, n: u32, hashes: usi
   if (seen == u32.MAX_VALUE) fence();
 }
 
-function lookupAll<K>(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
+// @ts-ignore: decorator
+@inline
+function lookupOne<K, V>(map: Htab, key: K, hash: u32, to: usize): i32 {
+  if (isInteger<V>()) return lookupWord<K, V>(map, key, hash, to);
+  return lookupHashed<K>(map, key, hash, to);
+}
+
+// @ts-ignore: decorator
+@inline
+function updateOne<K, V>(map: Htab, key: K, hash: u32, value: usize, flags: u32): i32 {
+  if (isInteger<V>()) return updateWord<K, V>(map, key, hash, value, flags);
+  return updateHashed<K>(map, key, hash, value, flags);
+}
+
+function lookupAll<K, V>(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
   const keyStep = roundUp8(map.keySize);
   const hashes = attrCopy();
   for (let done: u32 = 0; done < n; done += GROUP) {
@@ -70,13 +98,13 @@ function lookupAll<K>(map: Htab, keys: usize, values: usize, valueStep: u32, ret
     beginGroup<K>(map, keys, keyStep, some, hashes);
     for (let i: u32 = 0; i < some; i++, keys += keyStep, values += valueStep, rets += 4) {
       const hash = load<u32>(hashes + 4 * <usize>i);
-      store<i32>(rets, lookupHashed<K>(map, keyAtPlace<K>(keys), hash, values));
+      store<i32>(rets, lookupOne<K, V>(map, keyAtPlace<K>(keys), hash, values));
     }
   }
   return n;
 }
 
-function updateAll<K>(
+function updateAll<K, V>(
   map: Htab,
   keys: usize,
   values: usize,
@@ -93,7 +121,7 @@ function updateAll<K>(
     beginGroup<K>(map, keys, keyStep, some, hashes);
     for (let i: u32 = 0; i < some; i++, keys += keyStep, values += valueStep, rets += 4) {
       const hash = load<u32>(hashes + 4 * <usize>i);
-      const ret = updateHashed<K>(map, keyAtPlace<K>(keys), hash, values, flags);
+      const ret = updateOne<K, V>(map, keyAtPlace<K>(keys), hash, values, flags);
       store<i32>(rets, ret);
       if (ret != 0 && ret != refusal) return done + i;
     }

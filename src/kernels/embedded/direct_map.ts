@@ -63,14 +63,36 @@ type Family = Pick<DirectMap, "lookupElem" | "updateElem" | "lookupElem4" | "upd
 // A call site that meets functions of one family only is inlined: hence one for each (2 ns an operation, measured).
 
 function hashWays(engine: Engine, map: number, keyAt: number, value: number, lanes: number): Family {
-  const { hashLookup, hashUpdate, hashLookup4, hashUpdate4, hashDelete4, hashAdd4 } = engine;
+  const { hashLookup, hashUpdate, hashDelete4, hashAdd4 } = engine;
   return {
     lookupElem: () => hashLookup(map, keyAt, value),
     updateElem: (flags) => hashUpdate(map, keyAt, value, flags),
-    lookupElem4: (key) => hashLookup4(map, key, value),
-    updateElem4: (key, flags) => hashUpdate4(map, key, value, flags),
+    ...by4(engine, map, value),
     deleteElem4: (key) => hashDelete4(map, key),
     addElem4: (key) => hashAdd4(map, key, value, lanes),
+  };
+}
+
+type By4 = Pick<DirectMap, "lookupElem4" | "updateElem4">;
+
+function by4(engine: Engine, map: number, value: number): By4 {
+  const { hashLookup4, hashLookup44, hashLookup48, hashUpdate4, hashUpdate44, hashUpdate48 } = engine;
+  const word = engine.hashWord(map);
+  if (word === 4) {
+    return {
+      lookupElem4: (key) => hashLookup44(map, key, value),
+      updateElem4: (key, flags) => hashUpdate44(map, key, value, flags),
+    };
+  }
+  if (word === 8) {
+    return {
+      lookupElem4: (key) => hashLookup48(map, key, value),
+      updateElem4: (key, flags) => hashUpdate48(map, key, value, flags),
+    };
+  }
+  return {
+    lookupElem4: (key) => hashLookup4(map, key, value),
+    updateElem4: (key, flags) => hashUpdate4(map, key, value, flags),
   };
 }
 

@@ -45,6 +45,11 @@ export interface Engine {
   nextSavedRun(address: number): number;
   runBytes(address: number): number;
   hashLookup4(map: number, key: number, to: number): number;
+  hashWord(map: number): number;
+  hashLookup44(map: number, key: number, to: number): number;
+  hashLookup48(map: number, key: number, to: number): number;
+  hashUpdate44(map: number, key: number, value: number, flags: number): number;
+  hashUpdate48(map: number, key: number, value: number, flags: number): number;
   hashUpdate4(map: number, key: number, value: number, flags: number): number;
   hashDelete4(map: number, key: number): number;
   hashAdd4(map: number, key: number, delta: number, lanes: number): number;
