@@ -12,7 +12,7 @@ import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
-import { add, lookup, remove, update } from "./maps/_htab_ops";
+import { add, htabLookupElem, htabUpdateElem, lookup, remove, update } from "./maps/_htab_ops";
 import { Lanes, roundUp8 } from "./maps/_value";
 
 export function hashLookup4(map: usize, key: u32, to: usize): i32 {
@@ -32,6 +32,17 @@ export function hashDelete4(map: usize, key: u32): i32 {
 export function hashAdd4(map: usize, key: u32, delta: usize, lanes: usize): i32 {
   me().doing = SHORT_WAY | ADD_ELEM;
   return add<u32>(changetype<Htab>(map), key, delta, changetype<Lanes>(lanes));
+}
+
+// Hashes by the key's address, without the way through the registry.
+
+export function hashLookup(map: usize, key: usize, to: usize): i32 {
+  return htabLookupElem(changetype<Htab>(map), key, to);
+}
+
+export function hashUpdate(map: usize, key: usize, value: usize, flags: u32): i32 {
+  me().doing = SHORT_WAY | UPDATE_ELEM;
+  return htabUpdateElem(changetype<Htab>(map), key, value, flags);
 }
 
 export function arrayLookup4(map: usize, index: u32, to: usize): i32 {

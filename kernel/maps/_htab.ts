@@ -124,9 +124,16 @@ const OVERFLOW_AT: usize = offsetof<Htab>();
 const SLOTS_AT: usize = OVERFLOW_AT + offsetof<Slots>();
 const HEAD_BYTES: u32 = (<u32>SLOTS_AT + <u32>offsetof<Slots>() + 63) & ~63;
 
-/** A key that is neither u32 nor u64: where it lies. The type argument K of all below is u32, u64 or this. */
+/** A key that is neither u32 nor u64: where it lies. The type argument K of all below is u32, u64, this, or Key16. */
 @unmanaged
 export class KeyBytes {}
+
+/** The same where it has 16 bytes, as many a flow has: told by its size. */
+@unmanaged
+export class Key16 {
+  low: u64;
+  high: u64;
+}
 
 // @ts-ignore: decorator
 @inline
@@ -291,6 +298,7 @@ export function htabClearLocks(map: Htab): void {
 @inline
 export function hashOf<K>(map: Htab, key: K): u32 {
   if (isInteger<K>()) return hashWord(<u64>key, map.seed);
+  if (offsetof<K>() == 16) return hash16(changetype<usize>(key), map.seed);
   return hashBytes(changetype<usize>(key), map.keySize, map.seed);
 }
 
@@ -306,16 +314,34 @@ function hashWord(key: u64, seed: u64): u32 {
 }
 
 /**
- * A word at a time: xor, multiply, fold. The seed is odd, and so is each product's factor.
+ * A word more: xor, multiply, fold. The seed is odd, and so is each product's factor.
  *
  * Words are read as two halves: JavaScript has just written the key, four bytes at a time at most, and a load that
  * needs two stores at once waits until both have left for the cache (18 against 3 ns for a key of 16 bytes, measured).
  */
+// @ts-ignore: decorator
+@inline
+function mix(hash: u64, at: usize, seed: u64): u64 {
+  const h = (hash ^ (<u64>load<u32>(at) | (<u64>load<u32>(at, 4) << 32))) * seed;
+  return h ^ (h >> 32);
+}
+
+// @ts-ignore: decorator
+@inline
+function lastMix(hash: u64): u32 {
+  return <u32>((hash * 0xd6e8feb86659fd93) >> 32);
+}
+
+// @ts-ignore: decorator
+@inline
+function hash16(at: usize, seed: u64): u32 {
+  return lastMix(mix(mix(seed ^ 16, at, seed), at + 8, seed));
+}
+
 function hashBytes(at: usize, bytes: u32, seed: u64): u32 {
   let h = seed ^ bytes;
   for (; bytes >= 8; bytes -= 8, at += 8) {
-    h = (h ^ (<u64>load<u32>(at) | (<u64>load<u32>(at, 4) << 32))) * seed;
-    h ^= h >> 32;
+    h = mix(h, at, seed);
   }
   if (bytes != 0) {
     let tail: u64 = 0;
@@ -331,7 +357,7 @@ function hashBytes(at: usize, bytes: u32, seed: u64): u32 {
     h = (h ^ tail) * seed;
     h ^= h >> 32;
   }
-  return <u32>((h * 0xd6e8feb86659fd93) >> 32);
+  return lastMix(h);
 }
 
 /** The number of the line that a hash leads to: by its upper bits, so that a tag, by its lowest, tells more. */
@@ -391,8 +417,13 @@ export function cellsWith(line: usize, tag: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function hasKey<K>(map: Htab, line: usize, i: u32, key: K): bool {
-  if (isInteger<K>()) return load<K>(keyAt(map, line, i)) == key;
-  return sameBytes(keyAt(map, line, i), changetype<usize>(key), map.keySize);
+  const at = keyAt(map, line, i);
+  if (isInteger<K>()) return load<K>(at) == key;
+  if (offsetof<K>() == 16) {
+    const wanted = changetype<usize>(key);
+    return load<u64>(at) == load<u64>(wanted) && load<u64>(at, 8) == load<u64>(wanted, 8);
+  }
+  return sameBytes(at, changetype<usize>(key), map.keySize);
 }
 
 function sameBytes(elemKey: usize, key: usize, bytes: u32): bool {

@@ -7,7 +7,7 @@
 import { BPF_EXIST, BPF_NOEXIST } from "../../src/uapi/bpf";
 import { EEXIST, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { fence } from "../order";
-import { Htab, KeyBytes, hashOf, lineAt, lineOf } from "./_htab";
+import { Htab, Key16, KeyBytes, hashOf, lineAt, lineOf } from "./_htab";
 import { lookupHashed, updateHashed } from "./_htab_ops";
 import { attrCopy } from "../task";
 import { roundUp8 } from "./_value";
@@ -18,6 +18,7 @@ const GROUP: u32 = 32;
 export function htabLookupMany(map: Htab, keys: usize, values: usize, valueStep: u32, rets: usize, n: u32): u32 {
   if (map.keySize == 4) return lookupAll<u32>(map, keys, values, valueStep, rets, n);
   if (map.keySize == 8) return lookupAll<u64>(map, keys, values, valueStep, rets, n);
+  if (map.keySize == 16) return lookupAll<Key16>(map, keys, values, valueStep, rets, n);
   return lookupAll<KeyBytes>(map, keys, values, valueStep, rets, n);
 }
 
@@ -36,6 +37,7 @@ export function htabUpdateMany(
   }
   if (map.keySize == 4) return updateAll<u32>(map, keys, values, valueStep, rets, n, flags);
   if (map.keySize == 8) return updateAll<u64>(map, keys, values, valueStep, rets, n, flags);
+  if (map.keySize == 16) return updateAll<Key16>(map, keys, values, valueStep, rets, n, flags);
   return updateAll<KeyBytes>(map, keys, values, valueStep, rets, n, flags);
 }
 

@@ -1,7 +1,7 @@
 /**
  * Operations on hash tables, for every kind of key and of value. See _htab.ts for the structure and who may do what when.
  *
- * The type argument K is the key: u32, u64, or KeyBytes for all other sizes. A key of bytes must not change during an
+ * The type argument K is the key: u32, u64, Key16, or KeyBytes for all other sizes. A key of bytes must not change during an
  * update: the caller has copied it out of user memory. Of a value, `0` for its address stands for "do not copy".
  */
 import { BPF_EXIST, BPF_F_NO_PREALLOC, BPF_NOEXIST } from "../../src/uapi/bpf";
@@ -14,6 +14,7 @@ import { beginDown, countDown, countOf, countUp, endCount, settleCount } from ".
 import {
   Htab,
   KEYS_OFF,
+  Key16,
   KeyBytes,
   NEXT_OFF,
   TAGS_OFF,
@@ -469,6 +470,7 @@ export function htabLookupElem(map: Htab, key: usize, to: usize): i32 {
   const bytes = map.keySize;
   if (bytes == 4) return lookup<u32>(map, load<u32>(key), to);
   if (bytes == 8) return lookup<u64>(map, load<u64>(key), to);
+  if (bytes == 16) return lookup<Key16>(map, changetype<Key16>(key), to);
   return lookup<KeyBytes>(map, changetype<KeyBytes>(key), to);
 }
 
@@ -476,6 +478,7 @@ export function htabUpdateElem(map: Htab, key: usize, value: usize, flags: u64):
   const bytes = map.keySize;
   if (bytes == 4) return update<u32>(map, load<u32>(key), value, flags);
   if (bytes == 8) return update<u64>(map, load<u64>(key), value, flags);
+  if (bytes == 16) return update<Key16>(map, changetype<Key16>(key), value, flags);
   return update<KeyBytes>(map, changetype<KeyBytes>(key), value, flags);
 }
 
@@ -483,6 +486,7 @@ export function htabDeleteElem(map: Htab, key: usize): i32 {
   const bytes = map.keySize;
   if (bytes == 4) return remove<u32>(map, load<u32>(key));
   if (bytes == 8) return remove<u64>(map, load<u64>(key));
+  if (bytes == 16) return remove<Key16>(map, changetype<Key16>(key));
   return remove<KeyBytes>(map, changetype<KeyBytes>(key));
 }
 
@@ -490,5 +494,6 @@ export function htabAddElem(map: Htab, key: usize, delta: usize, lanes: Lanes): 
   const bytes = map.keySize;
   if (bytes == 4) return add<u32>(map, load<u32>(key), delta, lanes);
   if (bytes == 8) return add<u64>(map, load<u64>(key), delta, lanes);
+  if (bytes == 16) return add<Key16>(map, changetype<Key16>(key), delta, lanes);
   return add<KeyBytes>(map, changetype<KeyBytes>(key), delta, lanes);
 }

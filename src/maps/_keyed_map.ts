@@ -192,6 +192,20 @@ export class KeyedMap<K, V> {
   }
 
   /**
+   * Calls a function with each value and its key, as JavaScript's Map does: a walk that makes no pair for each elem.
+   *
+   * @throws {BpfError} as `entries`; and what the function throws, which ends the walk
+   */
+  forEach(give: (value: V, key: K, map: this) => void): void {
+    const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES);
+    try {
+      walk.each((value, key) => give(value, key, this));
+    } finally {
+      walk.return();
+    }
+  }
+
+  /**
    * How many elems the map holds: without a walk on the embedded kernel.
    *
    * @throws {BpfError} as a walk

@@ -205,6 +205,14 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     return this;
   }
 
+  /** Gives each elem that is left to a function. */
+  each(give: (value: V, key: K) => void): void {
+    while (this.#next < this.#count || this.#more()) {
+      const i = this.#next++;
+      give(this.#values!.read(i), this.#keys!.read(i));
+    }
+  }
+
   /** How many elems are left: walks over them. */
   rest(): number {
     let sum = this.#count - this.#next;

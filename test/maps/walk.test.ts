@@ -51,6 +51,24 @@ forEachWay((kernel) => {
     expect([...map.keys()].toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
   });
 
+  it("gives each to a function, as Map does, until that throws", () => {
+    using map = filled(kernel());
+    const met: [number, bigint][] = [];
+    map.forEach((value, key, of) => {
+      expect(of).toBe(map);
+      met.push([key, value]);
+    });
+    expect(met).toEqual([...map]);
+    let n = 0;
+    const throwing = (): void => {
+      if (++n === 5000) throw new Error("enough");
+    };
+    expect(() => map.forEach(throwing)).toThrow("enough");
+    expect(n).toBe(5000);
+    // It holds nothing: the next walk begins at the first.
+    expect([...map.keys()]).toEqual(met.map(([key]) => key));
+  });
+
   it("goes on in many batches, in the same order", () => {
     using map = filled(kernel(), 2000, 2000);
     const rooms: number[] = [];
