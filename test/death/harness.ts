@@ -45,6 +45,11 @@ export interface End {
   readonly waited: boolean;
 }
 
+const whereOf = (end: End | undefined): string => end?.where ?? "after the end";
+
+/** What a victim's hook throws. */
+class Death extends Error {}
+
 const bystanders: readonly Shape[] = [
   { name: "bystander, hash", mapType: BPF_MAP_TYPE_HASH, keySize: 8, valueSize: 12, maxEntries: 9, lanes: [] },
   { name: "bystander, array", mapType: BPF_MAP_TYPE_ARRAY, keySize: 4, valueSize: 12, maxEntries: 3, lanes: [] },
