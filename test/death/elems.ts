@@ -2,11 +2,12 @@
  * Operations on one elem to die in: each on a prepared map, through system calls and the short way. Whenever the thread dies, the
  * map must hold what it held before, or what the operation makes of it.
  */
+import { expect } from "vitest";
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import type { DirectMap } from "../../src/kernels/kernel.js";
 import { BPF_EXIST, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT } from "../../src/uapi/index.js";
 import { type Content, Hands, type Shape, added, difference, expectReturned, isHash, isPerCpu } from "./hands.js";
-import type { Scenario } from "./harness.js";
+import { type Scenario, exhaust } from "./harness.js";
 
 /** How the victim makes its call: bpf(2), the short way, or the short way with the key as an argument. */
 export type Way = "bpf" | "direct" | "direct4";
@@ -229,4 +230,32 @@ function verifyElems({ hands, before, value, returned }: State, op: ElemOp, died
     throw new Error(`The map is not as before (${differences[0]}), nor as after (${differences.slice(1).join("; ")})`);
   }
   hands.useFully(found);
+}
+
+/** More scenarios that fail tell nothing new. */
+const MAX_FAILURES = 5;
+
+/** Runs operations in the ways that there are. Returns how many deaths there were; throws all that failed. */
+export async function exhaustAll(
+  shape: Shape,
+  ops: readonly ElemOp[],
+  waysOf: (op: ElemOp, shape: Shape) => Way[],
+): Promise<number> {
+  let deaths = 0;
+  const failures: string[] = [];
+  for (const op of ops) {
+    for (const way of waysOf(op, shape)) {
+      try {
+        const died = await exhaust(elemScenario(shape, op, way));
+        // What is refused by the short way, or finds nothing, may write nothing.
+        if (way === "bpf" || op.wanted === undefined) expect(died, op.op).toBeGreaterThan(1);
+        deaths += died;
+      } catch (error) {
+        failures.push((error as Error).message);
+        if (failures.length === MAX_FAILURES) expect.fail(failures.join("\n"));
+      }
+    }
+  }
+  expect(failures.join("\n")).toBe("");
+  return deaths;
 }

@@ -84,6 +84,7 @@ export class Hands {
   readonly #survivor: EmbeddedKernel;
   readonly #keys = new Map<number, Uint8Array>();
   #direct: DirectMap | undefined;
+  readonly #others: UserBuffer[] = [];
   readonly #attr: UserBuffer;
   readonly #key: UserBuffer;
   readonly #next: UserBuffer;
@@ -269,10 +270,16 @@ export class Hands {
     expectContent("The map, emptied again,", this.read(maxEntries), new Map());
   }
 
+  /** Has a buffer given back with those of its own. */
+  alsoClose(buffer: UserBuffer): void {
+    this.#others.push(buffer);
+  }
+
   /** Gives the buffers back; and closes the fd, unless told otherwise. */
   close(alsoFd = true): void {
     this.#direct?.[Symbol.dispose]();
-    for (const buffer of [this.#attr, this.#key, this.#next, this.#value, this.#batch]) buffer[Symbol.dispose]();
+    const own = [this.#attr, this.#key, this.#next, this.#value, this.#batch];
+    for (const buffer of [...own, ...this.#others]) buffer[Symbol.dispose]();
     if (alsoFd) expectReturned("close", this.#survivor.close(this.fd), 0);
   }
 }

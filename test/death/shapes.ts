@@ -15,6 +15,12 @@ import { Hands, type Shape } from "./hands.js";
 
 /** Integers that lie in a value: at its start, and at its end where there is room. */
 function lanesOf(valueSize: number): Shape["lanes"] {
+  if (valueSize === 7)
+    return [
+      [0, 4],
+      [4, 2],
+      [6, 1],
+    ].map(([offset, width]) => ({ offset: offset!, width: width! }));
   if (valueSize < 8) return [{ offset: 0, width: valueSize }];
   if (valueSize === 12) return [0, 4, 8].map((offset) => ({ offset, width: 4 }));
   const last = valueSize - 8;
@@ -42,9 +48,13 @@ export const hashes: readonly Shape[] = [
   hash(BPF_MAP_TYPE_HASH, 4, 4),
   hash(BPF_MAP_TYPE_HASH, 4, 8, ENTRIES, BPF_F_NO_PREALLOC),
   hash(BPF_MAP_TYPE_HASH, 4, 48),
+  hash(BPF_MAP_TYPE_HASH, 4, 1),
+  hash(BPF_MAP_TYPE_HASH, 4, 7),
   hash(BPF_MAP_TYPE_HASH, 8, 12),
   hash(BPF_MAP_TYPE_HASH, 8, 8),
+  hash(BPF_MAP_TYPE_HASH, 8, 2),
   hash(BPF_MAP_TYPE_HASH, 16, 8),
+  hash(BPF_MAP_TYPE_HASH, 16, 2),
   hash(BPF_MAP_TYPE_HASH, 16, 48, ENTRIES, BPF_F_NO_PREALLOC),
   hash(BPF_MAP_TYPE_HASH, 300, 4),
   hash(BPF_MAP_TYPE_HASH, 300, 5000, 5, BPF_F_NO_PREALLOC),
@@ -73,10 +83,10 @@ function array(mapType: number, valueSize: number, flags = 0): Shape {
 }
 
 export const arrays: readonly Shape[] = [
-  ...[1, 4, 8, 12, 64, 5000].map((size) => array(BPF_MAP_TYPE_ARRAY, size)),
+  ...[1, 2, 4, 7, 8, 12, 64, 5000].map((size) => array(BPF_MAP_TYPE_ARRAY, size)),
   array(BPF_MAP_TYPE_ARRAY, 8, BPF_F_MMAPABLE),
   array(BPF_MAP_TYPE_ARRAY, 12, BPF_F_MMAPABLE),
-  ...[1, 4, 8, 12, 64, 5000].map((size) => array(BPF_MAP_TYPE_PERCPU_ARRAY, size)),
+  ...[1, 2, 4, 7, 8, 12, 64, 5000].map((size) => array(BPF_MAP_TYPE_PERCPU_ARRAY, size)),
 ];
 
 /**
