@@ -3,14 +3,14 @@
  */
 import { HashMap } from "tsbpf";
 import { BPF_MAP_TYPE_HASH } from "tsbpf/uapi";
-import { KEYS, type Load, kept, loadOf } from "./keys.js";
+import { KEYS, type Load, kept, loadOf, roomFor } from "./keys.js";
 import { type Kind, structToStruct, textFlowToU64, u32ToU32, u32ToU64, wordsToU32 } from "./kinds.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import { npmHashOps } from "./npm_bpf.js";
-import { addOp, openKernel, pairs, typedOps } from "./typed.js";
+import { addOp, forEachOp, openKernel, pairs, typedOps } from "./typed.js";
 
-const ROWS = ["lookup", "lookup miss", "update", "insert + delete", "add", "iterate", "iterate in batches"];
+const ROWS = ["lookup", "lookup miss", "update", "insert + delete", "add", "iterate", "iterate in batches", "forEach"];
 
 /** @param parts What differs from the usual: fewer contenders or rows, other titles. */
 function suiteOf<K, V>(kind: Kind<K, V>, parts: Partial<Suite> = {}): Suite {
@@ -31,7 +31,7 @@ async function open<K, V>(kind: Kind<K, V>, contender: string, keys: number): Pr
   if (contender === "text") return mapOps({ ...kind, jsKey: kind.jsText! }, load, false);
   if (contender === "npm") return npmHashOps(kind, load);
   const { key, value } = kind;
-  const map = HashMap.create(await openKernel(contender), { name: "bench", key, value, maxEntries: 2 * keys });
+  const map = HashMap.create(await openKernel(contender), { name: "bench", key, value, maxEntries: roomFor(keys) });
   return { ...typedOps(map, load), add: addOp(map, load, kind.delta) };
 }
 
@@ -85,6 +85,7 @@ function mapOps<K, V>(kind: Kind<K, V>, load: Load<K, V>, grown: boolean): Ops {
     },
     iterate,
     "iterate in batches": iterate,
+    forEach: forEachOp(map),
   };
 }
 

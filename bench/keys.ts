@@ -5,6 +5,11 @@
 /** How many keys a map holds, unless told otherwise. */
 export const KEYS = 65_536;
 
+/** max_entries of a hash that holds so many: what "insert + delete" inserts at a time fits in as well. */
+export function roomFor(keys: number): number {
+  return keys + 4096;
+}
+
 /** MurmurHash3's finalizer: a bijection on 32 bits. */
 function mix(h: number): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -4,7 +4,7 @@
  * The lists of keys and entries are made beforehand; what getMany returns is read, value by value, as the other's is.
  */
 import { EmbeddedKernel, HashMap, u32 } from "tsbpf";
-import { KEYS, kept, loadOf } from "./keys.js";
+import { KEYS, kept, loadOf, roomFor } from "./keys.js";
 import type { Ops, Suite } from "./measure.js";
 
 /** How many keys a call has. */
@@ -34,7 +34,7 @@ export function chunksOf<T>(list: readonly T[]): T[][] {
 
 async function open(contender: string): Promise<Ops> {
   const kernel = await EmbeddedKernel.create();
-  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: 2 * KEYS });
+  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: roomFor(KEYS) });
   const { mask, present, hits, values } = loadOf(
     (n) => n,
     (n) => n,

@@ -2,7 +2,7 @@
  * The npm package `bpf`: libbpf's calls through Node-API, on the Linux kernel.
  */
 import { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH } from "tsbpf/uapi";
-import { KEYS, type Load, kept } from "./keys.js";
+import { KEYS, type Load, kept, roomFor } from "./keys.js";
 import type { Kind } from "./kinds.js";
 import { u64Conversion } from "./kinds.js";
 import type { Op, Ops } from "./measure.js";
@@ -47,7 +47,7 @@ export function npmHashOps<K, V>(kind: Kind<K, V>, { mask, present, hits, absent
   const { ConvMap, createMap } = open();
   const { key, value, npm, delta } = kind;
   if (npm === undefined) throw new Error("it has no codecs of this kind");
-  const options = { type: BPF_MAP_TYPE_HASH, keySize: key.size, valueSize: value.size, maxEntries: 2 * KEYS };
+  const options = { type: BPF_MAP_TYPE_HASH, keySize: key.size, valueSize: value.size, maxEntries: roomFor(KEYS) };
   const map = new ConvMap(createMap(options), npm.key, npm.value);
   for (let i = 0; i < present.length; i++) map.set(present[i]!, values[i]!);
   return {

@@ -6,7 +6,7 @@
 import { cpus } from "node:os";
 import { PerCpu, PerCpuArray, PerCpuHashMap, u32, u64 } from "tsbpf";
 import { BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH } from "tsbpf/uapi";
-import { KEYS, type Load, indicesOf, kept, loadOf } from "./keys.js";
+import { KEYS, type Load, indicesOf, kept, loadOf, roomFor } from "./keys.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Ops, Suite } from "./measure.js";
 import { addOp, openKernel, typedOps } from "./typed.js";
@@ -51,7 +51,7 @@ const hash: Suite = {
     const load = (possibleCpus: number) => loadOf((n) => n, slots(possibleCpus));
     if (contender === "js") return jsOps(load(cpus().length));
     const kernel = await openKernel(contender);
-    const map = PerCpuHashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: 2 * KEYS });
+    const map = PerCpuHashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: roomFor(KEYS) });
     const work = load(kernel.possibleCpus);
     const rows = typedOps(map, work);
     return kernel.name === "linux" ? rows : { ...rows, add: addOp(map, work, 1n) };

@@ -4,7 +4,7 @@
  */
 import { HashMap, type Kernel, u32, u64 } from "tsbpf";
 import { BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_HASH, BPF_MAP_UPDATE_ELEM, bpfAttr } from "tsbpf/uapi";
-import { KEYS, kept, loadOf } from "./keys.js";
+import { KEYS, kept, loadOf, roomFor } from "./keys.js";
 import { syscallLoop } from "./linux_c.js";
 import type { Ops, Suite } from "./measure.js";
 import { openKernel } from "./typed.js";
@@ -18,7 +18,7 @@ function rawOps(kernel: Kernel): Ops {
     (n) => n,
     (n) => BigInt(n),
   );
-  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: 2 * KEYS });
+  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: roomFor(KEYS) });
   for (let i = 0; i < KEYS; i++) map.set(present[i]!, values[i]!);
 
   const buffer = kernel.alloc(VALUE_OFF + 8);

@@ -20,7 +20,7 @@ import { threadsSuite } from "./threads.js";
 /** How to read the tables. */
 export const NOTES = `Nanoseconds an operation: the median of all rounds, and in parentheses the best round. Each contender is a process of its
 own, and they take turns round by round; ratios are medians of the rounds' ratios. Maps hold ${KEYS.toLocaleString("en")} keys (hashes have room
-for twice as many), unless told otherwise, which are looked up in another order than inserted.
+for 4,096 more), unless told otherwise, which are looked up in another order than inserted.
   embedded  typed maps on the embedded kernel
   mixed     the same, in a process that has used maps of seven other codecs before
   JS Map    filled with as many keys as its table has room for; grown: with one more, deleted again, which doubled the table

@@ -60,7 +60,7 @@ function reachedText(targets: readonly Target[]): string {
 
 const READING = `Times are nanoseconds an operation: the median of all rounds, and in parentheses the best round. Each contender is a process
 of its own, and they take turns round by round; ratios are medians of the rounds' ratios. Maps hold ${KEYS.toLocaleString("en")} keys (hashes
-have room for twice as many) unless told otherwise, and are looked up in another order than filled. Above, a ratio is the time of
+have room for 4,096 more) unless told otherwise, and are looked up in another order than filled. Above, a ratio is the time of
 what is named first to the time of what it is held against; of threads, what several get done to what one does.
 
 - **embedded**: typed maps on the embedded kernel; **mixed**: the same, in a process that has used maps of seven other

@@ -4,7 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { EmbeddedKernel, HashMap, u32 } from "tsbpf";
-import { KEYS, type Load, kept, loadOf } from "./keys.js";
+import { KEYS, type Load, kept, loadOf, roomFor } from "./keys.js";
 import { lmdbOps } from "./lmdb.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import type { Answer, Question, SharedData } from "./shared_worker.js";
@@ -21,7 +21,7 @@ async function start(data: SharedData): Promise<Worker> {
 
 async function embeddedOps(load: Load<number, number>): Promise<Ops> {
   const kernel = await EmbeddedKernel.create();
-  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: 2 * KEYS });
+  const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: roomFor(KEYS) });
   await start({ handle: kernel.share(), id: map.id });
   const { lookup, update } = typedOps(map, load);
   return { get: lookup!, set: update! };

@@ -102,7 +102,7 @@ static void make_map(uint32_t type)
 	attr.map_type = type;
 	attr.key_size = key_size;
 	attr.value_size = value_size;
-	attr.max_entries = is_array ? keys : 2 * keys;
+	attr.max_entries = is_array ? keys : keys + 4096;
 	map_fd = bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
 	if (map_fd < 0)
 		fail("BPF_MAP_CREATE");

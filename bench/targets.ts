@@ -147,6 +147,11 @@ export function limitTargetsOf(results: Results): Target[] {
       ...information,
     },
     {
+      what: "the same by forEach, against Map's forEach",
+      ...times(ints, "forEach", "embedded", "js"),
+      ...information,
+    },
+    {
       what: "get of a missing key, against one that is there",
       ...times(fails, GET, "fails", "succeeds"),
       ...atMost(1.2),

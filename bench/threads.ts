@@ -5,7 +5,7 @@
 import { cpus } from "node:os";
 import { Worker } from "node:worker_threads";
 import { EmbeddedKernel, HashMap, PerCpuHashMap, u32, u64 } from "tsbpf";
-import { KEYS, loadOf } from "./keys.js";
+import { KEYS, loadOf, roomFor } from "./keys.js";
 import type { Ops, Suite } from "./measure.js";
 
 /** What the threads agree on: words of a shared array. */
@@ -49,7 +49,7 @@ export function makeMaps(kernel: EmbeddedKernel): {
   hash: HashMap<number, bigint>;
   perCpu: PerCpuHashMap<number, bigint>;
 } {
-  const hash = HashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: 2 * KEYS });
+  const hash = HashMap.create(kernel, { name: "bench", key: u32, value: u64, maxEntries: roomFor(KEYS) });
   const perCpu = PerCpuHashMap.create(kernel, { name: "percpu", key: u32, value: u64, maxEntries: 16 });
   const { present, values } = loadOf(
     (n) => n,

@@ -28,6 +28,7 @@ interface TypedMap<K, V> {
   set(key: K, value: V): boolean;
   delete?(key: K): boolean;
   entries(): Iterable<[K, V]>;
+  forEach(give: (value: V, key: K) => void): void;
 }
 
 /** Opens the kernel that a contender stands for; "mixed" has used many maps of other codecs before. */
@@ -62,8 +63,21 @@ export function typedOps<K, V>(map: TypedMap<K, V>, load: Load<K, V>): Ops {
     }
     return count;
   };
-  const rows = { lookup, update, iterate, "iterate in batches": iterate };
+  const rows = { lookup, update, iterate, "iterate in batches": iterate, forEach: forEachOp(map) };
   return absent.length === 0 ? rows : { ...rows, ...absentOps(map, load) };
+}
+
+/** The row "forEach", of typed maps and of Map. */
+export function forEachOp<K, V>(map: { forEach(give: (value: V, key: K) => void): void }): Op {
+  return () => {
+    let count = 0;
+    map.forEach((value, key) => {
+      kept.value = value;
+      kept.value = key;
+      count++;
+    });
+    return count;
+  };
 }
 
 function absentOps<K, V>(map: TypedMap<K, V>, { mask, absent, values }: Load<K, V>): Ops {
