@@ -1,23 +1,23 @@
 /*
  * The count of elems (kernel/maps): a counter that survives its adder, or detectable compare-and-swap.
  *
- * Task D may die anywhere; who reaps it, R, may die too; then S reaps R, and then D. Tasks 4 and 5 live. There are two maps, each
- * with at most MAX elems; D inserts and deletes an elem of its own in either, the others in the first. R's death is a run of its
- * own (REAPER_DIES), with task 4 only.
+ * Task D may die anywhere; who reaps it, R, may die too; then S reaps R, and then D. Tasks 4 and 5 live. There are
+ * two maps, each with at most MAX elems; D inserts and deletes an elem of its own in either, the others in the first.
+ * R's death is a run of its own (REAPER_DIES), with task 4 only.
  *
- * Abstracted: the lines' locks. `kind` != NONE stands for: it died with the line's lock held (kind is cleared before the
- * release). Those who never die need no ack here. Op numbers wrap at WRAP instead of 2^20: within
- * one wrap all holds. A helper that stalls for a whole one, just where it may ack, and a death in the very op with the same number,
- * would deceive the reaper (-DREAPER_DIES -DROUNDS=4 shows it): that is as far as it goes.
+ * Abstracted: the lines' locks. `kind` != NONE stands for: it died with the line's lock held (kind is cleared before
+ * the release). Those who never die need no ack here. Op numbers wrap at WRAP instead of 2^20: within one wrap all
+ * holds. A helper that stalls for a whole one, just where it may ack, and a death in the very op with the same
+ * number, would deceive the reaper (-DREAPER_DIES -DROUNDS=4 shows it): that is as far as it goes.
  *
- * Memory order: the op's kind, map and number are one word, or kind is stored last; the compare-and-swap of the count orders
- * them. The reaper loads the word first, then ack.
+ * Memory order: the op's kind, map and number are one word, or kind is stored last; the compare-and-swap of the count
+ * orders them. The reaper loads the word first, then ack.
  *
  * Invariant: a map's count is never below the number of its elems, nor above MAX, and equal to it when all is over.
  *
- * The rules: a helper acks (t, q) only if t's op of this very moment is number q in this map, and by a compare-and-swap from what ack
- * was before it looked: whatever it saw too long ago, it can't overwrite a newer ack. The reaper asks whether ack is EQUAL
- * to the op's number. A new op takes no number that would be evidence already.
+ * The rules: a helper acks (t, q) only if t's op of this very moment is number q in this map, and by a
+ * compare-and-swap from what ack was before it looked: whatever it saw too long ago, it can't overwrite a newer ack.
+ * The reaper asks whether ack is EQUAL to the op's number. A new op takes no number that would be evidence already.
  */
 #define D 1
 #define R 2

@@ -2,15 +2,15 @@
  * Close while in use (kernel/fd.ts, kernel/map.ts): a thread gets from an fd to its map without a lock, and a map is
  * not freed while somebody uses it.
  *
- * Tasks 1 and 2 use the fd, task 3 closes it, opens it again with a new map, which may get the same address, and closes that. Task 1
- * or task 3 may die between any two steps, and is reaped by task 4. There is memory for two maps.
+ * Tasks 1 and 2 use the fd, task 3 closes it, opens it again with a new map, which may get the same address, and
+ * closes that. Task 1 or task 3 may die between any two steps, and is reaped by task 4. There is memory for two maps.
  *
- * Abstracted: a map has one fd, so its refs are 0 once the entry is; the tables lock is only taken and released (lock.pml), and a
- * dead owner's is taken over.
+ * Abstracted: a map has one fd, so its refs are 0 once the entry is; the tables lock is only taken and released
+ * (lock.pml), and a dead owner's is taken over.
  *
- * Memory order: `using` is stored with an atomic store (a full barrier), then the entry is loaded again; the closer stores the entry
- * atomically, then loads the `using` words. Were one of these stores plain, it could be seen after the load behind it: the BUG_..._PLAIN
- * runs have the two in that order.
+ * Memory order: `using` is stored with an atomic store (a full barrier), then the entry is loaded again; the closer
+ * stores the entry atomically, then loads the `using` words. Were one of these stores plain, it could be seen after
+ * the load behind it: the BUG_..._PLAIN runs have the two in that order.
  *
  * Invariants: a map that somebody uses is not freed; when all is over, a map that has no fd is free.
  */

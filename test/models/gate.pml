@@ -1,20 +1,21 @@
 /*
  * The gate: standStill and goOn (kernel/lock.ts) against tasks that enter critical sections.
  *
- * Locks, outermost first: 1 tables, 2 and 3 a line's and a pool's. Task 1 takes 2 then 3, task 2 takes 1 then 3, task 3
- * stands still: it takes 1, sets `still`, and waits until nobody is inside. Task 1 or task 3 may die between any two steps, and task 4
- * reaps it.
+ * Locks, outermost first: 1 tables, 2 and 3 a line's and a pool's. Task 1 takes 2 then 3, task 2 takes 1 then 3, task
+ * 3 stands still: it takes 1, sets `still`, and waits until nobody is inside. Task 1 or task 3 may die between any
+ * two steps, and task 4 reaps it.
  *
  * Abstracted: sleeping on locks and on `still` (lock.pml): who waits is a guard. The repair itself.
  *
- * Memory order: it is Dekker's: a task stores its intent, takes the lock, and loads `still`; the gater sets `still` and loads the
- * intents. The intent is a plain store, so it may stay in the store buffer (`buffered`: one entry, which may drain at any time;
- * the gater, who alone looks, sees it or not) until the read-modify-write that takes the lock. So with a lock
- * that is taken by a plain store (BUG_PLAIN_LOCK) the gater can miss it. The load of `still` is an atomic one. The intent must not
- * be seen cleared before the lock is seen released: BUG_CLEAR_EARLY has that order.
+ * Memory order: it is Dekker's: a task stores its intent, takes the lock, and loads `still`; the gater sets `still`
+ * and loads the intents. The intent is a plain store, so it may stay in the store buffer (`buffered`: one entry,
+ * which may drain at any time; the gater, who alone looks, sees it or not) until the read-modify-write that takes the
+ * lock. So with a lock that is taken by a plain store (BUG_PLAIN_LOCK) the gater can miss it. The load of `still` is
+ * an atomic one. The intent must not be seen cleared before the lock is seen released: BUG_CLEAR_EARLY has that
+ * order.
  *
- * Invariants: while the gater is still, nobody is past the gate, and no dead task's lock is unrepaired that it held so;
- * nobody waits for ever.
+ * Invariants: while the gater is still, nobody is past the gate, and no dead task's lock is unrepaired that it held
+ * so; nobody waits for ever.
  */
 #define TABLES 1
 #define MORTAL 1

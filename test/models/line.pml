@@ -1,19 +1,21 @@
 /*
  * A line of the hash (kernel/maps): lookup without a lock while its cells are updated, deleted and reused.
  *
- * Two cells. Key X is in cell 0 all the time; cell 1 holds Y or Z or nothing. All three keys have the same tag, so a reader has to
- * compare keys. One writer does one operation, of any kind, and may die between any two of its steps, as may
- * the first who reaps it; another lives and does one operation. With NO_DEATH both do two. One reader looks up X or Y once. A value is two words, both the number of its version; with
- * ONE_WORD it is one word, which is updated by one store and leaves seq alone.
+ * Two cells. Key X is in cell 0 all the time; cell 1 holds Y or Z or nothing. All three keys have the same tag, so a
+ * reader has to compare keys. One writer does one operation, of any kind, and may die between any two of its steps,
+ * as may the first who reaps it; another lives and does one operation. With NO_DEATH both do two. One reader looks up
+ * X or Y once. A value is two words, both the number of its version; with ONE_WORD it is one word, which is updated
+ * by one store and leaves seq alone.
  *
  * Abstracted: sleeping on the lock (lock.pml); the walk to overflow lines (overflow.pml); eight tags are one load.
  *
- * Memory order: the store of a tag and those of seq are atomic. Between the odd seq and the words of the copy stands a fence, for
- * a store after an atomic store may overtake it. The reader's loads are atomic ones, so they stay between its looks at
- * seq. What happens without the fence is BUG_COPY_OVERTAKES.
+ * Memory order: the store of a tag and those of seq are atomic. Between the odd seq and the words of the copy stands
+ * a fence, for a store after an atomic store may overtake it. The reader's loads are atomic ones, so they stay
+ * between its looks at seq. What happens without the fence is BUG_COPY_OVERTAKES.
  *
- * Invariant: what a lookup returns was so at one moment between its begin and its end: one version whole, of that key, or that the
- * key was not there. So it never returns a torn value, nor another key's, nor misses a key that is always there.
+ * Invariant: what a lookup returns was so at one moment between its begin and its end: one version whole, of that
+ * key, or that the key was not there. So it never returns a torn value, nor another key's, nor misses a key that is
+ * always there.
  */
 #define X 1
 #define Y 2

@@ -4,22 +4,23 @@
  * Tasks 1 and 2 live, task 3 may die between any two of its steps, or never. Task 3's death becomes known some time
  * later; then a reaper takes over, which may itself die at any step; then a second one starts from the beginning.
  *
- * Abstracted: the spin before sleeping (an attempt that fails changes nothing, and may be repeated); the lock word's two
- * parts, owner and WAITERS, are two variables that are only touched together, in one step. A time-out that finds the
- * word as it was goes back to sleep and has changed nothing, so it is no step: a sleeper wakes when it is notified, or
- * (unless NO_TIMEOUTS) at any time after the word has changed. So one who sleeps for ever is a deadlock to spin.
+ * Abstracted: the spin before sleeping (an attempt that fails changes nothing, and may be repeated); the lock word's
+ * two parts, owner and WAITERS, are two variables that are only touched together, in one step. A time-out that finds
+ * the word as it was goes back to sleep and has changed nothing, so it is no step: a sleeper wakes when it is
+ * notified, or (unless NO_TIMEOUTS) at any time after the word has changed. So one who sleeps for ever is a deadlock
+ * to spin.
  *
- * Memory order: the intent is a plain store; the compare-and-swap of the lock word after it orders it. Who reaps looks
- * after the host has learned of the death, so it sees all that the dead one stored, in program order.
+ * Memory order: the intent is a plain store; the compare-and-swap of the lock word after it orders it. Who reaps
+ * looks after the host has learned of the death, so it sees all that the dead one stored, in program order.
  *
  * Invariants:
  * - one task at most is in the critical section; nobody waits for ever;
- * - two words, a and b, are equal whenever somebody enters; at the end they count every section that was committed, the
- *   dead one's too: it is committed once its redo record is armed;
+ * - two words, a and b, are equal whenever somebody enters; at the end they count every section that was committed,
+ *   the dead one's too: it is committed once its redo record is armed;
  * - when all is over, the lock is free.
- * With NO_TIMEOUTS the same holds: no wake-up is lost, not even by a death, because the reaper notifies for every lock in
- * the dead one's list, whether it owned it or not (it may have died between release and notify, or just after it was
- * woken). If it did not (BUG_REAPER_SILENT), a waiter would sleep until its time-out.
+ * With NO_TIMEOUTS the same holds: no wake-up is lost, not even by a death, because the reaper notifies for every
+ * lock in the dead one's list, whether it owned it or not (it may have died between release and notify, or just after
+ * it was woken). If it did not (BUG_REAPER_SILENT), a waiter would sleep until its time-out.
  */
 #define MORTAL 3
 

@@ -1,12 +1,14 @@
 /*
- * Two locks, one taken inside the other, and a holder that dies: the take-over by reap (kernel/lock.ts), innermost first.
+ * Two locks, one taken inside the other, and a holder that dies: the take-over by reap (kernel/lock.ts), innermost
+ * first.
  *
- * Lock A is the outer one, B the inner. Tasks 1 and 3 take A then B, task 2 B only. Task 3 may die between any two steps, the
- * first reaper too. What A guards says how often the inner section was begun (p) and ended (q); B guards two words, a and
- * b, which are written with a redo record and count the inner sections. Between the sections p, q, a and b are equal.
+ * Lock A is the outer one, B the inner. Tasks 1 and 3 take A then B, task 2 B only. Task 3 may die between any two
+ * steps, the first reaper too. What A guards says how often the inner section was begun (p) and ended (q); B guards
+ * two words, a and b, which are written with a redo record and count the inner sections. Between the sections p, q, a
+ * and b are equal.
  *
- * The repair of what B guards is to finish the copy, if the redo record is armed; that of what A guards is to look at a, and so
- * to find out if the inner section took place. So it needs B repaired.
+ * The repair of what B guards is to finish the copy, if the redo record is armed; that of what A guards is to look at
+ * a, and so to find out if the inner section took place. So it needs B repaired.
  *
  * Abstracted: sleeping (lock.pml), the intents of those who live. Memory order as in lock.pml.
  *

@@ -1,19 +1,21 @@
 /*
  * Overflow lines of the hash (kernel/maps): claimed, linked, unlinked and freed, with a death anywhere.
  *
- * Two home lines, A and B, and two overflow lines, which are claimed without a lock of their own. Task 1 works on home A, task 2 on home B: it frees a line of
- * its chain, or hangs a new one to its end; A's task twice, B's once, or twice with REAPER_LIVES. Task 1 may die between any two steps; the reaper may die too, and a second one
- * starts from the beginning. A reader looks up a key of home A that is there all the time, in
- * the last line of its chain at the start, behind one that may be freed. It may find itself in a chain of B's.
+ * Two home lines, A and B, and two overflow lines, which are claimed without a lock of their own. Task 1 works on
+ * home A, task 2 on home B: it frees a line of its chain, or hangs a new one to its end; A's task twice, B's once, or
+ * twice with REAPER_LIVES. Task 1 may die between any two steps; the reaper may die too, and a second one starts from
+ * the beginning. A reader looks up a key of home A that is there all the time, in the last line of its chain at the
+ * start, behind one that may be freed. It may find itself in a chain of B's.
  *
- * Abstracted: the homes' locks but for their owner's being dead (lock.pml); cells (line.pml): a line is empty, or holds the
- * permanent key.
+ * Abstracted: the homes' locks but for their owner's being dead (lock.pml); cells (line.pml): a line is empty, or
+ * holds the permanent key.
  *
- * Memory order: spare is a plain store; the compare-and-swap of the line's home orders it before the claim, and for a free
- * only a death looks at it, which sees the stores in program order. `next` is stored atomically, seq too.
+ * Memory order: spare is a plain store; the compare-and-swap of the line's home orders it before the claim, and for a
+ * free only a death looks at it, which sees the stores in program order. `next` is stored atomically, seq too.
  *
  * Invariants:
- * - a line is in the chain that its home says, or free and in none, whenever no lock is held: none is lost, none in two chains;
+ * - a line is in the chain that its home says, or free and in none, whenever no lock is held: none is lost, none in
+ *   two chains;
  * - a line is never claimed while it hangs in a chain;
  * - the reader finds its key.
  */
