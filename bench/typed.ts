@@ -68,7 +68,7 @@ export function typedOps<K, V>(map: TypedMap<K, V>, load: Load<K, V>): Ops {
 }
 
 /** The row "forEach", of typed maps and of Map. */
-export function forEachOp<K, V>(map: { forEach(give: (value: V, key: K) => void): void }): Op {
+export function forEachOp(map: { forEach(give: (value: unknown, key: unknown) => void): void }): Op {
   return () => {
     let count = 0;
     map.forEach((value, key) => {

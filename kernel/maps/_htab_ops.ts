@@ -212,27 +212,35 @@ export function updateHashed<K>(map: Htab, key: K, hash: u32, value: usize, flag
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   lockStripe(map, line);
-  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
-  let ret: i32 = 0;
-  if (tag == 0) ret = flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, line, value, null);
-  else if (flags == <u64>BPF_NOEXIST) ret = -EEXIST;
-  else ret = replace(map, valueOfTag(map, tag), index, line, value);
+  const ret = updateUnder<K>(map, key, hash, index, value, flags);
   unlock(line);
   return ret;
+}
+
+/** The same for a caller that holds the line's lock. */
+function updateUnder<K>(map: Htab, key: K, hash: u32, index: u32, value: usize, flags: u64): i32 {
+  const line = lineAt(map, index);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
+  if (tag == 0) return flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, line, value, null);
+  if (flags == <u64>BPF_NOEXIST) return -EEXIST;
+  return replace(map, valueOfTag(map, tag), index, line, value);
 }
 
 /** The same on a table as `lookupWord` is for. */
 // @ts-ignore: decorator
 @inline
 export function updateWord<K, V>(map: Htab, key: K, hash: u32, value: usize, flags: u64): i32 {
-  const line = lineAt(map, lineOf(map, hash));
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
   lockStripe(map, line);
   const found = cellsWith(line, tagOf(hash));
   const i = <usize>ctz<u32>(found);
   const isHit = found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
+  let ret: i32 = 0;
   if (isHit) store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
+  else ret = updateUnder<K>(map, key, hash, index, value, flags);
   unlock(line);
-  return isHit ? 0 : updateHashed<K>(map, key, hash, value, flags);
+  return ret;
 }
 
 // @ts-ignore: decorator
