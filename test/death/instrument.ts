@@ -183,7 +183,7 @@ function functionNames(bytes: Uint8Array, sections: readonly Section[], imported
   if (named.length > 0) {
     for (const section of named) readNames(bytes, section, names);
   } else if (existsSync(TEXT)) {
-    const funcs = [...readFileSync(TEXT, "utf8").matchAll(/^ \(func \$(\S+)/gm)];
+    const funcs = [...readFileSync(TEXT, "utf8").matchAll(/^ \(func \$"?([^\s"]+)/gm)];
     const own = readerOf(bytes, sections, CODE).u32();
     // Not the text of this module: its names would mislead.
     if (funcs.length === own) funcs.forEach(([, name], i) => names.set(imported + i, name!));

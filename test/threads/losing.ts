@@ -23,6 +23,16 @@ interface Numbers {
   close(): void;
 }
 
+/** CPUs have different values, where each set gave all the same: so only a set that a thread died in may leave them. */
+export class CpusDiffer extends Error {
+  readonly values: readonly number[];
+
+  constructor(values: readonly number[]) {
+    super(`CPUs have ${values.join()}`);
+    this.values = values;
+  }
+}
+
 const options = (mode?: "create" | "replace") => (mode === undefined ? undefined : { mode });
 
 const ofU32 = (map: HashMap<number, number>): Numbers => ({
@@ -69,7 +79,7 @@ const ofPerCpu = (map: PerCpuHashMap<number, number>): Numbers => {
     set: (key, value, mode) => map.set(key, Array(cpus).fill(value) as never, options(mode)),
     get: (key) => {
       const values = map.get(key);
-      if (values?.some((value) => value !== values[0])) throw new Error(`CPUs have ${values.join()}`);
+      if (values?.some((value) => value !== values[0])) throw new CpusDiffer([...values]);
       return values?.[0];
     },
     delete: (key) => map.delete(key),

@@ -16,7 +16,7 @@ import {
 } from "tsbpf";
 import { kinds as addingKinds, keys as hotKeys } from "./adding.js";
 import { randomFrom } from "./clock.js";
-import { kinds as losingKinds } from "./losing.js";
+import { CpusDiffer, kinds as losingKinds } from "./losing.js";
 
 /** Keys of one thread in each map. */
 export const ownKeys = 16;
@@ -74,7 +74,7 @@ const perCpuNumbers = (map: PerCpuArray<bigint>): Numbers =>
     (n) => Array.from({ length: map.kernel.possibleCpus }, () => BigInt(n)) as never,
     (values) => {
       const all = [...(values as Iterable<bigint>)];
-      if (all.some((value) => value !== all[0])) throw new Error(`CPUs have ${all.join()}`);
+      if (all.some((value) => value !== all[0])) throw new CpusDiffer(all.map(Number));
       return Number(all[0]);
     },
   );
