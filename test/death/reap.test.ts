@@ -1,7 +1,6 @@
 /**
  * How the host learns of the death of a thread: from the worker that was given to it, or because it is told.
  */
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { EmbeddedKernel, type KernelHandle, PerCpuHashMap, u32, u64 } from "tsbpf";
 import { expect, it } from "vitest";
@@ -28,7 +27,8 @@ async function victim(
   watch?.(worker);
   worker.on("error", () => {});
   const ended = new Promise((resolve) => worker.once("exit", resolve));
-  const [{ fd, slot }] = (await once(worker, "message")) as [{ fd: number; slot: number }];
+  // Not events.once: that rejects when the error of a worker that throws comes before what it has said.
+  const { fd, slot } = await new Promise<{ fd: number; slot: number }>((resolve) => worker.once("message", resolve));
   return { worker, fd, slot, ended };
 }
 
