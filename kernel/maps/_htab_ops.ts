@@ -51,7 +51,6 @@ import {
   Lanes,
   addInPlace,
   addLanes,
-  addSlot,
   addWord,
   copy,
   copyWord,
