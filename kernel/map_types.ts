@@ -6,6 +6,7 @@
 import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../src/uapi/bpf";
@@ -14,6 +15,7 @@ import { BpfMap } from "./map";
 import { sb } from "./super";
 import { arrayOps } from "./maps/array";
 import { hashOps } from "./maps/hash";
+import { lpmTrieOps } from "./maps/lpm_trie";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -61,6 +63,8 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LPM_TRIE:
+      return lpmTrieOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

@@ -9,6 +9,7 @@ import { hash } from "./hash.js";
 import { ids } from "./ids.js";
 import { info } from "./info.js";
 import { lookupBatch } from "./lookup_batch.js";
+import { lpmTrie } from "./lpm_trie.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
@@ -26,4 +27,5 @@ export const stories: Readonly<Record<string, Story>> = {
   array,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
+  lpm_trie: lpmTrie,
 };
