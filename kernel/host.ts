@@ -8,7 +8,7 @@ import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
 import { listPins, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { goOn, lock, standStill, stillWord, unlock } from "./lock";
-import { BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
+import { beginMapping, endMapping, BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
 import { COUNT, MEM_USAGE, callOp, valueBytes } from "./map_types";
 import { ArrayMap } from "./maps/_array";
 import { Lanes, lanesFit } from "./maps/_value";
@@ -112,7 +112,13 @@ export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: b
   if ((mode & WRITE) == 0 || !isMmapable(map)) return -EINVAL;
   const values = changetype<ArrayMap>(map).values;
   if (<u64>offset + length > runBytes(values)) return -EINVAL;
+  if (writable && !beginMapping(map)) return -EPERM;
   return <i32>(values + offset);
+}
+
+/** munmap(2) of what was mapped to write; `put` is to follow. */
+export function munmap(map: usize): void {
+  endMapping(changetype<BpfMap>(map));
 }
 
 /** How many elems the map holds. */

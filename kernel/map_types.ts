@@ -32,6 +32,8 @@ import { hashOps } from "./maps/hash";
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
  *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
+ *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0
+ *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
  */
 export const ALLOC_CHECK: u32 = 0;
@@ -49,6 +51,10 @@ export const CLEAR_LOCKS: u32 = 11;
 export const REPAIR: u32 = 12;
 export const CHECK: u32 = 13;
 export const MEM_USAGE: u32 = 14;
+export const LOOKUP_AND_DELETE_ELEM: u32 = 15;
+export const LOOKUP_AND_DELETE_BATCH: u32 = 16;
+export const UPDATE_BATCH: u32 = 17;
+export const DELETE_BATCH: u32 = 18;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

@@ -2,12 +2,15 @@
  * The stories there are.
  */
 import { array } from "./array.js";
+import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
 import { elem } from "./elem.js";
 import { envelope } from "./envelope.js";
+import { freezeStory } from "./freeze.js";
 import { hash } from "./hash.js";
 import { ids } from "./ids.js";
 import { info } from "./info.js";
+import { lookupAndDelete } from "./lookup_and_delete.js";
 import { lookupBatch } from "./lookup_batch.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
@@ -19,6 +22,9 @@ export const stories: Readonly<Record<string, Story>> = {
   BPF_MAP_CREATE: create,
   "commands on elems": elem,
   BPF_MAP_LOOKUP_BATCH: lookupBatch,
+  "batches that change": changeBatch,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM: lookupAndDelete,
+  BPF_MAP_FREEZE: freezeStory,
   BPF_OBJ_GET_INFO_BY_FD: info,
   "pinned names": pins,
   ids,

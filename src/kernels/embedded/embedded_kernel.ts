@@ -354,7 +354,10 @@ export class EmbeddedKernel implements Kernel {
       address: address >>> 0,
       bytes: new Uint8Array(this.#memory.buffer, address >>> 0, length),
       [Symbol.dispose]: () => {
-        if (open && this.#open) engine.put(map);
+        if (open && this.#open) {
+          if (options.writable === true) engine.munmap(map);
+          engine.put(map);
+        }
         open = false;
       },
     };

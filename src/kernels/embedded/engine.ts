@@ -27,6 +27,7 @@ export interface Engine {
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
   mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
+  munmap(map: number): void;
   count(map: number): number;
   lanesFitMap(map: number, lanes: number): number;
   typeOf(map: number): number;
