@@ -1,6 +1,7 @@
 /**
  * BPF_MAP_FREEZE: system calls write no more, through any fd.
  */
+import { createHash } from "node:crypto";
 import {
   BPF_F_RDONLY,
   BPF_F_WRONLY,
@@ -10,17 +11,22 @@ import {
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_INFO_HASH_OFF,
+  BPF_MAP_INFO_HASH_SIZE_OFF,
+  BPF_MAP_INFO_SIZE,
+  BPF_OBJ_GET_INFO_BY_FD,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_UPDATE_BATCH,
   EBADF,
+  EFAULT,
   EINVAL,
   EPERM,
 } from "tsbpf/uapi";
-import { KEY, KEYS, VALUE } from "../machine/arena.js";
-import { type Fd, type Fields, type Story, type Teller, run, u32 } from "./story.js";
+import { INFO, KEY, KEYS, NEXT, VALUE } from "../machine/arena.js";
+import { type Fd, type Fields, type Story, type Teller, run, u32, u64 } from "./story.js";
 
 const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
 const key = u32(1);
@@ -68,6 +74,35 @@ export const freezeStory: Story = {
       t.lookup(later, key, value);
       t.lookup(read, key, value);
       for (const each of [fd, other, read, write, later]) t.close(each);
+    }
+  },
+
+  "a frozen array has a hash: the SHA-256 of all its elems, each rounded up to 8 bytes": (t) => {
+    for (const [value_size, n] of [
+      [1, 1],
+      [4, 9],
+      [8, 7],
+      [8, 8],
+      [13, 27],
+      [64, 4],
+    ] as const) {
+      const fd = t.create({ map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size, max_entries: n });
+      const elem = (value_size + 7) & ~7;
+      const all = new Uint8Array(elem * n);
+      for (let i = 0; i < n; i++) {
+        all.set(run(value_size, 7 * i), elem * i);
+        t.update(fd, u32(i), run(value_size, 7 * i));
+      }
+      freeze(t, fd, 0);
+      const info = new Uint8Array(BPF_MAP_INFO_SIZE);
+      info.set(u32(32), BPF_MAP_INFO_HASH_SIZE_OFF);
+      const fields = { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: { to: INFO } };
+      info.set(u32(8), BPF_MAP_INFO_HASH_OFF);
+      t.command(BPF_OBJ_GET_INFO_BY_FD, "info", fields, -EFAULT, { data: [[INFO, info]] });
+      info.set(u64(t.addressOf(NEXT)), BPF_MAP_INFO_HASH_OFF);
+      t.command(BPF_OBJ_GET_INFO_BY_FD, "info", fields, 0, { data: [[INFO, info]] });
+      t.equal("The hash", t.bytesAt(NEXT, 32), createHash("sha256").update(all).digest());
+      t.close(fd);
     }
   },
 };

@@ -76,6 +76,11 @@ export class Teller {
     return this.#machine.arena.bytes.slice(offset, offset + length);
   }
 
+  /** The address of an offset of the arena, for a pointer that is no field of attr. */
+  addressOf(offset: number): number {
+    return this.#machine.arena.address + offset;
+  }
+
   /** Does a step. `wanted`: what it must return. */
   does(step: Step, wanted?: number): Answer {
     const answer = this.#machine.run(step);
