@@ -5,15 +5,20 @@
  */
 import {
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
 import { arrayOps } from "./maps/array";
+import { bloomFilterOps } from "./maps/bloom_filter";
 import { hashOps } from "./maps/hash";
+import { queueStackOps } from "./maps/queue_stack_maps";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -32,7 +37,7 @@ import { hashOps } from "./maps/hash";
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
  *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
- *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0
+ *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
  */
@@ -67,6 +72,12 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_QUEUE:
+      return queueStackOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_STACK:
+      return queueStackOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_BLOOM_FILTER:
+      return bloomFilterOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

@@ -215,6 +215,14 @@ function dropKey(key: usize): void {
   if (key != keyCopy()) freePages(key);
 }
 
+/** -EFAULT for a key that cannot be read, -EINVAL for one where the map has none; else 0. */
+// @ts-ignore: decorator
+@inline
+function keyError(map: BpfMap, key: u64): i32 {
+  if (map.keySize == 0) return key != 0 ? -EINVAL : 0;
+  return isUser(key, map.keySize) ? 0 : -EFAULT;
+}
+
 /** A key of a word is read once by whoever uses it: it needs no copy. */
 // @ts-ignore: decorator
 @inline
@@ -237,7 +245,10 @@ function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd)) return -EPERM;
   if (flags != 0) return -EINVAL;
-  if (!isUser(key, map.keySize)) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
+  // A bloom filter is asked for the value that is given.
+  if (map.type == BPF_MAP_TYPE_BLOOM_FILTER && !isUser(value, map.valueSize)) return -EFAULT;
   // A value that cannot be written is a fault only if there is one.
   const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
   if (to != 0 && !isWordKey(map) && value < key + map.keySize && key < value + valueBytes(map)) {
@@ -265,7 +276,9 @@ function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   if (!canWrite(fd)) return -EPERM;
   // Values hold no bpf_spin_lock here.
   if ((flags & BPF_F_LOCK) != 0) return -EINVAL;
-  if (!isUser(key, map.keySize) || !isUser(value, valueBytes(map))) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
+  if (!isUser(value, valueBytes(map))) return -EFAULT;
   if (isWordKey(map)) return callOp(map.type, UPDATE_ELEM, changetype<usize>(map), <usize>key, <usize>value, flags);
   const copy = takeKey(map, key);
   if (copy == 0) return -ENOMEM;
@@ -286,7 +299,8 @@ function mapDeleteElem(attr: ElemAttr): i32 {
 function deleteElem(fd: u64, key: u64): i32 {
   const map = mapOf(fd);
   if (!canWrite(fd)) return -EPERM;
-  if (!isUser(key, map.keySize)) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
   const copy = takeKey(map, key);
   if (copy == 0) return -ENOMEM;
   const ret = callOp(map.type, DELETE_ELEM, changetype<usize>(map), copy, 0, 0);
@@ -306,7 +320,8 @@ function mapGetNextKey(attr: ElemAttr): i32 {
 function getNextKey(fd: u64, key: u64, next: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd)) return -EPERM;
-  if (key != 0 && !isUser(key, map.keySize)) return -EFAULT;
+  const wrong = key != 0 ? keyError(map, key) : 0;
+  if (wrong != 0) return wrong;
   // next_key may lie where the key does, and need not be writable if no key follows: it is written last.
   const found = allocIfLarge(map.keySize);
   if (found == 0) return -ENOMEM;
@@ -332,8 +347,8 @@ function mapLookupAndDeleteElem(attr: ElemAttr): i32 {
 function lookupAndDeleteElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd) || !canWrite(fd)) return -EPERM;
-  if (flags != 0) return -EINVAL;
-  if (!isUser(key, map.keySize)) return -EFAULT;
+  const wrong = flags != 0 ? -EINVAL : keyError(map, key);
+  if (wrong != 0) return wrong;
   // An elem whose value cannot be written is gone all the same.
   const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
   const copy = takeKey(map, key);

@@ -2,6 +2,7 @@
  * The stories there are.
  */
 import { array } from "./array.js";
+import { bloomFilter } from "./bloom_filter.js";
 import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
 import { elem } from "./elem.js";
@@ -15,6 +16,8 @@ import { lookupBatch } from "./lookup_batch.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
+import { queue } from "./queue.js";
+import { stack } from "./stack.js";
 import type { Story } from "./story.js";
 
 export const stories: Readonly<Record<string, Story>> = {
@@ -32,4 +35,7 @@ export const stories: Readonly<Record<string, Story>> = {
   array,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
+  queue,
+  stack,
+  bloom_filter: bloomFilter,
 };

@@ -44,6 +44,7 @@ const texts: Readonly<Record<number, Text>> = {
   74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
+  80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 
 /** Findings as the engine wrote them, as sentences. */
