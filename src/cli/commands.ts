@@ -9,6 +9,7 @@ import { help, mapHelp, mapUsage, usage } from "./help.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
 import { mapDelete, mapGetNext, mapLookup, mapUpdate } from "./map_elem.js";
+import { mapFreeze } from "./map_freeze.js";
 import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
 import { version } from "./version.js";
@@ -29,6 +30,7 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "delete", run: mapDelete },
   { name: "pin", run: mapPin },
   { name: "create", run: mapCreate },
+  { name: "freeze", run: mapFreeze },
   { name: "unpin", run: mapUnpin },
 ];
 

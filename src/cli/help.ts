@@ -37,6 +37,7 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        tsbpf map getnext MAP [key DATA]
        tsbpf map delete  MAP key DATA
        tsbpf map pin     MAP FILE
+       tsbpf map freeze  MAP
        tsbpf map unpin   FILE
        tsbpf map help
 

@@ -41,7 +41,7 @@ const both =
   (failure: Failure): boolean =>
     a(failure) && b(failure);
 
-const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM];
+const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
@@ -166,8 +166,22 @@ export const hints: readonly HintRow[] = [
     hint: "elems of an array cannot be deleted: set them to zero",
   },
   { errno: errno.EPERM, cmd: writes, hint: "the fd is read-only (BPF_F_RDONLY), or the map is frozen" },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
+  },
+  {
+    errno: errno.EBUSY,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
+  },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
-  { errno: errno.EBADF, cmd: [...elems, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD], hint: "the map is closed" },
+  {
+    errno: errno.EBADF,
+    cmd: [...elems, bpf.BPF_MAP_FREEZE, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD],
+    hint: "the map is closed",
+  },
   {
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_LOOKUP_BATCH,

@@ -2,7 +2,14 @@
  * Commands of bpf(2) as functions: attr is built by the field names of `union bpf_attr`, results are those of the call
  * (an fd, an id or 0; a negative errno). For what is called now and then; hot loops use `Kernel.prepare`.
  */
-import { BPF_MAP_CREATE, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN } from "../uapi/bpf.js";
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../uapi/bpf.js";
 import { type Field, bpfAttr, bpfMapInfo } from "../uapi/layouts.js";
 import { mapTypeName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
@@ -64,6 +71,11 @@ export function objPin(kernel: Kernel, fd: number, path: string): number {
 export function objGet(kernel: Kernel, path: string): number {
   using pathname = cString(kernel, path);
   return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
+}
+
+/** BPF_MAP_FREEZE. Returns 0. */
+export function mapFreeze(kernel: Kernel, fd: number): number {
+  return call(kernel, BPF_MAP_FREEZE, bpfAttr.mapElem, { map_fd: fd });
 }
 
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */

@@ -6,13 +6,14 @@
 import {
   BPF_EXIST,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/bpf.js";
-import { EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
+import { EBADF, EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
@@ -21,6 +22,7 @@ import { type Access, closedAccess, openAccess } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { MapFd } from "./_map_fd.js";
+import { TakeCall } from "./_take.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
 
 /** How `set` treats a key that is or is not there: BPF_NOEXIST, BPF_EXIST. */
@@ -51,6 +53,8 @@ export class KeyedMap<K, V> {
   readonly #hasLanes: boolean;
   readonly #walks: WalkBuffer<K, V>;
   readonly #many: Many<K, V>;
+  /** Made when it is first needed. */
+  #take: TakeCall<K, V> | undefined;
 
   /** @param slot Of a per-CPU map, the codec of one CPU's value. */
   protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
@@ -239,11 +243,25 @@ export class KeyedMap<K, V> {
     this.mapFd.pin(path);
   }
 
+  /**
+   * Freezes the map: from now on nobody writes to it but programs. There is no way back.
+   *
+   * Kernel name: BPF_MAP_FREEZE. What another thread was writing without a system call (the embedded kernel's short way) at
+   * that moment may still come.
+   *
+   * @throws {BpfError} EPERM when it is frozen already, or the fd is read-only; EBUSY while it is mapped to write, or another
+   * thread writes to it; EBADF when the map is closed
+   */
+  freeze(): void {
+    this.mapFd.freeze();
+  }
+
   /** Closes the map's fd: the map goes when it was the last thing that held it. Twice is no error. */
   close(): void {
     if (!this.mapFd.isOpen) return;
     this.#walks.close();
     this.#many.close();
+    this.#take?.close();
     this.#access.close();
     // Keys and values are looked at all the same.
     this.#access = closedAccess;
@@ -263,6 +281,20 @@ export class KeyedMap<K, V> {
     if (ret === 0) return true;
     if (ret === -ENOENT) return false;
     throw this.#removeFailure(key, ret);
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_ELEM: the value, if the key was there. */
+  protected takeOut(key: K): V | undefined {
+    if (!this.mapFd.isOpen) throw this.#takeFailure(key, -EBADF);
+    this.#take ??= new TakeCall(this.mapFd, this.key, this.value);
+    const ret = this.#take.call(key);
+    if (ret === 0) return this.#take.value;
+    if (ret === -ENOENT) return undefined;
+    throw this.#takeFailure(key, ret);
+  }
+
+  #takeFailure(key: K, ret: number): Error {
+    return this.#failure("take", "from", key, ret, BPF_MAP_LOOKUP_AND_DELETE_ELEM);
   }
 
   /** The same for many: how many were there. */

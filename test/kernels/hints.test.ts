@@ -255,6 +255,28 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
+    errno: EPERM,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      map.freeze();
+      map.freeze();
+    },
+  },
+  {
+    hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
+    errno: uapi.EBUSY,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...array(),
+    real(kernel) {
+      using map = ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_MMAPABLE });
+      using _mapped = (kernel as EmbeddedKernel).mmap(map.fd, 4096, { writable: true });
+      map.freeze();
+    },
+  },
+  {
     hint: "the fd is write-only (BPF_F_WRONLY)",
     errno: EPERM,
     cmd: BPF_MAP_LOOKUP_ELEM,
