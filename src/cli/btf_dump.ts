@@ -164,7 +164,7 @@ function partsOf(btf: Btf, type: BtfType): string[] {
 /**
  * A type as an object.
  *
- * bpftool 7.1 writes values of enums that are larger than INT_MAX as 64-bit numbers, sign extended; strict: as they are.
+ * bpftool 7.1 writes values of unsigned enums that are larger than INT_MAX as 64-bit numbers, sign extended; strict: as they are.
  */
 function writeType(json: JsonWriter, id: BtfId, type: BtfType, strict: boolean): void {
   const member = (name: string, value: string | number | bigint): void => {
@@ -201,7 +201,7 @@ function writeType(json: JsonWriter, id: BtfId, type: BtfType, strict: boolean):
     case "ENUM64":
       list<{ name: string; val: number | bigint }>("values", type.values, ({ name, val }) => {
         member("name", named(name));
-        member("val", strict || typeof val === "bigint" ? val : BigInt.asUintN(64, BigInt(val | 0)));
+        member("val", strict || type.signed || typeof val === "bigint" ? val : BigInt.asUintN(64, BigInt(val | 0)));
       });
       break;
     case "FUNC_PROTO":

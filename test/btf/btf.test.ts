@@ -86,11 +86,12 @@ describe.skipIf(!hasVmlinux)("vmlinux", () => {
     expect(btf.find("list_head", "UNION")).toBeUndefined();
   });
 
-  test("every struct has a codec of its size, that writes what it read", () => {
+  test("every struct of at most 512 bytes has a codec of its size, that writes what it read", () => {
     const btf = Btf.fromKernel();
     let count = 0;
     for (const [id, type] of btf.types()) {
-      if (type.kind !== "STRUCT" || type.size === 0 || type.size > 512 || ++count % 10 !== 0) continue;
+      if (type.kind !== "STRUCT" || type.size === 0 || type.size > 512) continue;
+      count++;
       const codec = codecFromBtf(btf, id);
       expect(codec.size).toBe(type.size);
       const bytes = new Uint8Array(type.size);
@@ -101,7 +102,7 @@ describe.skipIf(!hasVmlinux)("vmlinux", () => {
       expect(bytes.every((byte) => byte === 0)).toBe(true);
     }
     expect(count).toBeGreaterThan(1000);
-  });
+  }, 60_000);
 
   const reason = whyNoBpftool();
   test.skipIf(reason !== undefined).each([[[]], [["-j"]], [["-jp"]]])(
