@@ -5,6 +5,8 @@ export { Btf, BtfError } from "./btf.js";
 export { BtfBuilder } from "./builder.js";
 export type { MemberOptions } from "./builder.js";
 export { codecFromBtf } from "./codec_from_btf.js";
+export { btfFromCodecs } from "./btf_of_codecs.js";
+export type { MapBtf } from "./btf_of_codecs.js";
 export { btfLoad } from "./load.js";
 export { ElfError } from "../elf/sections.js";
 export type {
