@@ -35,9 +35,13 @@ export type {
 export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
-export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec } from "./maps/_options.js";
+export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
+export type { PushOptions } from "./maps/_queue_stack_map.js";
 export { ArrayMap } from "./maps/array.js";
+export { BloomFilter, type BloomFilterOptions } from "./maps/bloom_filter.js";
 export { HashMap } from "./maps/hash.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
+export { QueueMap } from "./maps/queue.js";
+export { StackMap } from "./maps/stack.js";

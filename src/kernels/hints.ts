@@ -31,6 +31,10 @@ const isArray = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
 const isPerCpu = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+const isKeyless = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_QUEUE ||
+  map?.type === bpf.BPF_MAP_TYPE_STACK ||
+  map?.type === bpf.BPF_MAP_TYPE_BLOOM_FILTER;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
 const hasFlag =
   (flag: number) =>
@@ -68,6 +72,18 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: both(isArray, ({ map }) => map?.keySize !== 4),
     hint: ({ map }) => `the key of an array is its index, a u32: keySize is ${map?.keySize}, and must be 4`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isKeyless, ({ map }) => map?.keySize !== 0),
+    hint: ({ map }) => `this map type has no keys: keySize is ${map?.keySize}, and must be 0`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isKeyless, hasFlag(bpf.BPF_F_NO_PREALLOC)),
+    hint: "queues, stacks and bloom filters are always preallocated: they do not take BPF_F_NO_PREALLOC",
   },
   {
     errno: errno.EINVAL,
@@ -134,6 +150,13 @@ export const hints: readonly HintRow[] = [
     when: isHash,
     hint: (failure) =>
       `the map holds ${failure.map?.maxEntries} of ${failure.map?.maxEntries} elems: raise maxEntries or use an ${isPerCpu(failure) ? "lru_percpu_hash" : "lru_hash"}`,
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isKeyless,
+    hint: ({ map }) =>
+      `the map holds ${map?.maxEntries} of ${map?.maxEntries} values: pop some, or push with overwrite`,
   },
   {
     errno: errno.E2BIG,

@@ -23,6 +23,7 @@ export interface MapAttr {
   readonly maxEntries: number;
   readonly mapFlags?: number;
   readonly numaNode?: number;
+  readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
   readonly mapName?: string;
 }
@@ -57,6 +58,7 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
     numa_node: attr.numaNode ?? 0,
+    map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),
   });
 }
@@ -92,7 +94,7 @@ export function mapGetInfoByFd(kernel: Kernel, fd: number): MapInfo | number {
 }
 
 /** The fields of one of attr's layouts, by their kernel names; those that are not given are 0. */
-export type AttrFields<L extends Layout> = { readonly [K in keyof L]?: number | Uint8Array };
+export type AttrFields<L extends Layout> = { readonly [K in keyof L]?: number | bigint | Uint8Array };
 export type Layout = Readonly<Record<string, Field>>;
 
 /** Fills attr: fields as given, zeroes elsewhere. */
@@ -103,9 +105,9 @@ export function fillAttr<L extends Layout>(attr: UserBuffer, layout: L, fields: 
     const field = layout[name];
     const value = fields[name];
     if (field === undefined || value === undefined) continue;
-    if (typeof value !== "number") attr.bytes.set(value.subarray(0, field.size), field.off);
+    if (value instanceof Uint8Array) attr.bytes.set(value.subarray(0, field.size), field.off);
     else if (field.size === 8) view.setBigUint64(field.off, BigInt(value), true);
-    else view.setUint32(field.off, value, true);
+    else view.setUint32(field.off, Number(value), true);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type Kernel,
   PerCpuArray,
   PerCpuHashMap,
+  QueueMap,
   bytes,
   u32,
   u64,
@@ -33,6 +34,7 @@ const of = (type: number, known: Partial<Known> = {}): { map: Known } => ({
 const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HASH, known);
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
+const queue = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_QUEUE, { keySize: 0, ...known });
 const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
 
 /** The maps of the real failures are as those of the made-up ones. */
@@ -196,6 +198,29 @@ const cases: readonly Case[] = [
       const ones = Array.from({ length: kernel.possibleCpus }, () => 1n);
       for (let key = 0; key < 5; key++) map.set(key, ones);
     },
+  },
+  {
+    hint: "the map holds 4 of 4 values: pop some, or push with overwrite",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...queue(),
+    real(kernel) {
+      using map = QueueMap.create(kernel, { ...m });
+      for (let n = 0; n < 5; n++) map.push(1n);
+    },
+  },
+  {
+    hint: "this map type has no keys: keySize is 4, and must be 0",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...queue({ keySize: 4 }),
+  },
+  {
+    hint: "queues, stacks and bloom filters are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...queue({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => QueueMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
     hint: "the array has 4 elems: the last index is 3",

@@ -10,6 +10,7 @@ import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
 import { outlive } from "./outliving.js";
+import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
@@ -24,6 +25,7 @@ const jobs = {
   fill,
   keepModel,
   outlive,
+  pushAndPop,
   recycle,
   share,
   tear,
