@@ -8,12 +8,15 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
 import { arrayOps } from "./maps/array";
 import { hashOps } from "./maps/hash";
+import { ringbufOps } from "./maps/ringbuf";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -33,6 +36,9 @@ import { hashOps } from "./maps/hash";
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
  *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
  *      CHECK                                        reports what is wrong with it to finding.ts
+ *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
+ *      POLL             a = whether to be woken     1 if it can be read, 0 if not yet
+ *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -49,6 +55,9 @@ export const CLEAR_LOCKS: u32 = 11;
 export const REPAIR: u32 = 12;
 export const CHECK: u32 = 13;
 export const MEM_USAGE: u32 = 14;
+export const MMAP: u32 = 20;
+export const POLL: u32 = 21;
+export const LET_GO: u32 = 23;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -61,6 +70,10 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_USER_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

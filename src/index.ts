@@ -32,7 +32,15 @@ export type {
   PinnedName,
   WatchedWorker,
 } from "./kernels/embedded/index.js";
-export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
+export type {
+  DirectMap,
+  DirectOptions,
+  DirectRing,
+  Kernel,
+  MmapOptions,
+  ReadableOptions,
+  UserBuffer,
+} from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
 export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec } from "./maps/_options.js";
@@ -41,3 +49,4 @@ export { HashMap } from "./maps/hash.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
+export { RingBuffer, type RingOptions, type RingReadOptions } from "./maps/ring_buffer.js";

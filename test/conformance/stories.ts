@@ -1,6 +1,7 @@
 /**
  * The stories there are.
  */
+import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
 import { array } from "./array.js";
 import { create } from "./create.js";
 import { elem } from "./elem.js";
@@ -12,6 +13,7 @@ import { lookupBatch } from "./lookup_batch.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
+import { ringbuf } from "./ringbuf.js";
 import type { Story } from "./story.js";
 
 export const stories: Readonly<Record<string, Story>> = {
@@ -26,4 +28,6 @@ export const stories: Readonly<Record<string, Story>> = {
   array,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
+  ringbuf: ringbuf(BPF_MAP_TYPE_RINGBUF),
+  user_ringbuf: ringbuf(BPF_MAP_TYPE_USER_RINGBUF),
 };
