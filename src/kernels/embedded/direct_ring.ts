@@ -1,7 +1,7 @@
 /**
  * Ring buffers of the embedded kernel, beside system calls: what programs do with them on Linux, and waiting for records.
  */
-import { E2BIG } from "../../uapi/errno.js";
+import { E2BIG, EPERM } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
 import type { DirectRing, ReadableOptions, UserBuffer } from "../kernel.js";
 import type { Engine } from "./engine.js";
@@ -73,7 +73,10 @@ export async function awaitReadable(
   { signal, timeoutMs = Infinity, ref = true }: ReadableOptions,
 ): Promise<boolean> {
   signal?.throwIfAborted();
-  const refuse = (errno: number): BpfError => new BpfError(`Cannot wait for fd ${fd}`, errno, { syscall: "epoll_ctl" });
+  const refuse = (errno: number): BpfError => {
+    const hint = errno === -EPERM ? { hint: "the map's type has nothing to wait for" } : {};
+    return new BpfError(`Cannot wait for fd ${fd}`, errno, { syscall: "epoll_ctl", ...hint });
+  };
   const map = engine.hold(fd);
   if (map < 0 && map > -4096) throw refuse(map);
   const words = new Int32Array(memory);
