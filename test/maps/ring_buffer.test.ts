@@ -1,6 +1,7 @@
 /**
  * RingBuffer on both kernels: one reader's code, whoever writes.
  */
+import { spawnSync } from "node:child_process";
 import { EmbeddedKernel, type Kernel, RingBuffer, u64 } from "tsbpf";
 import { EPERM, EINVAL } from "tsbpf/uapi";
 import { LinuxKernel } from "tsbpf/linux";
@@ -115,4 +116,21 @@ it("discards what a thread had reserved when it leaves", async () => {
   kernel.reap(other.slot);
   const { value } = await next;
   expect(value).toEqual(new Uint8Array([1]));
+});
+
+it.each([
+  ["keeps the event loop alive while it waits", "", true],
+  ["does not when it was unref'ed", "ring.unref();", false],
+])("%s", (_, unref, isAlive) => {
+  const script = `
+    import { EmbeddedKernel, RingBuffer } from "tsbpf";
+    const kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 22 });
+    const ring = RingBuffer.create(kernel, { size: 4096 });
+    ${unref}
+    ring.records().next();
+    process.on("exit", () => console.log("left"));
+    setTimeout(() => process.exit(console.log("alive")), 300).unref();
+  `;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  expect(stdout).toBe(isAlive ? "alive\nleft\n" : "left\n");
 });
