@@ -11,6 +11,8 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
@@ -19,6 +21,7 @@ import { arrayOps } from "./maps/array";
 import { bloomFilterOps } from "./maps/bloom_filter";
 import { hashOps } from "./maps/hash";
 import { queueStackOps } from "./maps/queue_stack_maps";
+import { ringbufOps } from "./maps/ringbuf";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -40,6 +43,9 @@ import { queueStackOps } from "./maps/queue_stack_maps";
  *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
+ *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
+ *      POLL             a = whether to be woken     1 if it can be read, 0 if not yet
+ *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -60,6 +66,9 @@ export const LOOKUP_AND_DELETE_ELEM: u32 = 15;
 export const LOOKUP_AND_DELETE_BATCH: u32 = 16;
 export const UPDATE_BATCH: u32 = 17;
 export const DELETE_BATCH: u32 = 18;
+export const MMAP: u32 = 20;
+export const POLL: u32 = 21;
+export const LET_GO: u32 = 23;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -78,6 +87,10 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return queueStackOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_BLOOM_FILTER:
       return bloomFilterOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_USER_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

@@ -32,7 +32,15 @@ export type {
   PinnedName,
   WatchedWorker,
 } from "./kernels/embedded/index.js";
-export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
+export type {
+  DirectMap,
+  DirectOptions,
+  DirectRing,
+  Kernel,
+  MmapOptions,
+  ReadableOptions,
+  UserBuffer,
+} from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
 export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
@@ -45,3 +53,4 @@ export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
 export { QueueMap } from "./maps/queue.js";
 export { StackMap } from "./maps/stack.js";
+export { RingBuffer, type RingOptions, type RingReadOptions } from "./maps/ring_buffer.js";

@@ -35,6 +35,9 @@ const isKeyless = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_QUEUE ||
   map?.type === bpf.BPF_MAP_TYPE_STACK ||
   map?.type === bpf.BPF_MAP_TYPE_BLOOM_FILTER;
+const isRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_RINGBUF;
+/** A power of two of whole pages. */
+const isRingSize = (size: number): boolean => size >= 4096 && (size & (size - 1)) === 0;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
 const hasFlag =
   (flag: number) =>
@@ -66,6 +69,24 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: ({ map }) => map !== undefined && !isName(map.name),
     hint: `a name has at most ${bpf.BPF_OBJ_NAME_LEN - 1} letters, digits, "_" and "."`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isRing, ({ map }) => !isRingSize(map?.maxEntries ?? 0)),
+    hint: ({ map }) => `the size of a ring is a power of two and at least 4096, and this one is ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isRing,
+    hint: "on Linux only programs write to ring buffers",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isRing,
+    hint: "the record was submitted or discarded already, or another thread has reserved it",
   },
   {
     errno: errno.EINVAL,

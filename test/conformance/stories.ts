@@ -1,6 +1,7 @@
 /**
  * The stories there are.
  */
+import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
 import { array } from "./array.js";
 import { bloomFilter } from "./bloom_filter.js";
 import { changeBatch } from "./change_batch.js";
@@ -18,6 +19,7 @@ import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
 import { queue } from "./queue.js";
 import { stack } from "./stack.js";
+import { ringbuf } from "./ringbuf.js";
 import type { Story } from "./story.js";
 
 export const stories: Readonly<Record<string, Story>> = {
@@ -38,4 +40,6 @@ export const stories: Readonly<Record<string, Story>> = {
   queue,
   stack,
   bloom_filter: bloomFilter,
+  ringbuf: ringbuf(BPF_MAP_TYPE_RINGBUF),
+  user_ringbuf: ringbuf(BPF_MAP_TYPE_USER_RINGBUF),
 };

@@ -33,6 +33,8 @@ const of = (type: number, known: Partial<Known> = {}): { map: Known } => ({
 });
 const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HASH, known);
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
+const ring = (maxEntries = 4096): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const queue = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_QUEUE, { keySize: 0, ...known });
 const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
@@ -72,6 +74,26 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...hash({ name: "sixteen_letters_" }),
     real: (kernel) => HashMap.create(kernel, { ...m, name: "sixteen_letters_" }),
+  },
+  {
+    hint: "the size of a ring is a power of two and at least 4096, and this one is 5000",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...ring(5000),
+  },
+  {
+    hint: "on Linux only programs write to ring buffers",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...ring(),
+    on: "linux",
+  },
+  {
+    hint: "the record was submitted or discarded already, or another thread has reserved it",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...ring(),
+    on: "embedded",
   },
   {
     hint: "the key of an array is its index, a u32: keySize is 8, and must be 4",

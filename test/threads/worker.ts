@@ -9,6 +9,7 @@ import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
+import { write } from "./ringing.js";
 import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
@@ -29,6 +30,7 @@ const jobs = {
   recycle,
   share,
   tear,
+  write,
 };
 
 export type Jobs = typeof jobs;
