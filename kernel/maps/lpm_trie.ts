@@ -44,6 +44,7 @@ import {
   CHECK,
   CLEAR_LOCKS,
   COUNT,
+  DELETE_BATCH,
   DELETE_ELEM,
   FREE,
   GET_NEXT_KEY,
@@ -52,10 +53,12 @@ import {
   MEM_USAGE,
   OWN_RUNS,
   REPAIR,
+  UPDATE_BATCH,
   UPDATE_ELEM,
 } from "../map_types";
 import { allocKernel, freePages, isUser, ownRun, runBytes } from "../mem/pages";
 import { keepOrder } from "../order";
+import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import {
   awaitWriter,
   beginWrite,
@@ -497,6 +500,7 @@ function remove(trie: LpmTrie, key: usize): i32 {
  * @returns 0; -ENOENT when the last elem was reached; -EFAULT; -ENOMEM
  */
 function lookupBatch(trie: LpmTrie, batch: BatchAttr, user: usize): i32 {
+  if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   if (batch.inBatch != 0 && !isUser(batch.inBatch, trie.keySize)) return -EFAULT;
@@ -627,6 +631,10 @@ export function lpmTrieOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
       return readNext(trie, a, b, 0);
     case LOOKUP_BATCH:
       return lookupBatch(trie, changetype<BatchAttr>(a), b);
+    case UPDATE_BATCH:
+      return genericUpdateBatch(trie, changetype<BatchAttr>(a), b);
+    case DELETE_BATCH:
+      return genericDeleteBatch(trie, changetype<BatchAttr>(a), b);
     case COUNT:
       return trie.count;
     case MEM_USAGE:
