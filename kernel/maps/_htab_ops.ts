@@ -237,6 +237,7 @@ export function updateWord<K, V>(map: Htab, key: K, hash: u32, value: usize, fla
   const isHit = found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
   let ret: i32 = 0;
   if (isHit) store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
+  else if (found == 0 && nextLine(line) == 0 && flags != <u64>BPF_EXIST) ret = insert<K>(map, key, hash, line, value, null);
   else ret = updateUnder<K>(map, key, hash, index, value, flags);
   unlock(line);
   return ret;
