@@ -5,15 +5,21 @@
  */
 import {
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
 import { arrayOps } from "./maps/array";
+import { arrayOfMapsOps } from "./maps/array_of_maps";
 import { hashOps } from "./maps/hash";
+import { hashOfMapsOps } from "./maps/hash_of_maps";
+import { progArrayOps } from "./maps/prog_array";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -33,6 +39,8 @@ import { hashOps } from "./maps/hash";
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
  *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
  *      CHECK                                        reports what is wrong with it to finding.ts
+ *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
+ *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -49,6 +57,8 @@ export const CLEAR_LOCKS: u32 = 11;
 export const REPAIR: u32 = 12;
 export const CHECK: u32 = 13;
 export const MEM_USAGE: u32 = 14;
+export const COUNT_REFS: u32 = 30;
+export const ADD_REFS: u32 = 31;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -61,6 +71,12 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+      return arrayOfMapsOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_HASH_OF_MAPS:
+      return hashOfMapsOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_PROG_ARRAY:
+      return progArrayOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }
@@ -69,6 +85,11 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
 /** Whether a type is of the hash family (maps/_htab.ts). */
 export function isHash(type: u32): bool {
   return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+}
+
+/** Whether elems of this type are maps (maps/_map_in_map.ts). */
+export function isMapInMap(type: u32): bool {
+  return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
 /** Whether values of this type have a slot for each CPU. */
