@@ -5,7 +5,7 @@
  * A function a family where the key is four bytes and travels as an argument; by the key's address for all others.
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
-import { EEXIST, EINVAL, ENOENT } from "../src/uapi/errno";
+import { EEXIST, EINVAL, ENOENT, EPERM } from "../src/uapi/errno";
 import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
@@ -14,6 +14,19 @@ import { Htab, hashOf, valueWord } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
 import { add, htabLookupElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
 import { Lanes, roundUp8 } from "./maps/_value";
+
+/** Whether the map was frozen: then the short way does not write either, as system calls do not. */
+// @ts-ignore: decorator
+@inline
+function isFrozenMap(map: usize): bool {
+  return changetype<BpfMap>(map).frozen != 0;
+}
+
+/** Notes that the first of n was refused. Returns how many were done: none. */
+function refuseAll(rets: usize, n: u32): u32 {
+  if (n != 0) store<i32>(rets, -EPERM);
+  return 0;
+}
 
 export function hashLookup4(map: usize, key: u32, to: usize): i32 {
   return lookup<u32>(changetype<Htab>(map), key, to);
@@ -36,28 +49,33 @@ export function hashLookup48(map: usize, key: u32, to: usize): i32 {
 
 export function hashUpdate44(map: usize, key: u32, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   const htab = changetype<Htab>(map);
   return flags > <u32>BPF_EXIST ? -EINVAL : updateWord<u32, u32>(htab, key, hashOf<u32>(htab, key), value, flags);
 }
 
 export function hashUpdate48(map: usize, key: u32, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   const htab = changetype<Htab>(map);
   return flags > <u32>BPF_EXIST ? -EINVAL : updateWord<u32, u64>(htab, key, hashOf<u32>(htab, key), value, flags);
 }
 
 export function hashUpdate4(map: usize, key: u32, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return update<u32>(changetype<Htab>(map), key, value, flags);
 }
 
 export function hashDelete4(map: usize, key: u32): i32 {
   me().doing = SHORT_WAY | DELETE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return remove<u32>(changetype<Htab>(map), key);
 }
 
 export function hashAdd4(map: usize, key: u32, delta: usize, lanes: usize): i32 {
   me().doing = SHORT_WAY | ADD_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return add<u32>(changetype<Htab>(map), key, delta, changetype<Lanes>(lanes));
 }
 
@@ -69,6 +87,7 @@ export function hashLookup(map: usize, key: usize, to: usize): i32 {
 
 export function hashUpdate(map: usize, key: usize, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return htabUpdateElem(changetype<Htab>(map), key, value, flags);
 }
 
@@ -78,11 +97,13 @@ export function arrayLookup4(map: usize, index: u32, to: usize): i32 {
 
 export function arrayUpdate4(map: usize, index: u32, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return arrayUpdate(changetype<ArrayMap>(map), index, value, flags);
 }
 
 export function arrayAdd4(map: usize, index: u32, delta: usize, lanes: usize): i32 {
   me().doing = SHORT_WAY | ADD_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return arrayAdd(changetype<ArrayMap>(map), index, delta, changetype<Lanes>(lanes));
 }
 
@@ -92,16 +113,19 @@ export function lookupElem(map: usize, key: usize, to: usize): i32 {
 
 export function updateElem(map: usize, key: usize, value: usize, flags: u32): i32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return callOp(changetype<BpfMap>(map).type, UPDATE_ELEM, map, key, value, flags);
 }
 
 export function deleteElem(map: usize, key: usize): i32 {
   me().doing = SHORT_WAY | DELETE_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return callOp(changetype<BpfMap>(map).type, DELETE_ELEM, map, key, 0, 0);
 }
 
 export function addElem(map: usize, key: usize, delta: usize, lanes: usize): i32 {
   me().doing = SHORT_WAY | ADD_ELEM;
+  if (isFrozenMap(map)) return -EPERM;
   return callOp(changetype<BpfMap>(map).type, ADD_ELEM, map, key, delta, lanes);
 }
 
@@ -131,6 +155,7 @@ export function lookupMany(map: usize, keys: usize, values: usize, rets: usize, 
 
 export function updateMany(map: usize, keys: usize, values: usize, rets: usize, n: u32, flags: u32): u32 {
   me().doing = SHORT_WAY | UPDATE_ELEM;
+  if (isFrozenMap(map)) return refuseAll(rets, n);
   const type = changetype<BpfMap>(map).type;
   const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
   const valueStep = roundUp8(<u32>valueBytes(changetype<BpfMap>(map)));
@@ -149,6 +174,7 @@ export function updateMany(map: usize, keys: usize, values: usize, rets: usize, 
 
 export function deleteMany(map: usize, keys: usize, rets: usize, n: u32): u32 {
   me().doing = SHORT_WAY | DELETE_ELEM;
+  if (isFrozenMap(map)) return refuseAll(rets, n);
   const type = changetype<BpfMap>(map).type;
   const keyStep = roundUp8(changetype<BpfMap>(map).keySize);
   for (let i: u32 = 0; i < n; i++) {

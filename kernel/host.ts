@@ -2,16 +2,17 @@
  * What the host (src/kernels/embedded) asks of the engine that is no system call: to set up a memory, to hand out user
  * memory, to map a map, to stand still while the memory is saved.
  */
-import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
+import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
 import { listPins, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { goOn, lock, standStill, stillWord, unlock } from "./lock";
-import { BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
-import { COUNT, MEM_USAGE, callOp, valueBytes } from "./map_types";
+import { beginMapping, endMapping, BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
+import { COUNT, MEM_USAGE, MMAP, POLL, callOp, valueBytes } from "./map_types";
 import { ArrayMap } from "./maps/_array";
 import { Lanes, lanesFit } from "./maps/_value";
+import { Ringbuf, ringDiscard, ringDrain, ringOutput, ringQuery, ringReserve, ringSubmit } from "./maps/ringbuf";
 import { allocUser, freePages, pagesLock, runBytes } from "./mem/pages";
 import { LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
 import { me, taskOf } from "./task";
@@ -106,13 +107,72 @@ export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: b
   // Without the right to write, the pages are not shared in Linux; without the right to read there is no mapping.
   if ((mode & READ) == 0) return -EACCES;
   if (writable && (mode & WRITE) == 0) return -EACCES;
-  if (map.type != BPF_MAP_TYPE_ARRAY) return -ENOTSUPP;
+  const isRing = isRingbuf(map.type);
+  if (map.type != BPF_MAP_TYPE_ARRAY && !isRing) return -ENOTSUPP;
   if (writable && map.frozen != 0) return -EPERM;
   if (writable && (map.mapFlags & BPF_F_RDONLY_PROG) != 0) return -EACCES;
-  if ((mode & WRITE) == 0 || !isMmapable(map)) return -EINVAL;
+  if ((mode & WRITE) == 0) return -EINVAL;
+  const at = isRing ? callOp(map.type, MMAP, held, offset, length, writable ? 1 : 0) : mapArray(map, offset, length);
+  if (<u32>at <= <u32>-4096 && writable && !beginMapping(map)) return -EPERM;
+  return at;
+}
+
+/** Where an array's values lie from `offset` on, or -EINVAL. */
+function mapArray(map: BpfMap, offset: u32, length: u32): i32 {
   const values = changetype<ArrayMap>(map).values;
-  if (<u64>offset + length > runBytes(values)) return -EINVAL;
-  return <i32>(values + offset);
+  return isMmapable(map) && <u64>offset + length <= runBytes(values) ? <i32>(values + offset) : -EINVAL;
+}
+
+/** munmap(2) of what was mapped to write; `put` is to follow. */
+export function munmap(map: usize): void {
+  endMapping(changetype<BpfMap>(map));
+}
+
+// @ts-ignore: decorator
+@inline
+function isRingbuf(type: u32): bool {
+  return type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF;
+}
+
+/** Whether a held map can be read, 1 or 0; -EPERM for one that nobody waits for. `arm`: see `wakeWord`. */
+export function poll(map: usize, arm: bool): i32 {
+  const ret = callOp(changetype<BpfMap>(map).type, POLL, map, arm ? 1 : 0, 0, 0);
+  return ret == -ENOTSUPP ? -EPERM : ret;
+}
+
+/** The word that changes, and whose sleepers wake, when a ring that was polled with `arm` can be read. */
+export function wakeWord(map: usize): usize {
+  return map + offsetof<Ringbuf>("waiting");
+}
+
+// What a program does with a ring; the map is held.
+
+export function reserveRecord(map: usize, size: u32): usize {
+  return ringReserve(changetype<Ringbuf>(map), size);
+}
+
+export function submitRecord(map: usize, data: usize, flags: u32): i32 {
+  return ringSubmit(changetype<Ringbuf>(map), data, flags);
+}
+
+export function discardRecord(map: usize, data: usize, flags: u32): i32 {
+  return ringDiscard(changetype<Ringbuf>(map), data, flags);
+}
+
+export function outputRecord(map: usize, from: usize, size: u32, flags: u32): i32 {
+  return ringOutput(changetype<Ringbuf>(map), from, size, flags);
+}
+
+export function queryRing(map: usize, what: u32): f64 {
+  return <f64>ringQuery(changetype<Ringbuf>(map), what);
+}
+
+export function lostRecords(map: usize): u32 {
+  return changetype<Ringbuf>(map).lost;
+}
+
+export function drainRecord(map: usize, to: usize, room: u32): i32 {
+  return ringDrain(changetype<Ringbuf>(map), to, room);
 }
 
 /** How many elems the map holds. */

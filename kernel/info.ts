@@ -17,11 +17,13 @@ import {
   BPF_MAP_INFO_TYPE_OFF,
   BPF_MAP_INFO_VALUE_SIZE_OFF,
 } from "../src/uapi/offsets";
+import { sha256 } from "./_sha256";
 import { InfoAttr, checkTail } from "./attr";
 import { BpfMap } from "./map";
+import { ArrayMap } from "./maps/_array";
 import { isUser } from "./mem/pages";
 import { PAGE_SIZE } from "./super";
-import { keyCopy } from "./task";
+import { keyCopy, shadow } from "./task";
 
 /** Up to the end of the last field: the padding behind it counts as unknown. */
 const KNOWN_BYTES: u32 = BPF_MAP_INFO_HASH_SIZE_OFF + 4;
@@ -42,11 +44,15 @@ export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 
   const hash = load<u64>(to, BPF_MAP_INFO_HASH_OFF);
   const hashSize = load<u32>(to, BPF_MAP_INFO_HASH_SIZE_OFF);
   if (hash != 0) {
-    // Only a frozen map has a hash, and nothing freezes one here.
     if (map.type != BPF_MAP_TYPE_ARRAY || hashSize != HASH_BYTES) return -EINVAL;
-    return -EPERM;
+    if (map.frozen == 0) return -EPERM;
+    if (!isUser(hash, HASH_BYTES)) return -EFAULT;
+    const array = changetype<ArrayMap>(map);
+    sha256(array.values, array.slotSize * array.maxEntries, shadow());
+    memory.copy(<usize>hash, shadow(), HASH_BYTES);
+  } else if (hashSize != 0) {
+    return -EINVAL;
   }
-  if (hashSize != 0) return -EINVAL;
   // What is not known of this map stays as the caller had it.
   store<u32>(to, map.type, BPF_MAP_INFO_TYPE_OFF);
   store<u32>(to, map.id, BPF_MAP_INFO_ID_OFF);

@@ -10,7 +10,18 @@
  * Threads: all under the tables lock. A thread that ends inside leaves what can be made again (`rebuildTables`) from the fd
  * table, the list of names, each map's `next`, and each task's `holds`, all of which change by one store.
  */
-import { BPF_F_MMAPABLE, BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
+import {
+  BPF_F_MMAPABLE,
+  BPF_F_RDONLY,
+  BPF_F_WRONLY,
+  BPF_MAP_DELETE_BATCH,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_UPDATE_BATCH,
+  BPF_MAP_UPDATE_ELEM,
+} from "../src/uapi/bpf";
+import { EBUSY } from "../src/uapi/errno";
 import { CreateAttr } from "./attr";
 import { FD_TABLE, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
@@ -46,12 +57,12 @@ export class BpfMap {
   /** From one row of stripes to the next, in bytes, and how many there are. */
   stripeRow: u32;
   stripeRows: u32;
-  /** Where a word for each task lies: how often it holds the map. */
+  /** Where a word for each task lies: how often it holds the map. Behind them, one each: how often it has it mapped to write. */
   holds: u32;
 }
 
 /** Of the words that `holds` points to. */
-export const HOLDS_BYTES: u32 = 4 * MAX_TASKS;
+export const HOLDS_BYTES: u32 = 8 * MAX_TASKS;
 
 // @ts-ignore: decorator
 @inline
@@ -168,11 +179,84 @@ export function putMap(map: BpfMap): void {
   unlock(tablesLock());
 }
 
+// @ts-ignore: decorator
+@inline
+function writersAt(map: BpfMap, id: u32): usize {
+  return holdsAt(map, MAX_TASKS + id);
+}
+
+/** Notes that this task, which holds the map, maps it to write; false when the map is frozen. */
+export function beginMapping(map: BpfMap): bool {
+  lock(tablesLock());
+  const isFrozen = map.frozen != 0;
+  if (!isFrozen) store<u32>(writersAt(map, ME), load<u32>(writersAt(map, ME)) + 1);
+  unlock(tablesLock());
+  return !isFrozen;
+}
+
+/** Takes back what `beginMapping` has noted. */
+export function endMapping(map: BpfMap): void {
+  lock(tablesLock());
+  store<u32>(writersAt(map, ME), load<u32>(writersAt(map, ME)) - 1);
+  unlock(tablesLock());
+}
+
+/**
+ * BPF_MAP_FREEZE: system calls write to the map no more. Behaves as map_freeze.
+ *
+ * Whoever writes stores `using` before it looks at `frozen`, and this looks at them in the other order: so a write that does not
+ * see that the map is frozen is seen here. Then it was frozen for a moment, in which others may have been refused. A thread that
+ * ends in that moment leaves it frozen.
+ *
+ * @returns 0, or -EBUSY while it is mapped to write, or being written to
+ */
+export function freezeMap(map: BpfMap): i32 {
+  let ret = 0;
+  lock(tablesLock());
+  for (let id: u32 = 1; id <= MAX_TASKS; id++) {
+    if (load<u32>(writersAt(map, id)) != 0) ret = -EBUSY;
+  }
+  // Another may have been faster.
+  if (map.frozen != 0 || isWritten(map)) ret = -EBUSY;
+  if (ret == 0) {
+    const frozen = changetype<usize>(map) + offsetof<BpfMap>("frozen");
+    atomic.store<u32>(frozen, 1);
+    if (isWritten(map)) {
+      atomic.store<u32>(frozen, 0);
+      ret = -EBUSY;
+    }
+  }
+  unlock(tablesLock());
+  return ret;
+}
+
+/** Whether another task's system call is writing to the map, or may be about to. */
+function isWritten(map: BpfMap): bool {
+  for (let id: u32 = 1; id <= MAX_TASKS; id++) {
+    const task = taskPtr(id);
+    if (id == ME || atomic.load<u32>(task + offsetof<Task>("using")) != <u32>changetype<usize>(map)) continue;
+    if (isWriting(load<u32>(task + offsetof<Task>("doing")) - 1)) return true;
+  }
+  return false;
+}
+
+function isWriting(cmd: u32): bool {
+  return (
+    cmd == BPF_MAP_UPDATE_ELEM ||
+    cmd == BPF_MAP_DELETE_ELEM ||
+    cmd == BPF_MAP_LOOKUP_AND_DELETE_ELEM ||
+    cmd == BPF_MAP_UPDATE_BATCH ||
+    cmd == BPF_MAP_DELETE_BATCH ||
+    cmd == BPF_MAP_LOOKUP_AND_DELETE_BATCH
+  );
+}
+
 /** Lets go of all that a task holds. The caller holds the tables lock. */
 export function putAllOf(id: u32): void {
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
     const map = mapAt(at);
     const n = load<u32>(holdsAt(map, id));
+    store<u32>(writersAt(map, id), 0);
     if (n == 0) continue;
     store<u32>(holdsAt(map, id), 0);
     map.held -= n;

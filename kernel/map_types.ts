@@ -6,20 +6,30 @@
 import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
 import { arrayOps } from "./maps/array";
 import { arrayOfMapsOps } from "./maps/array_of_maps";
+import { bloomFilterOps } from "./maps/bloom_filter";
 import { hashOps } from "./maps/hash";
 import { hashOfMapsOps } from "./maps/hash_of_maps";
+import { lpmTrieOps } from "./maps/lpm_trie";
 import { progArrayOps } from "./maps/prog_array";
+import { queueStackOps } from "./maps/queue_stack_maps";
+import { ringbufOps } from "./maps/ringbuf";
 
 /**
  * Operations of a map type: `op(map, a, b, flags)`. What each takes and gives, beside 0 or a negative errno:
@@ -38,7 +48,12 @@ import { progArrayOps } from "./maps/prog_array";
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
  *      REPAIR           a = lock word, b = task     finishes or undoes what that task, which has ended, did under the lock
+ *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
+ *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
+ *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
+ *      POLL             a = whether to be woken     1 if it can be read, 0 if not yet
+ *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
  *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
  */
@@ -57,6 +72,13 @@ export const CLEAR_LOCKS: u32 = 11;
 export const REPAIR: u32 = 12;
 export const CHECK: u32 = 13;
 export const MEM_USAGE: u32 = 14;
+export const LOOKUP_AND_DELETE_ELEM: u32 = 15;
+export const LOOKUP_AND_DELETE_BATCH: u32 = 16;
+export const UPDATE_BATCH: u32 = 17;
+export const DELETE_BATCH: u32 = 18;
+export const MMAP: u32 = 20;
+export const POLL: u32 = 21;
+export const LET_GO: u32 = 23;
 export const COUNT_REFS: u32 = 30;
 export const ADD_REFS: u32 = 31;
 
@@ -77,6 +99,18 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOfMapsOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PROG_ARRAY:
       return progArrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LPM_TRIE:
+      return lpmTrieOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_QUEUE:
+      return queueStackOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_STACK:
+      return queueStackOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_BLOOM_FILTER:
+      return bloomFilterOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_USER_RINGBUF:
+      return ringbufOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

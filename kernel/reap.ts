@@ -20,7 +20,7 @@ import { FREE_SLOT, MAX_HELD, ME, Task, me, releaseCpuOf, taskOf, taskPtr } from
 import { endStillnessOf, heldAt, isHeldBy, lock, release, unlock } from "./lock";
 import { LOST, freeRunsOf, ownAllRuns, ownRun, pagesLock, rebuild } from "./mem/pages";
 import { HOLDS_BYTES, mapAt, putAllOf, rebuildTables, tablesLock } from "./map";
-import { CLEAR_LOCKS, OWN_RUNS, REPAIR, callOp } from "./map_types";
+import { CLEAR_LOCKS, LET_GO, OWN_RUNS, REPAIR, callOp } from "./map_types";
 import { nextPin } from "./bpffs";
 import { settleUndo } from "./maps/_count";
 
@@ -133,6 +133,7 @@ function letGo(id: u32): void {
   releaseCpuOf(id);
   atomic.store<u32>(taskPtr(id) + offsetof<Task>("using"), 0);
   lock(tablesLock());
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) callOp(mapAt(at).type, LET_GO, at, id, 0, 0);
   putAllOf(id);
   disownReachable();
   freeRunsOf(id);

@@ -11,15 +11,20 @@ import {
   BPF_F_TOKEN_FD,
   BPF_F_WRONLY,
   BPF_MAP_CREATE,
+  BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_STRUCT_OPS,
+  BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -32,8 +37,10 @@ import {
   BPF_ATTR_MAP_CREATE_END,
   BPF_ATTR_MAP_CREATE_MAP_NAME_OFF,
   BPF_ATTR_MAP_DELETE_ELEM_END,
+  BPF_ATTR_MAP_FREEZE_END,
   BPF_ATTR_MAP_GET_FD_BY_ID_END,
   BPF_ATTR_MAP_GET_NEXT_KEY_END,
+  BPF_ATTR_MAP_LOOKUP_AND_DELETE_ELEM_END,
   BPF_ATTR_MAP_LOOKUP_ELEM_END,
   BPF_ATTR_MAP_UPDATE_ELEM_END,
   BPF_ATTR_OBJ_END,
@@ -45,14 +52,18 @@ import { getObj, pinObj } from "./bpffs";
 import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
-import { BpfMap, collectDeadMaps, dropRef, listMap, mapAt, mapById, nextMapId, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, freezeMap, listMap, mapAt, mapById, nextMapId, tablesLock } from "./map";
 import {
   ALLOC,
   ALLOC_CHECK,
+  DELETE_BATCH,
   DELETE_ELEM,
   GET_NEXT_KEY,
+  LOOKUP_AND_DELETE_BATCH,
+  LOOKUP_AND_DELETE_ELEM,
   LOOKUP_BATCH,
   LOOKUP_ELEM,
+  UPDATE_BATCH,
   UPDATE_ELEM,
   callOp,
   freeMap,
@@ -91,7 +102,17 @@ export function bpf(cmd: u32, attr: usize, size: u32): i32 {
     case BPF_MAP_GET_NEXT_KEY:
       return mapGetNextKey(changetype<ElemAttr>(copy));
     case BPF_MAP_LOOKUP_BATCH:
-      return mapLookupBatch(changetype<BatchAttr>(copy), attr);
+      return mapBatch(changetype<BatchAttr>(copy), attr, LOOKUP_BATCH, true, false);
+    case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+      return mapBatch(changetype<BatchAttr>(copy), attr, LOOKUP_AND_DELETE_BATCH, true, true);
+    case BPF_MAP_UPDATE_BATCH:
+      return mapBatch(changetype<BatchAttr>(copy), attr, UPDATE_BATCH, false, true);
+    case BPF_MAP_DELETE_BATCH:
+      return mapBatch(changetype<BatchAttr>(copy), attr, DELETE_BATCH, false, true);
+    case BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+      return mapLookupAndDeleteElem(changetype<ElemAttr>(copy));
+    case BPF_MAP_FREEZE:
+      return mapFreeze(changetype<ElemAttr>(copy));
     case BPF_OBJ_PIN:
       return objPin(changetype<ObjAttr>(copy));
     case BPF_OBJ_GET:
@@ -194,6 +215,14 @@ function dropKey(key: usize): void {
   if (key != keyCopy()) freePages(key);
 }
 
+/** -EFAULT for a key that cannot be read, -EINVAL for one where the map has none; else 0. */
+// @ts-ignore: decorator
+@inline
+function keyError(map: BpfMap, key: u64): i32 {
+  if (map.keySize == 0) return key != 0 ? -EINVAL : 0;
+  return isUser(key, map.keySize) ? 0 : -EFAULT;
+}
+
 /** A key of a word is read once by whoever uses it: it needs no copy. */
 // @ts-ignore: decorator
 @inline
@@ -216,7 +245,10 @@ function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd)) return -EPERM;
   if (flags != 0) return -EINVAL;
-  if (!isUser(key, map.keySize)) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
+  // A bloom filter is asked for the value that is given.
+  if (map.type == BPF_MAP_TYPE_BLOOM_FILTER && !isUser(value, map.valueSize)) return -EFAULT;
   // A value that cannot be written is a fault only if there is one.
   const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
   if (to != 0 && !isWordKey(map) && value < key + map.keySize && key < value + valueBytes(map)) {
@@ -244,7 +276,9 @@ function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   if (!canWrite(fd)) return -EPERM;
   // Values hold no bpf_spin_lock here.
   if ((flags & BPF_F_LOCK) != 0) return -EINVAL;
-  if (!isUser(key, map.keySize) || !isUser(value, valueBytes(map))) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
+  if (!isUser(value, valueBytes(map))) return -EFAULT;
   if (isWordKey(map)) return callOp(map.type, UPDATE_ELEM, changetype<usize>(map), <usize>key, <usize>value, flags);
   const copy = takeKey(map, key);
   if (copy == 0) return -ENOMEM;
@@ -265,7 +299,8 @@ function mapDeleteElem(attr: ElemAttr): i32 {
 function deleteElem(fd: u64, key: u64): i32 {
   const map = mapOf(fd);
   if (!canWrite(fd)) return -EPERM;
-  if (!isUser(key, map.keySize)) return -EFAULT;
+  const wrong = keyError(map, key);
+  if (wrong != 0) return wrong;
   const copy = takeKey(map, key);
   if (copy == 0) return -ENOMEM;
   const ret = callOp(map.type, DELETE_ELEM, changetype<usize>(map), copy, 0, 0);
@@ -285,7 +320,8 @@ function mapGetNextKey(attr: ElemAttr): i32 {
 function getNextKey(fd: u64, key: u64, next: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd)) return -EPERM;
-  if (key != 0 && !isUser(key, map.keySize)) return -EFAULT;
+  const wrong = key != 0 ? keyError(map, key) : 0;
+  if (wrong != 0) return wrong;
   // next_key may lie where the key does, and need not be writable if no key follows: it is written last.
   const found = allocIfLarge(map.keySize);
   if (found == 0) return -ENOMEM;
@@ -298,19 +334,52 @@ function getNextKey(fd: u64, key: u64, next: u64): i32 {
   return ret;
 }
 
+function mapLookupAndDeleteElem(attr: ElemAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_LOOKUP_AND_DELETE_ELEM_END)) return -EINVAL;
+  if ((attr.flags & ~(<u64>BPF_F_LOCK)) != 0) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return noMap(attr.mapFd);
+  const ret = lookupAndDeleteElem(fd, attr.key, attr.value, attr.flags);
+  endUse();
+  return ret;
+}
+
+function lookupAndDeleteElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
+  const map = mapOf(fd);
+  if (!canRead(fd) || !canWrite(fd)) return -EPERM;
+  const wrong = flags != 0 ? -EINVAL : keyError(map, key);
+  if (wrong != 0) return wrong;
+  // An elem whose value cannot be written is gone all the same.
+  const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
+  const copy = takeKey(map, key);
+  if (copy == 0) return -ENOMEM;
+  const ret = callOp(map.type, LOOKUP_AND_DELETE_ELEM, changetype<usize>(map), copy, to, 0);
+  dropKey(copy);
+  return ret == 0 && to == 0 ? -EFAULT : ret;
+}
+
+function mapFreeze(attr: ElemAttr): i32 {
+  if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_FREEZE_END)) return -EINVAL;
+  const fd = useFd(attr.mapFd);
+  if (fd == 0) return noMap(attr.mapFd);
+  const ret = canWrite(fd) ? freezeMap(mapOf(fd)) : -EPERM;
+  endUse();
+  return ret;
+}
+
 /** Room for a key: this thread's own where it is enough. */
 function allocIfLarge(bytes: u32): usize {
   return bytes <= TASK_KEY_BYTES ? keyCopy() : allocKernel(bytes, true);
 }
 
-function mapLookupBatch(attr: BatchAttr, user: usize): i32 {
+/** A batch command: what its flags must be is looked at by the operation, so that a type without it says that first. */
+function mapBatch(attr: BatchAttr, user: usize, op: u32, reads: bool, writes: bool): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_BATCH_END)) return -EINVAL;
   const fd = useFd(attr.mapFd);
   if (fd == 0) return noMap(attr.mapFd);
   let ret: i32;
-  if (!canRead(fd)) ret = -EPERM;
-  else if (attr.elemFlags != 0) ret = -EINVAL;
-  else ret = callOp(mapOf(fd).type, LOOKUP_BATCH, changetype<usize>(mapOf(fd)), changetype<usize>(attr), user, 0);
+  if ((reads && !canRead(fd)) || (writes && !canWrite(fd))) ret = -EPERM;
+  else ret = callOp(mapOf(fd).type, op, changetype<usize>(mapOf(fd)), changetype<usize>(attr), user, 0);
   endUse();
   return ret;
 }

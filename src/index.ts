@@ -16,6 +16,8 @@ export {
   ipv4,
   ipv6,
   mac,
+  prefix4,
+  prefix6,
   struct,
   u16,
   u32,
@@ -32,12 +34,26 @@ export type {
   PinnedName,
   WatchedWorker,
 } from "./kernels/embedded/index.js";
-export type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "./kernels/kernel.js";
+export type {
+  DirectMap,
+  DirectOptions,
+  DirectRing,
+  Kernel,
+  MmapOptions,
+  ReadableOptions,
+  UserBuffer,
+} from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
-export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec } from "./maps/_options.js";
+export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
+export type { PushOptions } from "./maps/_queue_stack_map.js";
 export { ArrayMap } from "./maps/array.js";
+export { BloomFilter, type BloomFilterOptions } from "./maps/bloom_filter.js";
 export { HashMap } from "./maps/hash.js";
+export { LpmTrie } from "./maps/lpm_trie.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
+export { QueueMap } from "./maps/queue.js";
+export { StackMap } from "./maps/stack.js";
+export { RingBuffer, type RingOptions, type RingReadOptions } from "./maps/ring_buffer.js";

@@ -1,9 +1,9 @@
 /**
- * Every block of code in README.md runs: TypeScript is compiled and run as it stands, with what its comments say it
+ * Every block of code in README.md and in the pages of docs/ for users runs: TypeScript is compiled and run as it stands, with what its comments say it
  * prints; shell commands run in the checkout, which is installed and built already (.ci/run does that).
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,12 +11,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { whyNoLinux } from "./kernels.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const readme = readFileSync(join(root, "README.md"), "utf8");
 const folder = join(root, "build", "readme");
-const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```/gms)].map(([, language = "", code = ""]) => ({
-  language,
-  code,
-}));
+const mapPages = readdirSync(join(root, "docs", "maps")).map((name) => `docs/maps/${name}`);
+const blocks = ["README.md", "docs/btf.md", ...mapPages].flatMap((page) =>
+  [...readFileSync(join(root, page), "utf8").matchAll(/^```(\w*)\n(.*?)^```/gms)].map(
+    ([, language = "", code = ""], i) => ({ language, code, name: `${page}, block ${i + 1}: ${code.split("\n")[0]}` }),
+  ),
+);
 const typescript = blocks.filter(({ language }) => language === "ts");
 const shell = blocks.filter(({ language }) => language === "sh");
 
@@ -59,9 +60,9 @@ describe("TypeScript blocks", () => {
     expect(status).toBe(0);
   });
 
-  typescript.forEach(({ code }, i) => {
-    const name = `block ${i + 1}: ${code.split("\n")[0]}`;
-    const reason = code.includes("tsbpf/linux") ? whyNoLinux : undefined;
+  typescript.forEach(({ code, name }, i) => {
+    const needsLinux = code.includes("tsbpf/linux") || code.includes("Btf.fromKernel");
+    const reason = needsLinux ? whyNoLinux : undefined;
     test.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (${reason})`, () => {
       const output = execFileSync(process.execPath, [join(folder, "out", `block${i}.js`)], { encoding: "utf8" });
       for (const line of promised(code)) expect(normal(output)).toContain(normal(line));
@@ -70,8 +71,8 @@ describe("TypeScript blocks", () => {
 });
 
 describe("shell blocks", () => {
-  shell.forEach(({ code }, i) => {
-    test(`block ${i + 1}: ${code.split("\n")[0]}`, () => {
+  shell.forEach(({ code, name }) => {
+    test(name, () => {
       const home = mkdtempSync(join(tmpdir(), "tsbpf-readme-"));
       const commands = code
         .split("\n")

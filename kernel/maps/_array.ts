@@ -198,6 +198,7 @@ export function arrayGetNextKey(map: ArrayMap, key: usize, next: usize): i32 {
  * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 export function arrayLookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
+  if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   let index: u32 = 0;

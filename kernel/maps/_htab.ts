@@ -347,7 +347,7 @@ function hash16(at: usize, seed: u64): u32 {
   return lastMix(mix(mix(seed ^ 16, at, seed), at + 8, seed));
 }
 
-function hashBytes(at: usize, bytes: u32, seed: u64): u32 {
+export function hashBytes(at: usize, bytes: u32, seed: u64): u32 {
   let h = seed ^ bytes;
   for (; bytes >= 8; bytes -= 8, at += 8) {
     h = mix(h, at, seed);

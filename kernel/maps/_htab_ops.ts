@@ -237,6 +237,7 @@ export function updateWord<K, V>(map: Htab, key: K, hash: u32, value: usize, fla
   const isHit = found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
   let ret: i32 = 0;
   if (isHit) store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
+  else if (found == 0 && nextLine(line) == 0 && flags != <u64>BPF_EXIST) ret = insert<K>(map, key, hash, line, value, null);
   else ret = updateUnder<K>(map, key, hash, index, value, flags);
   unlock(line);
   return ret;
@@ -360,12 +361,31 @@ export function remove<K>(map: Htab, key: K): i32 {
   const line = lineAt(map, lineOf(map, hash));
   lockStripe(map, line);
   const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
-  if (tag != 0) removeElem(map, line, tag);
+  if (tag != 0) removeElem(map, line, tag, 0, 0);
   unlock(line);
   return tag != 0 ? 0 : -ENOENT;
 }
 
-function removeElem(map: Htab, line: usize, tag: usize): void {
+/** BPF_MAP_LOOKUP_AND_DELETE_ELEM. */
+function lookupAndRemove<K>(map: Htab, key: K, to: usize): i32 {
+  const hash = hashOf<K>(map, key);
+  const index = lineOf(map, hash);
+  const line = lineAt(map, index);
+  lockStripe(map, line);
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
+  if (tag != 0) removeElem(map, line, tag, index, to);
+  unlock(line);
+  return tag != 0 ? 0 : -ENOENT;
+}
+
+/**
+ * Deletes the elem of a tag, whose value is copied to `to`, unless that is 0: all that was ever added to it is in there. The
+ * caller holds the lock of the home line, which is the one of number `index`.
+ */
+export function removeElem(map: Htab, line: usize, tag: usize, index: u32, to: usize): void {
+  const value = to == 0 ? 0 : valueOfTag(map, tag);
+  // Of a per-CPU table others may be adding to it still: it is read when they have done.
+  if (value != 0 && !isPerCpuTable(map)) readValue(map, value, index, to);
   const slot = map.slotted != 0 ? slotOf(lineOfTag(tag), cellOfTag(tag)) : 0;
   const task = me();
   task.spareSlot = <u32>slot;
@@ -376,6 +396,7 @@ function removeElem(map: Htab, line: usize, tag: usize): void {
   if (at != line && load<u64>(at + TAGS_OFF) == 0) unlinkLine(map, line, at, task);
   if (slot != 0) {
     awaitAdders(map, line);
+    if (value != 0 && isPerCpuTable(map)) readValue(map, value, index, to);
     dropElem(map);
   }
   countDown(countWord(map));
@@ -532,6 +553,14 @@ export function htabDeleteElem(map: Htab, key: usize): i32 {
   if (bytes == 8) return remove<u64>(map, load<u64>(key));
   if (bytes == 16) return remove<Key16>(map, changetype<Key16>(key));
   return remove<KeyBytes>(map, changetype<KeyBytes>(key));
+}
+
+export function htabLookupAndDeleteElem(map: Htab, key: usize, to: usize): i32 {
+  const bytes = map.keySize;
+  if (bytes == 4) return lookupAndRemove<u32>(map, load<u32>(key), to);
+  if (bytes == 8) return lookupAndRemove<u64>(map, load<u64>(key), to);
+  if (bytes == 16) return lookupAndRemove<Key16>(map, changetype<Key16>(key), to);
+  return lookupAndRemove<KeyBytes>(map, changetype<KeyBytes>(key), to);
 }
 
 export function htabAddElem(map: Htab, key: usize, delta: usize, lanes: Lanes): i32 {

@@ -1,5 +1,5 @@
 /**
- * Walks over hash tables: BPF_MAP_GET_NEXT_KEY and BPF_MAP_LOOKUP_BATCH.
+ * Walks over hash tables: BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH and BPF_MAP_LOOKUP_AND_DELETE_BATCH.
  *
  * A place in a walk is the number of a line in the row of all lines (overflow lines behind the others) times 8, plus a cell's. No
  * elem moves: so a walk that goes on from a place ends, meets no elem twice, and misses none that stayed. Threads: no lock,
@@ -8,6 +8,7 @@
 import { EFAULT, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { BatchAttr, putBatchCount } from "../attr";
 import { unlock } from "../lock";
+import { isMapInMap } from "../map_types";
 import { isUser } from "../mem/pages";
 import { keepOrder } from "../order";
 import { sb } from "../super";
@@ -16,6 +17,7 @@ import {
   Htab,
   KEYS_OFF,
   KeyBytes,
+  TAGS_OFF,
   cellOfTag,
   cellsWith,
   findTag,
@@ -27,9 +29,11 @@ import {
   lineOf,
   lineOfTag,
   linesInAll,
+  nextLine,
   valueAt,
 } from "./_htab";
-import { isPerCpuTable, readValue } from "./_htab_ops";
+import { isPerCpuTable, readValue, removeElem } from "./_htab_ops";
+import { exchangeRefs } from "./_map_in_map";
 import { awaitWriter, loadSeq, lockStripe } from "./_stripe";
 import { copy } from "./_value";
 
@@ -137,7 +141,7 @@ function copyFull(
  * @returns 0; -ENOENT when the last line was reached; -EFAULT
  */
 export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.flags != 0) return -EINVAL;
+  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
@@ -178,6 +182,74 @@ export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
   store<u32>(<usize>batch.outBatch, n * PLACES + cell);
   if (!putBatchCount(user, done)) return -EFAULT;
   return n < linesInAll(map) ? 0 : -ENOENT;
+}
+
+/**
+ * BPF_MAP_LOOKUP_AND_DELETE_BATCH: bucket by bucket, under the lock of its line. The cursor is the place of a bucket.
+ *
+ * Differs from Linux: an elem whose key and value cannot be written stays; and a bucket need not fit: what is left of it comes
+ * with the next batch. A thread that ends in the middle takes with it what it has deleted, and no more.
+ *
+ * @returns 0; -ENOENT when the last bucket was reached; -EFAULT
+ */
+export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
+  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  const count = batch.count;
+  if (count == 0) return 0;
+  if (!putBatchCount(user, 0)) return -EFAULT;
+  let n: u32 = 0;
+  if (batch.inBatch != 0) {
+    if (!isUser(batch.inBatch, 4)) return -EFAULT;
+    n = load<u32>(<usize>batch.inBatch) / PLACES;
+  }
+  if (n >= map.lineCount) return -ENOENT;
+  let done: u32 = 0;
+  while (n < map.lineCount) {
+    const home = lineAt(map, n);
+    lockStripe(map, home);
+    const taken = takeBucket(map, n, batch, done);
+    const isEmpty = firstFull(map, home) == 0;
+    unlock(home);
+    if (taken < 0) return taken;
+    done += taken;
+    if (!isEmpty) break;
+    n++;
+  }
+  const isEnd = n == map.lineCount;
+  if (!isUser(batch.outBatch, 4)) return -EFAULT;
+  store<u32>(<usize>batch.outBatch, (isEnd ? linesInAll(map) : n) * PLACES);
+  if (!putBatchCount(user, done)) return -EFAULT;
+  return isEnd ? -ENOENT : 0;
+}
+
+/** The line of a bucket that has an elem, or 0. The caller holds the lock. */
+function firstFull(map: Htab, home: usize): usize {
+  let line = home;
+  while (line != 0 && fullCells(map, line) == 0) line = nextLine(line);
+  return line;
+}
+
+/** Delivers and deletes elems of a bucket while there is room for them. Returns how many, or -EFAULT. The caller holds the lock. */
+function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
+  const home = lineAt(map, index);
+  const keySize = map.keySize;
+  const valueSize = isPerCpuTable(map) ? map.slotSize * sb().possibleCpus : map.valueSize;
+  let taken: u32 = 0;
+  // The last elem of an overflow line takes the line along: so it is looked for anew.
+  for (let line = firstFull(map, home); line != 0; line = firstFull(map, home)) {
+    if (done + taken == batch.count) break;
+    const toKey = batch.keys + <u64>(done + taken) * keySize;
+    const toValue = batch.values + <u64>(done + taken) * valueSize;
+    if (!isUser(toKey, keySize) || !isUser(toValue, valueSize)) return -EFAULT;
+    const cell = <u32>ctz<u32>(fullCells(map, line));
+    // Of a hash of maps, whose caller holds the tables lock.
+    const inner = isMapInMap(map.type) ? load<u32>(valueAt(map, line, cell)) : 0;
+    copy(<usize>toKey, keyAt(map, line, cell), keySize);
+    removeElem(map, home, line + TAGS_OFF + cell, index, <usize>toValue);
+    if (inner != 0) exchangeRefs(0, inner);
+    taken++;
+  }
+  return taken;
 }
 
 /**

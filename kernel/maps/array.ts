@@ -4,8 +4,9 @@
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayLookup, arrayLookupBatch, arrayMemory, arrayOwnRuns, arrayRepair, arrayUpdate } from "./_array";
+import { genericUpdateBatch } from "./_batch";
 import { clearStripes } from "./_stripe";
 import { Lanes } from "./_value";
 
@@ -31,6 +32,8 @@ export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
       return arrayAdd(array, load<u32>(a), b, changetype<Lanes>(<usize>flags));
     case LOOKUP_BATCH:
       return arrayLookupBatch(array, changetype<BatchAttr>(a), b);
+    case UPDATE_BATCH:
+      return genericUpdateBatch(array, changetype<BatchAttr>(a), b);
     case COUNT:
       return array.maxEntries;
     case MEM_USAGE:

@@ -6,15 +6,15 @@
  */
 import { E2BIG, EFAULT, EINVAL, ENOENT, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
+import { ELEM_OF_NO_MAP, finding } from "../finding";
 import { lock, unlock } from "../lock";
-import { BpfMap, collectDeadMaps, tablesLock } from "../map";
-import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
+import { BpfMap, collectDeadMaps, mapById, tablesLock } from "../map";
+import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { isUser } from "../mem/pages";
 import { ArrayMap, arrayAlloc, arrayFree, arrayGetNextKey, arrayMemory, arrayOwnRuns, arrayRepair, fdArrayAllocCheck } from "./_array";
 import { Template, changeRefs, copyTemplate, exchangeRefs, innerOf, isErrno, checkTemplate } from "./_map_in_map";
+import { genericUpdateBatch } from "./_batch";
 import { clearStripes } from "./_stripe";
-import { ELEM_OF_NO_MAP, finding } from "../finding";
-import { mapById } from "../map";
 
 // @ts-ignore: decorator
 @inline
@@ -79,11 +79,12 @@ function exchange(map: ArrayMap, index: u32, inner: usize): void {
 }
 
 /**
- * BPF_MAP_LOOKUP_BATCH: as an array's, but empty elems are left out. The cursor is the key delivered last.
+ * BPF_MAP_LOOKUP_BATCH: as an array's, but empty elems are left out. The cursor is the last key looked at.
  *
  * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 function lookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
+  if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   let index: u32 = 0;
@@ -94,7 +95,6 @@ function lookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
     if (index == 0 || index > map.maxEntries) index = 0;
   }
   let done: u32 = 0;
-  let last: u32 = 0;
   for (; done < batch.count && index < map.maxEntries; index++) {
     const id = idAt(map, index);
     if (id == 0) continue;
@@ -103,13 +103,12 @@ function lookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
     if (!isUser(key, 4) || !isUser(value, 4)) return -EFAULT;
     store<u32>(<usize>key, index);
     store<u32>(<usize>value, id);
-    last = index;
     done++;
   }
   if (!putBatchCount(user, done)) return -EFAULT;
   if (done != 0) {
     if (!isUser(batch.outBatch, 4)) return -EFAULT;
-    store<u32>(<usize>batch.outBatch, last);
+    store<u32>(<usize>batch.outBatch, index - 1);
   }
   return done < batch.count ? -ENOENT : 0;
 }
@@ -155,6 +154,8 @@ export function arrayOfMapsOps(op: u32, map: usize, a: usize, b: usize, flags: u
       return arrayGetNextKey(array, a, b);
     case LOOKUP_BATCH:
       return lookupBatch(array, changetype<BatchAttr>(a), b);
+    case UPDATE_BATCH:
+      return genericUpdateBatch(array, changetype<BatchAttr>(a), b);
     case COUNT:
       return countRefs(array, 0);
     case COUNT_REFS:

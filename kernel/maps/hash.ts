@@ -4,10 +4,11 @@
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_AND_DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { Htab, countWord, htabAlloc, htabAllocCheck, htabClearLocks, htabFree, htabMemory, htabOwnRuns } from "./_htab";
-import { htabAddElem, htabDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
-import { htabGetNextKey, htabLookupBatch } from "./_htab_walk";
+import { htabAddElem, htabDeleteElem, htabLookupAndDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
+import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
+import { htabGetNextKey, htabLookupAndDeleteBatch, htabLookupBatch } from "./_htab_walk";
 import { countOf } from "./_count";
 import { checkHtab } from "./_check_htab";
 import { Lanes } from "./_value";
@@ -34,6 +35,14 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
       return htabAddElem(htab, a, b, changetype<Lanes>(<usize>flags));
     case LOOKUP_BATCH:
       return htabLookupBatch(htab, changetype<BatchAttr>(a), b);
+    case LOOKUP_AND_DELETE_ELEM:
+      return htabLookupAndDeleteElem(htab, a, b);
+    case LOOKUP_AND_DELETE_BATCH:
+      return htabLookupAndDeleteBatch(htab, changetype<BatchAttr>(a), b);
+    case UPDATE_BATCH:
+      return genericUpdateBatch(htab, changetype<BatchAttr>(a), b);
+    case DELETE_BATCH:
+      return genericDeleteBatch(htab, changetype<BatchAttr>(a), b);
     case COUNT:
       return countOf(countWord(htab));
     case MEM_USAGE:

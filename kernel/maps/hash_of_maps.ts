@@ -3,14 +3,15 @@
  * _htab.ts. What it shares with ARRAY_OF_MAPS, and threads: _map_in_map.ts.
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
-import { CreateAttr } from "../attr";
+import { BatchAttr, CreateAttr } from "../attr";
 import { finding, ELEM_OF_NO_MAP } from "../finding";
 import { lock, unlock } from "../lock";
 import { BpfMap, collectDeadMaps, mapById, tablesLock } from "../map";
-import { ADD_ELEM, ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, COUNT_REFS, DELETE_ELEM, UPDATE_ELEM } from "../map_types";
+import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { Task, me } from "../task";
 import { hashOps } from "./hash";
 import { Htab, fullCells, homeLine, htabAlloc, htabAllocCheck, htabFree, lineAt, linesInAll, valueAt } from "./_htab";
+import { htabLookupAndDeleteBatch } from "./_htab_walk";
 import { htabDeleteElem, htabLookupElem, htabUpdateElem } from "./_htab_ops";
 import { Template, changeRefs, checkTemplate, copyTemplate, exchangeRefs, innerOf, isErrno } from "./_map_in_map";
 import { checkHtab } from "./_check_htab";
@@ -70,6 +71,15 @@ function remove(map: Htab, key: usize): i32 {
   return ret;
 }
 
+/** BPF_MAP_LOOKUP_AND_DELETE_BATCH: the walk gives each elem's reference back. */
+function lookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
+  lock(tablesLock());
+  const ret = htabLookupAndDeleteBatch(map, batch, user);
+  collectDeadMaps();
+  unlock(tablesLock());
+  return ret;
+}
+
 /** Of a walk over all elems: see `walk`. */
 const COUNTS: u32 = 0;
 const ADDS: u32 = 1;
@@ -102,8 +112,8 @@ export function hashOfMapsOps(op: u32, map: usize, a: usize, b: usize, flags: u6
       return update(htab, a, load<u32>(b), flags);
     case DELETE_ELEM:
       return remove(htab, a);
-    case ADD_ELEM:
-      return -ENOTSUPP;
+    case LOOKUP_AND_DELETE_BATCH:
+      return lookupAndDeleteBatch(htab, changetype<BatchAttr>(a), b);
     case COUNT_REFS:
       return walk(htab, COUNTS, <u32>a);
     case ADD_REFS:
@@ -112,7 +122,19 @@ export function hashOfMapsOps(op: u32, map: usize, a: usize, b: usize, flags: u6
       checkHtab(htab);
       walk(htab, CHECKS, 0);
       return 0;
-    default:
+    case FREE:
+    case LOOKUP_ELEM:
+    case GET_NEXT_KEY:
+    case LOOKUP_BATCH:
+    case UPDATE_BATCH:
+    case DELETE_BATCH:
+    case COUNT:
+    case MEM_USAGE:
+    case OWN_RUNS:
+    case CLEAR_LOCKS:
+    case REPAIR:
       return hashOps(op, map, a, b, flags);
+    default:
+      return -ENOTSUPP;
   }
 }

@@ -6,7 +6,7 @@
 import { E2BIG, EINVAL, ENOENT, ENOTSUPP } from "../../src/uapi/errno";
 import { CreateAttr } from "../attr";
 import { notWanted } from "../fd";
-import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { ArrayMap, fdArrayAllocCheck } from "./_array";
 import { arrayOps } from "./array";
 
@@ -30,8 +30,9 @@ export function progArrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64
       return 0;
     case ADD_ELEM:
     case LOOKUP_BATCH:
+    case UPDATE_BATCH:
       return -ENOTSUPP;
     default:
-      return op <= 14 ? arrayOps(op, map, a, b, flags) : -ENOTSUPP;
+      return arrayOps(op, map, a, b, flags);
   }
 }

@@ -3,12 +3,14 @@
  */
 import { Args } from "./args.js";
 import { batch } from "./batch.js";
+import { btfDump } from "./btf_dump.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { help, mapHelp, mapUsage, usage } from "./help.js";
+import { btfHelp, btfUsage, help, mapHelp, mapUsage, usage } from "./help.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
 import { mapDelete, mapGetNext, mapLookup, mapUpdate } from "./map_elem.js";
+import { mapFreeze } from "./map_freeze.js";
 import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
 import { version } from "./version.js";
@@ -29,7 +31,13 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "delete", run: mapDelete },
   { name: "pin", run: mapPin },
   { name: "create", run: mapCreate },
+  { name: "freeze", run: mapFreeze },
   { name: "unpin", run: mapUnpin },
+];
+
+const BTF_COMMANDS: readonly Command[] = [
+  { name: "help", run: btfHelp },
+  { name: "dump", run: btfDump },
 ];
 
 const COMMANDS: readonly Command[] = [
@@ -40,6 +48,7 @@ const COMMANDS: readonly Command[] = [
       batch(context, args, (inner, words) => runCommand(inner, words, depth + 1), depth + 1),
   },
   { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
+  { name: "btf", run: (context, args, depth) => select(BTF_COMMANDS, btfUsage, context, args, depth) },
   { name: "version", run: version },
 ];
 

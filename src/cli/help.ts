@@ -9,6 +9,7 @@ const OPTIONS = `
 `;
 
 const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map help)
+       tsbpf [OPTIONS] btf COMMAND [ARGUMENTS]   (see tsbpf btf help)
        tsbpf [OPTIONS] batch file { FILE | - }
        tsbpf [OPTIONS] version
        tsbpf help
@@ -37,6 +38,7 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        tsbpf map getnext MAP [key DATA]
        tsbpf map delete  MAP key DATA
        tsbpf map pin     MAP FILE
+       tsbpf map freeze  MAP
        tsbpf map unpin   FILE
        tsbpf map help
 
@@ -46,6 +48,12 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        UPDATE_FLAGS := { any | exist | noexist }
        TYPE := { hash | array | percpu_hash | percpu_array | ... }: bpf_map_type of <linux/bpf.h> in small letters
        Words may be abbreviated: tsbpf map sh n counts. Numbers: 10, 0x0a, 012; after hex: 0a.
+${OPTIONS}`;
+
+const BTF_HELP = `Usage: tsbpf btf dump file FILE [format raw]
+       tsbpf btf help
+
+       FILE: BTF as it is, as /sys/kernel/btf/vmlinux, or an ELF object that has it
 ${OPTIONS}`;
 
 /** tsbpf help */
@@ -61,6 +69,17 @@ export function mapHelp(context: Context): void {
 /** Shows how `map` is used, to who used it wrongly. */
 export function mapUsage(context: Context): never {
   mapHelp(context);
+  return context.failSilently();
+}
+
+/** tsbpf btf help */
+export function btfHelp(context: Context): void {
+  context.out.usage(BTF_HELP);
+}
+
+/** Shows how `btf` is used, to who used it wrongly. */
+export function btfUsage(context: Context): never {
+  btfHelp(context);
   return context.failSilently();
 }
 

@@ -63,7 +63,7 @@ export class JsonWriter {
     this.#value(this.#quote(text));
   }
 
-  number(value: number): void {
+  number(value: number | bigint): void {
     this.#value(String(value));
   }
 

@@ -15,6 +15,7 @@ import {
 import {
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
@@ -92,6 +93,10 @@ export class Syscalls {
   getNextKey(fd: number, key: UserBuffer | undefined, nextKey: UserBuffer): number {
     const fields = { map_fd: fd, key: key?.address ?? 0, next_key: nextKey.address };
     return this.#call(BPF_MAP_GET_NEXT_KEY, bpfAttr.mapElem, fields);
+  }
+
+  mapFreeze(fd: number): number {
+    return this.#change(BPF_MAP_FREEZE, bpfAttr.mapElem, { map_fd: fd });
   }
 
   objPin(fd: number, path: string): number {

@@ -31,6 +31,14 @@ const isArray = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
 const isPerCpu = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+const isTrie = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_LPM_TRIE;
+const isKeyless = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_QUEUE ||
+  map?.type === bpf.BPF_MAP_TYPE_STACK ||
+  map?.type === bpf.BPF_MAP_TYPE_BLOOM_FILTER;
+const isRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_RINGBUF;
+/** A power of two of whole pages. */
+const isRingSize = (size: number): boolean => size >= 4096 && (size & (size - 1)) === 0;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
 const hasFlag =
   (flag: number) =>
@@ -41,7 +49,7 @@ const both =
   (failure: Failure): boolean =>
     a(failure) && b(failure);
 
-const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM];
+const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
@@ -66,8 +74,44 @@ export const hints: readonly HintRow[] = [
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
+    when: both(isRing, ({ map }) => !isRingSize(map?.maxEntries ?? 0)),
+    hint: ({ map }) => `the size of a ring is a power of two and at least 4096, and this one is ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isRing,
+    hint: "on Linux only programs write to ring buffers",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isRing,
+    hint: "the record was submitted or discarded already, or another thread has reserved it",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
     when: both(isArray, ({ map }) => map?.keySize !== 4),
     hint: ({ map }) => `the key of an array is its index, a u32: keySize is ${map?.keySize}, and must be 4`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isTrie, ({ map }) => (map?.keySize ?? 0) < 5 || (map?.keySize ?? 0) > 260),
+    hint: ({ map }) => `the key of an LPM trie has 5 to 260 bytes, a u32 prefixlen first: keySize is ${map?.keySize}`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isKeyless, ({ map }) => map?.keySize !== 0),
+    hint: ({ map }) => `this map type has no keys: keySize is ${map?.keySize}, and must be 0`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isKeyless, hasFlag(bpf.BPF_F_NO_PREALLOC)),
+    hint: "queues, stacks and bloom filters are always preallocated: they do not take BPF_F_NO_PREALLOC",
   },
   {
     errno: errno.EINVAL,
@@ -136,6 +180,25 @@ export const hints: readonly HintRow[] = [
       `the map holds ${failure.map?.maxEntries} of ${failure.map?.maxEntries} elems: raise maxEntries or use an ${isPerCpu(failure) ? "lru_percpu_hash" : "lru_hash"}`,
   },
   {
+    errno: errno.ENOSPC,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isTrie,
+    hint: ({ map }) => `the map holds ${map?.maxEntries} of ${map?.maxEntries} prefixes: raise maxEntries`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: writes,
+    when: isTrie,
+    hint: ({ map }) => `a prefix is longer than the ${8 * ((map?.keySize ?? 0) - 4)} bits that the key's data have`,
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isKeyless,
+    hint: ({ map }) =>
+      `the map holds ${map?.maxEntries} of ${map?.maxEntries} values: pop some, or push with overwrite`,
+  },
+  {
     errno: errno.E2BIG,
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isArray,
@@ -166,8 +229,22 @@ export const hints: readonly HintRow[] = [
     hint: "elems of an array cannot be deleted: set them to zero",
   },
   { errno: errno.EPERM, cmd: writes, hint: "the fd is read-only (BPF_F_RDONLY), or the map is frozen" },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
+  },
+  {
+    errno: errno.EBUSY,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
+  },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
-  { errno: errno.EBADF, cmd: [...elems, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD], hint: "the map is closed" },
+  {
+    errno: errno.EBADF,
+    cmd: [...elems, bpf.BPF_MAP_FREEZE, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD],
+    hint: "the map is closed",
+  },
   {
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_LOOKUP_BATCH,

@@ -57,6 +57,29 @@ export interface DirectMap {
   [Symbol.dispose](): void;
 }
 
+/**
+ * The embedded kernel's short way into a ring buffer: what programs do with one on Linux. It holds the map until disposed.
+ *
+ * Flags are BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP.
+ */
+export interface DirectRing {
+  /** bpf_ringbuf_reserve: the record's bytes, or undefined when there is no room for it. */
+  reserve(size: number): Uint8Array | undefined;
+  /** bpf_ringbuf_submit: 0, or -EINVAL for what this thread has not reserved. */
+  submit(record: Uint8Array, flags: number): number;
+  /** bpf_ringbuf_discard: 0, or -EINVAL for what this thread has not reserved. */
+  discard(record: Uint8Array, flags: number): number;
+  /** bpf_ringbuf_output: 0, or -EAGAIN when there is no room for it. */
+  output(record: Uint8Array, flags: number): number;
+  /** bpf_ringbuf_query: what BPF_RB_* asks for. */
+  query(what: number): number;
+  /** How many records found no room, whoever wrote them. */
+  lost(): number;
+  /** bpf_user_ringbuf_drain of one record: a copy of it, or a negative errno (EAGAIN: none is there). */
+  drain(): Uint8Array | number;
+  [Symbol.dispose](): void;
+}
+
 /** What a DirectMap is opened with. */
 export interface DirectOptions {
   /** Integers that make up a value, for `addElem`: byte offset and width (1, 2, 4 or 8) of each. */
@@ -69,6 +92,14 @@ export interface MmapOptions {
   offset?: number;
   /** Maps for writing too. */
   writable?: boolean;
+}
+
+/** How `readable` waits. */
+export interface ReadableOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+  /** Whether Node's event loop stays alive meanwhile: it does unless this is false. On Linux it always does. */
+  readonly ref?: boolean;
 }
 
 /** A kernel that answers bpf(2). */
@@ -98,6 +129,8 @@ export interface Kernel {
   close(fd: number): number;
   /** The embedded kernel's short way (what the vDSO is to Linux); undefined where there is none. Same results. */
   direct?(fd: number, options?: DirectOptions): DirectMap | undefined;
+  /** The same for ring buffers. */
+  directRing?(fd: number): DirectRing | undefined;
   /**
    * mmap(2) on a map's fd.
    *
@@ -106,7 +139,7 @@ export interface Kernel {
    */
   mmap(fd: number, length: number, options?: MmapOptions): UserBuffer;
   /** Resolves true when fd is readable, false when the time is over: epoll on Linux, Atomics.waitAsync on the embedded kernel. */
-  readable(fd: number, options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean>;
+  readable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
   fdinfo(fd: number): string | undefined;
   /** Removes a pinned name: unlink(2) in a bpffs. Returns 0 or a negative errno. */

@@ -2,7 +2,14 @@
  * Commands of bpf(2) as functions: attr is built by the field names of `union bpf_attr`, results are those of the call
  * (an fd, an id or 0; a negative errno). For what is called now and then; hot loops use `Kernel.prepare`.
  */
-import { BPF_MAP_CREATE, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN } from "../uapi/bpf.js";
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../uapi/bpf.js";
 import { type Field, bpfAttr, bpfMapInfo } from "../uapi/layouts.js";
 import { mapTypeName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
@@ -16,6 +23,7 @@ export interface MapAttr {
   readonly maxEntries: number;
   readonly mapFlags?: number;
   readonly numaNode?: number;
+  readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
   readonly mapName?: string;
 }
@@ -50,6 +58,7 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
     numa_node: attr.numaNode ?? 0,
+    map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),
   });
 }
@@ -66,6 +75,11 @@ export function objGet(kernel: Kernel, path: string): number {
   return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
 }
 
+/** BPF_MAP_FREEZE. Returns 0. */
+export function mapFreeze(kernel: Kernel, fd: number): number {
+  return call(kernel, BPF_MAP_FREEZE, bpfAttr.mapElem, { map_fd: fd });
+}
+
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */
 export function mapGetFdById(kernel: Kernel, id: number): number {
   return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id });
@@ -80,7 +94,7 @@ export function mapGetInfoByFd(kernel: Kernel, fd: number): MapInfo | number {
 }
 
 /** The fields of one of attr's layouts, by their kernel names; those that are not given are 0. */
-export type AttrFields<L extends Layout> = { readonly [K in keyof L]?: number | Uint8Array };
+export type AttrFields<L extends Layout> = { readonly [K in keyof L]?: number | bigint | Uint8Array };
 export type Layout = Readonly<Record<string, Field>>;
 
 /** Fills attr: fields as given, zeroes elsewhere. */
@@ -91,9 +105,9 @@ export function fillAttr<L extends Layout>(attr: UserBuffer, layout: L, fields: 
     const field = layout[name];
     const value = fields[name];
     if (field === undefined || value === undefined) continue;
-    if (typeof value !== "number") attr.bytes.set(value.subarray(0, field.size), field.off);
+    if (value instanceof Uint8Array) attr.bytes.set(value.subarray(0, field.size), field.off);
     else if (field.size === 8) view.setBigUint64(field.off, BigInt(value), true);
-    else view.setUint32(field.off, value, true);
+    else view.setUint32(field.off, Number(value), true);
   }
 }
 

@@ -6,21 +6,22 @@
 import {
   BPF_EXIST,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/bpf.js";
-import { EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
+import { EBADF, EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
-import type { Kernel } from "../kernels/kernel.js";
-import type { MapInfo } from "../kernels/syscalls.js";
 import { type Access, closedAccess, openAccess } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { MapFd } from "./_map_fd.js";
+import { TakeCall } from "./_take.js";
+import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
 
 /** How `set` treats a key that is or is not there: BPF_NOEXIST, BPF_EXIST. */
@@ -35,11 +36,9 @@ const AS_KEY = 1;
 const AS_INDEX = 2;
 
 /** A map of keys and values, behind HashMap, ArrayMap and their per-CPU kinds. */
-export class KeyedMap<K, V> {
-  readonly kernel: Kernel;
+export class KeyedMap<K, V> extends TypedMap {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
-  protected readonly mapFd: MapFd;
   #access: Access;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
   #keyAt: Column<K>;
@@ -51,11 +50,12 @@ export class KeyedMap<K, V> {
   readonly #hasLanes: boolean;
   readonly #walks: WalkBuffer<K, V>;
   readonly #many: Many<K, V>;
+  /** Made when it is first needed. */
+  #take: TakeCall<K, V> | undefined;
 
   /** @param slot Of a per-CPU map, the codec of one CPU's value. */
   protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
-    this.mapFd = mapFd;
-    this.kernel = mapFd.kernel;
+    super(mapFd);
     this.key = key;
     this.value = value;
     this.#way = (key as Codec<unknown>) !== u32 ? IN_PLACE : isArray(mapFd.info.type) ? AS_INDEX : AS_KEY;
@@ -74,24 +74,6 @@ export class KeyedMap<K, V> {
     this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
     this.#walks = new WalkBuffer(mapFd, key, value);
     this.#many = new Many(mapFd, key, value, () => this.#access);
-  }
-
-  /** The map's fd, for raw commands; -1 once the map is closed. */
-  get fd(): number {
-    return this.mapFd.fd;
-  }
-
-  /** The map's id, by which other processes (or threads) find it. */
-  get id(): number {
-    return this.mapFd.info.id;
-  }
-
-  get name(): string {
-    return this.mapFd.info.name;
-  }
-
-  get maxEntries(): number {
-    return this.mapFd.info.maxEntries;
   }
 
   /**
@@ -215,35 +197,11 @@ export class KeyedMap<K, V> {
     return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
   }
 
-  /**
-   * What the kernel says of the map.
-   *
-   * Kernel name: BPF_OBJ_GET_INFO_BY_FD.
-   *
-   * @throws {BpfError} EBADF when the map is closed
-   */
-  info(): MapInfo {
-    return this.mapFd.look();
-  }
-
-  /**
-   * Gives the map a name in a bpffs: it stays while it has one.
-   *
-   * Kernel name: BPF_OBJ_PIN.
-   *
-   * @throws {TypeError | RangeError} for a path that is no string, or has a NUL in it
-   * @throws {BpfError} EEXIST, ENOENT (no such directory), EPERM (no bpffs, or a "." in the name); EBADF when the map is
-   * closed
-   */
-  pin(path: string): void {
-    this.mapFd.pin(path);
-  }
-
-  /** Closes the map's fd: the map goes when it was the last thing that held it. Twice is no error. */
-  close(): void {
+  override close(): void {
     if (!this.mapFd.isOpen) return;
     this.#walks.close();
     this.#many.close();
+    this.#take?.close();
     this.#access.close();
     // Keys and values are looked at all the same.
     this.#access = closedAccess;
@@ -253,16 +211,26 @@ export class KeyedMap<K, V> {
     this.mapFd.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** BPF_MAP_DELETE_ELEM: whether the key was there. */
   protected remove(key: K): boolean {
     const ret = this.#remove(key);
     if (ret === 0) return true;
     if (ret === -ENOENT) return false;
     throw this.#removeFailure(key, ret);
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_ELEM: the value, if the key was there. */
+  protected takeOut(key: K): V | undefined {
+    if (!this.mapFd.isOpen) throw this.#takeFailure(key, -EBADF);
+    this.#take ??= new TakeCall(this.mapFd, this.key, this.value);
+    const ret = this.#take.call(key);
+    if (ret === 0) return this.#take.value;
+    if (ret === -ENOENT) return undefined;
+    throw this.#takeFailure(key, ret);
+  }
+
+  #takeFailure(key: K, ret: number): Error {
+    return this.#failure("take", "from", key, ret, BPF_MAP_LOOKUP_AND_DELETE_ELEM);
   }
 
   /** The same for many: how many were there. */

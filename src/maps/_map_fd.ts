@@ -1,7 +1,14 @@
 /**
  * A map's fd: how typed maps get one (create, open by pinned name, by id), look at it, give it back, and complain.
  */
-import { BPF_MAP_CREATE, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN } from "../uapi/bpf.js";
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../uapi/bpf.js";
 import { EBADF } from "../uapi/errno.js";
 import { cmdName, mapTypeName } from "../uapi/names.js";
 import { BpfError } from "../kernels/error.js";
@@ -11,6 +18,7 @@ import {
   type MapAttr,
   type MapInfo,
   mapCreate,
+  mapFreeze,
   mapGetFdById,
   mapGetInfoByFd,
   objGet,
@@ -108,6 +116,11 @@ export class MapFd {
     const what = `Cannot pin ${describe(this.info)} at "${asCString("path", path)}"`;
     const ret = this.isOpen ? objPin(this.kernel, this.fd, path) : -EBADF;
     if (ret < 0) throw failure(this.kernel, what, ret, BPF_OBJ_PIN, this.info);
+  }
+
+  freeze(): void {
+    const ret = this.isOpen ? mapFreeze(this.kernel, this.fd) : -EBADF;
+    if (ret < 0) throw this.failure("freeze", ret, BPF_MAP_FREEZE);
   }
 
   get isOpen(): boolean {

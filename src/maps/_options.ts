@@ -28,13 +28,16 @@ export interface MapOptions {
 /** What a map of keys and values is created with. */
 export interface CreateOptions<K, V> extends Codecs<K, V>, MapOptions {}
 
-/** What an array's values are. */
+/** What the values are, of a map whose keys are indices, or that has none. */
 export interface ValueCodec<V> {
   readonly value: Codec<V>;
 }
 
 /** What an array is created with: its keys are indices. */
 export interface ArrayOptions<V> extends ValueCodec<V>, MapOptions {}
+
+/** What a map without keys is created with. */
+export interface ValueOptions<V> extends ValueCodec<V>, MapOptions {}
 
 /**
  * attr for BPF_MAP_CREATE.
@@ -43,12 +46,21 @@ export interface ArrayOptions<V> extends ValueCodec<V>, MapOptions {}
  * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
  */
 export function attrOf(mapType: number, key: Codec<unknown>, value: Codec<unknown>, options: MapOptions): MapAttr {
+  return attrOfSizes(mapType, asCodec("key", key).size, asCodec("value", value).size, options);
+}
+
+/** The same for a map without keys. */
+export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): MapAttr {
+  return attrOfSizes(mapType, 0, asCodec("value", options.value).size, options);
+}
+
+function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
   const { name = "", maxEntries, mapFlags = 0, numaNode } = options;
   const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {
     mapType,
-    keySize: asCodec("key", key).size,
-    valueSize: asCodec("value", value).size,
+    keySize,
+    valueSize,
     maxEntries: asU32("maxEntries", maxEntries),
     mapFlags: (asU32("mapFlags", mapFlags) | onNode) >>> 0,
     numaNode: asU32("numaNode", numaNode ?? 0),

@@ -2,13 +2,14 @@
  * Walks: all elems of a map, by BPF_MAP_LOOKUP_BATCH, on either kernel.
  *
  * Safe against concurrent change: a batch cursor only moves forward (a bucket, an index), and an elem does not change its
- * bucket: so a walk ends, and meets no key twice. What is inserted or deleted meanwhile may be met or not.
+ * bucket: so a walk ends, and meets no key twice. What is inserted or deleted meanwhile may be met or not. The cursor of an
+ * LPM trie is a key, and when that is deleted the kernel begins again at the first: such a walk leaves out what it has met.
  *
  * A map has one buffer for its walks' batches, from the first walk on. The walk that has read the last batch gives its elems
  * from there; when another one reads a batch, what is left of the first one's moves to JavaScript's heap. So a walk that
  * nobody ends holds nothing that the map does not hold anyway.
  */
-import { BPF_MAP_LOOKUP_BATCH } from "../uapi/bpf.js";
+import { BPF_MAP_LOOKUP_BATCH, BPF_MAP_TYPE_LPM_TRIE } from "../uapi/bpf.js";
 import { EBADF, ENOENT, ENOSPC } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_BATCH_END } from "../uapi/offsets.js";
@@ -22,7 +23,8 @@ import type { MapFd } from "./_map_fd.js";
 /** Of keys and values, for a batch to begin with: large enough that the call does not count, small enough for the cache. */
 const BATCH_BYTES = 64 * 1024;
 const IN_BATCH_OFF = 64;
-const CURSOR_BYTES = 8;
+/** A bucket, an index, or a key: of an LPM trie at most 260 bytes. */
+const CURSOR_BYTES = 264;
 const OUT_BATCH_OFF = IN_BATCH_OFF + CURSOR_BYTES;
 const KEYS_OFF = OUT_BATCH_OFF + CURSOR_BYTES;
 
@@ -39,6 +41,8 @@ export class WalkBuffer<K, V> {
   readonly #mapFd: MapFd;
   readonly #key: Codec<K>;
   readonly #value: Codec<V>;
+  /** Whether a walk may come back to where it was: see above. */
+  readonly mayReturn: boolean;
   /** In elems. */
   #room: number;
   #open: { readonly buffer: UserBuffer; readonly keys: Column<K>; readonly values: Column<V> } | undefined;
@@ -50,6 +54,7 @@ export class WalkBuffer<K, V> {
     this.#mapFd = mapFd;
     this.#key = key;
     this.#value = value;
+    this.mayReturn = mapFd.info.type === BPF_MAP_TYPE_LPM_TRIE;
     this.#room = Math.max(1, Math.min(mapFd.info.maxEntries, Math.floor(BATCH_BYTES / (key.size + value.size))));
   }
 
@@ -57,9 +62,10 @@ export class WalkBuffer<K, V> {
    * Reads a walk's next batch.
    *
    * @param cursor Where the walk is; written to.
+   * @param met Keys that the walk has met, which are left out; those of the batch are added.
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, meanwhile too
    */
-  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean): Batch<K, V> {
+  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean, met?: Set<string>): Batch<K, V> {
     this.release(walk);
     this.#keepBatch();
     while (true) {
@@ -72,11 +78,30 @@ export class WalkBuffer<K, V> {
       }
       if (ret < 0 && ret !== -ENOENT) throw this.#mapFd.failure("walk over", ret, BPF_MAP_LOOKUP_BATCH);
       const { buffer, keys, values } = this.#open!;
-      const count = viewOf(buffer).getUint32(bpfAttr.batch.count.off, true);
+      const found = viewOf(buffer).getUint32(bpfAttr.batch.count.off, true);
+      const count = met === undefined ? found : this.#leaveOut(met, buffer.bytes, found);
       cursor.set(buffer.bytes.subarray(OUT_BATCH_OFF, OUT_BATCH_OFF + CURSOR_BYTES));
       this.#walk = walk;
       return { count, isLast: ret === -ENOENT, keys, values };
     }
+  }
+
+  /** Moves what was not met together, to the front of the batch. Returns how many. */
+  #leaveOut(met: Set<string>, bytes: Uint8Array, count: number): number {
+    const { size: keySize } = this.#key;
+    const { size: valueSize } = this.#value;
+    const valuesOff = this.#valuesOff();
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const at = KEYS_OFF + i * keySize;
+      const key = String.fromCharCode(...bytes.subarray(at, at + keySize));
+      if (met.has(key)) continue;
+      met.add(key);
+      bytes.copyWithin(KEYS_OFF + kept * keySize, at, at + keySize);
+      bytes.copyWithin(valuesOff + kept * valueSize, valuesOff + i * valueSize, valuesOff + (i + 1) * valueSize);
+      kept++;
+    }
+    return kept;
   }
 
   /** A walk needs no more what is left of its batch. */
@@ -168,6 +193,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
   readonly #buffer: WalkBuffer<K, V>;
   readonly #what: typeof KEYS | typeof VALUES | typeof ENTRIES;
   readonly #cursor = new Uint8Array(CURSOR_BYTES);
+  readonly #met: Set<string> | undefined;
   #keys: Column<K> | undefined;
   #values: Column<V> | undefined;
   #next = 0;
@@ -179,6 +205,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
   constructor(buffer: WalkBuffer<K, V>, what: typeof KEYS | typeof VALUES | typeof ENTRIES) {
     this.#buffer = buffer;
     this.#what = what;
+    this.#met = buffer.mayReturn ? new Set() : undefined;
   }
 
   next(): IteratorResult<T, void> {
@@ -237,7 +264,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     while (!this.#isOver) {
       // So it is after an exception.
       this.#isOver = true;
-      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst);
+      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst, this.#met);
       this.#isOver = batch.isLast;
       this.#isFirst = false;
       this.moveTo(batch.keys, batch.values);

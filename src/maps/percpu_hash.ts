@@ -113,6 +113,19 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
   }
 
   /**
+   * Takes a key out: deletes it, and returns the value that it had, in one step.
+   *
+   * Kernel name: BPF_MAP_LOOKUP_AND_DELETE_ELEM. Since Linux 5.14.
+   *
+   * @returns The value, or `undefined` when the key is not there (ENOENT).
+   * @throws {TypeError | RangeError} for a key that the codec does not take
+   * @throws {BpfError} EPERM when the fd may not both read and write, or the map is frozen; EBADF when the map is closed
+   */
+  take(key: K): PerCpu<V> | undefined {
+    return this.takeOut(key);
+  }
+
+  /**
    * Deletes many keys, in their order. All are looked at before the first is deleted.
    *
    * @returns How many were there.

@@ -236,6 +236,12 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1", () => {
     "map update name {n}aom key 1 0 0 0 value name {n}ph",
     "map update name {n}hom key 0 0 0 0 value name {n}ar noexist",
     "map update name {n}rb value",
+    "map freeze",
+    "map freeze name {n}ph",
+    "map freeze name {n}ph",
+    "-j map freeze name {n}pa",
+    "map freeze name nosuch",
+    "map freeze name {n}pa more",
   ])("%s", async (form) => {
     await bothOnTheirOwn(form);
   });

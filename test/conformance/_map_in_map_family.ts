@@ -8,7 +8,10 @@ import {
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY,
+  BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
@@ -16,13 +19,17 @@ import {
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_UPDATE_BATCH,
   EBADF,
+  EFAULT,
   EINVAL,
   EPERM,
   ENOENT,
   ENOTSUPP,
+  bpfAttr,
 } from "tsbpf/uapi";
-import { type Fields, type Teller, u32, u64 } from "./story.js";
+import { KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
+import { type Fd, type Fields, type Teller, u32, u64 } from "./story.js";
 
 const noFd = 0x7ffffff0;
 export const inner = { map_type: BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_entries: 4 };
@@ -147,4 +154,68 @@ export function keepsInnerMaps(t: Teller, base: Fields): void {
   // It may also stay open longer than the map that holds it.
   t.close(outer);
   t.lookup(again, u32(7), u64(70));
+}
+
+/** One batch, and the count that comes back. `values`: inner maps, or nothing. */
+export function batch(
+  t: Teller,
+  cmd: number,
+  fd: Fd,
+  keys: readonly number[],
+  values: readonly (Fd | number)[],
+  wanted: number,
+  count: number,
+  fields: Fields = {},
+): void {
+  const all = { map_fd: fd, out_batch: { to: OUT }, keys: { to: KEYS }, values: { to: VALUE }, count: keys.length };
+  t.command(cmd, "batch", { ...all, ...fields }, wanted, {
+    data: [
+      ...keys.map((key, i) => [KEYS + 4 * i, u32(key)] as const),
+      ...values.map((value, i) => [VALUE + 4 * i, typeof value === "number" ? u32(value) : value] as const),
+    ],
+  });
+  t.equal("count", t.bytesAt(bpfAttr.batch.count.off, 4), u32(count));
+}
+
+export function updatesBatches(t: Teller, base: Fields): void {
+  const first = t.create(inner);
+  const second = t.create(inner);
+  const outer = t.create({ ...base, inner_map_fd: first });
+  for (const elem_flags of [1, 4, 8]) {
+    batch(t, BPF_MAP_UPDATE_BATCH, outer, [1], [first], -EINVAL, 1, { elem_flags });
+    batch(t, BPF_MAP_LOOKUP_BATCH, outer, [1], [], -EINVAL, 1, { elem_flags });
+  }
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [], [], 0, 0);
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [1, 3], [first, second], 0, 2);
+  t.holds(outer, ["01000000=0", "03000000=1"]);
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [2, 1, 0], [second, noFd, first], -EBADF, 1);
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [2, 1, 0], [first, outer, first], -EINVAL, 1);
+  t.holds(outer, ["01000000=0", "02000000=0", "03000000=1"]);
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [0], [first], -EFAULT, 0, { values: 8 });
+}
+
+export function takesNoElems(t: Teller, base: Fields): void {
+  const one = t.create(inner);
+  const outer = t.create({ ...base, inner_map_fd: one });
+  t.update(outer, u32(1), one);
+  const fields = { map_fd: outer, key: { to: KEY }, value: { to: NEXT } };
+  t.command(BPF_MAP_LOOKUP_AND_DELETE_ELEM, "mapElem", fields, -ENOTSUPP, { data: [[KEY, u32(1)]] });
+  t.lookup(outer, u32(1), u32(0));
+}
+
+export function freezesOuter(t: Teller, base: Fields): void {
+  const first = t.create(inner);
+  const outer = t.create({ ...base, inner_map_fd: first });
+  t.update(outer, u32(1), first);
+  t.command(BPF_MAP_FREEZE, "mapElem", { map_fd: outer }, 0);
+  t.update(outer, u32(1), first, 0, -EPERM);
+  t.delete(outer, u32(1), -EPERM);
+  batch(t, BPF_MAP_UPDATE_BATCH, outer, [1], [first], -EPERM, 1);
+  t.lookup(outer, u32(1), u32(0));
+  // What is in it is not frozen with it.
+  t.update(first, u32(7), u64(70));
+  // A frozen map may go in all the same.
+  const other = t.create({ ...base, inner_map_fd: first });
+  t.command(BPF_MAP_FREEZE, "mapElem", { map_fd: first }, 0);
+  t.update(other, u32(1), first);
 }

@@ -11,20 +11,32 @@ import {
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
+  BPF_MAP_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_UPDATE_BATCH,
   BPF_NOEXIST,
   E2BIG,
+  EFAULT,
   EINVAL,
   ENOENT,
+  ENOTSUPP,
+  bpfAttr,
 } from "tsbpf/uapi";
+import { KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import {
+  batch,
+  freezesOuter,
   holdsMaps,
   inner,
   keepsInnerMaps,
   modesOfFds,
   refusesFds,
   refusesTemplates,
+  takesNoElems,
   templatesMatch,
+  updatesBatches,
 } from "./_map_in_map_family.js";
 import { type Story, u32 } from "./story.js";
 
@@ -78,4 +90,65 @@ export const arrayOfMaps: Story = {
   },
 
   "an inner map stays when its fd is closed": (t) => keepsInnerMaps(t, base),
+
+  "an update of many ends with the first that is refused": (t) => {
+    updatesBatches(t, base);
+    const one = t.create(inner);
+    const outer = t.create({ ...base, inner_map_fd: one });
+    batch(t, BPF_MAP_UPDATE_BATCH, outer, [3, 4, 0], [one, one, one], -E2BIG, 1);
+    t.holds(outer, ["03000000=3"]);
+  },
+
+  "a lookup of many leaves empty elems out; its cursor is the last key that it has seen": (t) => {
+    const one = t.create(inner);
+    const outer = t.create({ ...base, max_entries: 9, inner_map_fd: one });
+    const cursor = (wanted: number): void => t.equal("The cursor", t.bytesAt(OUT, 4), u32(wanted));
+    const look = (room: number, from: number | undefined, wanted: number, keys: number[], fields = {}): void => {
+      const into = from === undefined ? {} : { in_batch: { to: NEXT } };
+      const all = { map_fd: outer, out_batch: { to: OUT }, keys: { to: KEYS }, values: { to: VALUE }, count: room };
+      t.command(BPF_MAP_LOOKUP_BATCH, "batch", { ...all, ...into, ...fields }, wanted, {
+        data: [
+          [OUT, u32(77)],
+          [NEXT, u32(from ?? 0)],
+        ],
+      });
+      for (const [i, key] of keys.entries()) t.equal("The key", t.bytesAt(KEYS + 4 * i, 4), u32(key));
+      t.equal("count", t.bytesAt(bpfAttr.batch.count.off, 4), u32(wanted === -EFAULT ? 0 : keys.length));
+    };
+    look(4, undefined, -ENOENT, []);
+    cursor(77);
+    for (const index of [1, 2, 5, 6]) t.update(outer, u32(index), one);
+    look(2, undefined, 0, [1, 2]);
+    cursor(2);
+    look(1, 2, 0, [5]);
+    cursor(5);
+    look(2, 5, -ENOENT, [6]);
+    cursor(8);
+    look(1, 6, -ENOENT, []);
+    cursor(77);
+    look(4, undefined, 0, [1, 2, 5, 6]);
+    look(5, undefined, -ENOENT, [1, 2, 5, 6]);
+    cursor(8);
+    // Behind the last, and out of range: from the start.
+    look(5, 8, -ENOENT, []);
+    look(5, 9, -ENOENT, [1, 2, 5, 6]);
+    look(5, 2 ** 32 - 1, -ENOENT, [1, 2, 5, 6]);
+    look(0, undefined, 0, []);
+    look(2, undefined, -EFAULT, [], { values: 8 });
+    look(2, undefined, -EFAULT, [], { keys: 8 });
+    look(2, undefined, -EFAULT, [], { in_batch: 8 });
+  },
+
+  "nothing is deleted in batches": (t) => {
+    const one = t.create(inner);
+    const outer = t.create({ ...base, inner_map_fd: one });
+    t.update(outer, u32(1), one);
+    for (const cmd of [BPF_MAP_DELETE_BATCH, BPF_MAP_LOOKUP_AND_DELETE_BATCH]) {
+      for (const elem_flags of [0, 1]) batch(t, cmd, outer, [1], [], -ENOTSUPP, 1, { elem_flags });
+    }
+  },
+
+  "elems are not taken one by one": (t) => takesNoElems(t, base),
+
+  "frozen, it takes no maps": (t) => freezesOuter(t, base),
 };

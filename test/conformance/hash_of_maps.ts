@@ -10,22 +10,32 @@ import {
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
+  BPF_MAP_DELETE_BATCH,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_UPDATE_BATCH,
   BPF_NOEXIST,
   E2BIG,
   EBADF,
   EEXIST,
+  EFAULT,
   EINVAL,
   ENOENT,
 } from "tsbpf/uapi";
+import { KEYS, VALUE } from "../machine/arena.js";
 import {
+  batch,
+  freezesOuter,
   holdsMaps,
   inner,
   keepsInnerMaps,
   modesOfFds,
   refusesFds,
   refusesTemplates,
+  takesNoElems,
   templatesMatch,
+  updatesBatches,
 } from "./_map_in_map_family.js";
 import { type Story, u32 } from "./story.js";
 
@@ -103,4 +113,48 @@ export const hashOfMaps: Story = {
   "what an fd may": (t) => modesOfFds(t, base),
 
   "an inner map stays when its fd is closed": (t) => keepsInnerMaps(t, base),
+
+  "an update of many ends with the first that is refused": (t) => {
+    updatesBatches(t, base);
+    const one = t.create(inner);
+    const outer = t.create({ ...base, inner_map_fd: one });
+    batch(t, BPF_MAP_UPDATE_BATCH, outer, [1, 2, 3, 4, 5], [one, one, one, one, one], -E2BIG, 4);
+  },
+
+  "a deletion of many ends with the first that is missing": (t) => {
+    const one = t.create(inner);
+    const outer = t.create({ ...base, inner_map_fd: one });
+    for (const key of [1, 2, 3]) t.update(outer, u32(key), one);
+    batch(t, BPF_MAP_DELETE_BATCH, outer, [1], [], -EINVAL, 1, { elem_flags: 1 });
+    batch(t, BPF_MAP_DELETE_BATCH, outer, [1, 9, 2], [], -ENOENT, 1);
+    t.holds(outer, ["02000000=0", "03000000=0"]);
+    batch(t, BPF_MAP_DELETE_BATCH, outer, [2, 3], [], 0, 2);
+    t.holds(outer, []);
+  },
+
+  "LOOKUP_AND_DELETE delivers ids, and lets the maps go": (t) => {
+    const one = t.create(inner);
+    const outer = t.create({ ...base, inner_map_fd: one });
+    batch(t, BPF_MAP_LOOKUP_AND_DELETE_BATCH, outer, [9, 9], [], -ENOENT, 0);
+    batch(t, BPF_MAP_LOOKUP_AND_DELETE_BATCH, outer, [9, 9], [], -EINVAL, 2, { elem_flags: 1 });
+    batch(t, BPF_MAP_LOOKUP_AND_DELETE_BATCH, outer, [9, 9], [], -EINVAL, 2, { flags: 1 });
+    const second = t.create(inner);
+    t.update(outer, u32(1), one);
+    t.update(outer, u32(2), second);
+    t.close(second);
+    batch(t, BPF_MAP_LOOKUP_AND_DELETE_BATCH, outer, [9, 9, 9, 9, 9], [], -ENOENT, 2);
+    for (let i = 0; i < 2; i++) {
+      const key = t.bytesAt(KEYS + 4 * i, 4);
+      t.equal("The inner map", t.bytesAt(VALUE + 4 * i, 4), key[0] === 1 ? u32(0) : u32(2));
+    }
+    t.holds(outer, []);
+    t.opens(BPF_MAP_GET_FD_BY_ID, "getId", { map_id: { id: one.fd } });
+    for (const key of [1, 2]) t.update(outer, u32(key), one);
+    batch(t, BPF_MAP_LOOKUP_AND_DELETE_BATCH, outer, [9, 9, 9, 9, 9], [], -EFAULT, 0, { out_batch: 0 });
+    t.holds(outer, []);
+  },
+
+  "elems are not taken one by one": (t) => takesNoElems(t, base),
+
+  "frozen, it takes no maps": (t) => freezesOuter(t, base),
 };

@@ -10,8 +10,12 @@ import {
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
+  BPF_MAP_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_UPDATE_BATCH,
   BPF_NOEXIST,
   E2BIG,
   EBADF,
@@ -63,8 +67,18 @@ export const progArray: Story = {
     t.next(fd, u32(2), u32(0));
   },
 
-  "it has no batches": (t) => {
-    const fields = { map_fd: t.create(base), out_batch: { to: OUT }, keys: { to: KEYS }, values: { to: VALUE } };
-    for (const count of [0, 1]) t.command(BPF_MAP_LOOKUP_BATCH, "batch", { ...fields, count }, -ENOTSUPP);
+  "it has no batches, and no LOOKUP_AND_DELETE": (t) => {
+    const map_fd = t.create(base);
+    const fields = { map_fd, out_batch: { to: OUT }, keys: { to: KEYS }, values: { to: VALUE } };
+    for (const cmd of [
+      BPF_MAP_LOOKUP_BATCH,
+      BPF_MAP_UPDATE_BATCH,
+      BPF_MAP_DELETE_BATCH,
+      BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+    ]) {
+      for (const count of [0, 1]) t.command(cmd, "batch", { ...fields, count, elem_flags: count }, -ENOTSUPP);
+    }
+    const elem = { map_fd, key: { to: KEYS }, value: { to: VALUE } };
+    t.command(BPF_MAP_LOOKUP_AND_DELETE_ELEM, "mapElem", elem, -ENOTSUPP);
   },
 };

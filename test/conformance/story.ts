@@ -9,6 +9,7 @@ import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -76,6 +77,11 @@ export class Teller {
     return this.#machine.arena.bytes.slice(offset, offset + length);
   }
 
+  /** The address of an offset of the arena, for a pointer that is no field of attr. */
+  addressOf(offset: number): number {
+    return this.#machine.arena.address + offset;
+  }
+
   /** Does a step. `wanted`: what it must return. */
   does(step: Step, wanted?: number): Answer {
     const answer = this.#machine.run(step);
@@ -131,6 +137,30 @@ export class Teller {
       [VALUE, before],
     ];
     this.command(BPF_MAP_LOOKUP_ELEM, "mapElem", fields, typeof wanted === "number" ? wanted : 0, { data });
+    if (typeof wanted !== "number") before.set(wanted);
+    this.equal("The value", this.bytesAt(VALUE, before.length), before);
+  }
+
+  /** BPF_MAP_UPDATE_ELEM of a map without keys. */
+  push(fd: Fd | number, value: Uint8Array, flags: number | bigint = 0, wanted = 0): void {
+    const fields = { map_fd: fd, key: 0, value: { to: VALUE }, flags };
+    this.command(BPF_MAP_UPDATE_ELEM, "mapElem", fields, wanted, { data: [[VALUE, value]] });
+  }
+
+  /** BPF_MAP_LOOKUP_ELEM of a map without keys, as `lookup`. */
+  peek(fd: Fd | number, wanted: Uint8Array | number): void {
+    this.#takes(BPF_MAP_LOOKUP_ELEM, fd, wanted);
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_ELEM of a map without keys, as `lookup`. */
+  pop(fd: Fd | number, wanted: Uint8Array | number, flags: number | bigint = 0): void {
+    this.#takes(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, wanted, flags);
+  }
+
+  #takes(cmd: number, fd: Fd | number, wanted: Uint8Array | number, flags: number | bigint = 0): void {
+    const before = new Uint8Array(4096).fill(0xa5);
+    const fields = { map_fd: fd, key: 0, value: { to: VALUE }, flags };
+    this.command(cmd, "mapElem", fields, typeof wanted === "number" ? wanted : 0, { data: [[VALUE, before]] });
     if (typeof wanted !== "number") before.set(wanted);
     this.equal("The value", this.bytesAt(VALUE, before.length), before);
   }

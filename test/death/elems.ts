@@ -13,7 +13,7 @@ import { type Scenario, exhaust } from "./harness.js";
 export type Way = "bpf" | "direct" | "direct4";
 
 export interface ElemOp {
-  readonly op: "update" | "delete" | "add" | "lookup" | "nextKey" | "lookupBatch";
+  readonly op: "update" | "delete" | "add" | "lookup" | "nextKey" | "lookupBatch" | "take" | "takeBatch";
   /** The keys that the map has before, in the order in which they came. */
   readonly before: readonly number[];
   /** Those that went again. */
@@ -26,7 +26,7 @@ export interface ElemOp {
 
 /** The ways in which an operation can be asked for. */
 export function waysOf({ op }: ElemOp, { keySize }: Shape): Way[] {
-  if (op === "nextKey" || op === "lookupBatch") return ["bpf"];
+  if (op === "nextKey" || op === "lookupBatch" || op === "take" || op === "takeBatch") return ["bpf"];
   const short: Way[] = keySize === 4 ? ["direct", "direct4"] : ["direct"];
   return op === "add" ? short : ["bpf", ...short];
 }
@@ -65,6 +65,7 @@ export function opsOf(shape: Shape): ElemOp[] {
       { op: "add", before: without(key), key },
       // Of a full map.
       { op: "delete", before: all, key },
+      { op: "take", before: all, key },
       { op: "update", before: all, key },
       { op: "add", before: all, key },
     ]),
@@ -78,6 +79,8 @@ export function opsOf(shape: Shape): ElemOp[] {
     { op: "lookup", before: without(1), key: 1, wanted: -ENOENT },
     { op: "nextKey", before: all, key: 1 },
     { op: "lookupBatch", before: all, key: 0 },
+    { op: "take", before: without(1), key: 1, wanted: -ENOENT },
+    { op: "takeBatch", before: all, key: 0 },
   ];
 }
 
@@ -134,6 +137,9 @@ export function contentsAfter(
   switch (op) {
     case "update":
       return [after.set(key, value)];
+    case "takeBatch":
+      return [new Map()];
+    case "take":
     case "delete":
       after.delete(key);
       return [after];
@@ -177,6 +183,8 @@ export function bindCall(victim: EmbeddedKernel, hands: Hands, way: Way, op: Ele
       lookup: () => errnoOf(hands.lookup(victim, key)),
       nextKey: () => errnoOf(hands.nextKey(victim, key)),
       lookupBatch: () => (hands.lookupBatch(victim), 0),
+      take: () => hands.take(victim, key),
+      takeBatch: () => (hands.takeBatch(victim), 0),
       add: undefined,
     }[op.op]!;
     return { call, end: () => {} };
@@ -223,6 +231,14 @@ export function elemScenario(shape: Shape, op: ElemOp, way: Way): Scenario<State
 function verifyElems({ hands, before, value, returned }: State, op: ElemOp, died: boolean): void {
   const found = hands.read(hands.shape.maxEntries + 2);
   const after = contentsAfter(hands, before, op, value);
+  // A batch deletes one after the other: of those that are left each is whole.
+  if (died && op.op === "takeBatch") {
+    const left = new Map([...before].filter(([key]) => found.has(key)));
+    const text = difference(found, left);
+    if (text !== undefined) throw new Error(`What a batch has left is not what was there: ${text}`);
+    hands.useFully(found);
+    return;
+  }
   const allowed = died ? [before, ...after, ...contentsBetween(hands, before, op, value)] : after;
   if (!died) expectReturned("The operation", returned!, op.wanted ?? 0);
   const differences = allowed.map((content) => difference(found, content));

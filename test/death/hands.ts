@@ -9,6 +9,8 @@ import {
   BPF_ATTR_SIZE,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
@@ -152,6 +154,11 @@ export class Hands {
     return this.#elem(kernel, BPF_MAP_DELETE_ELEM, key);
   }
 
+  /** BPF_MAP_LOOKUP_AND_DELETE_ELEM. */
+  take(kernel: Kernel, key: number): number {
+    return this.#elem(kernel, BPF_MAP_LOOKUP_AND_DELETE_ELEM, key);
+  }
+
   /** The value, or a negative errno. */
   lookup(kernel: Kernel, key: number): Uint8Array | number {
     this.#value.bytes.fill(0xee);
@@ -172,7 +179,7 @@ export class Hands {
   }
 
   /** All elems by one BPF_MAP_LOOKUP_BATCH; or those that a cursor leaves. */
-  lookupBatch(kernel: Kernel, cursor?: number): Content {
+  lookupBatch(kernel: Kernel, cursor?: number, cmd = BPF_MAP_LOOKUP_BATCH): Content {
     const { keySize, maxEntries } = this.shape;
     const keysOff = 8;
     const valuesOff = keysOff + keySize * maxEntries;
@@ -186,7 +193,7 @@ export class Hands {
       count: maxEntries,
       map_fd: this.fd,
     });
-    const ret = kernel.bpf(BPF_MAP_LOOKUP_BATCH, this.#attr);
+    const ret = kernel.bpf(cmd, this.#attr);
     if (ret !== 0 && ret !== -ENOENT) throw new Error(`A batch gave ${ret}`);
     const content = new Map<number, Uint8Array>();
     for (let i = 0, n = viewOf(this.#attr).getUint32(bpfAttr.batch.count.off, true); i < n; i++) {
@@ -195,6 +202,11 @@ export class Hands {
       content.set(key, bytes.slice(valueOff, valueOff + this.valueBytes));
     }
     return content;
+  }
+
+  /** The same, deleted. */
+  takeBatch(kernel: Kernel): Content {
+    return this.lookupBatch(kernel, undefined, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
   }
 
   count(): number {

@@ -9,7 +9,7 @@ import { expect, it } from "vitest";
 const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
 
 /** Imports, exports from, and dynamic imports; not the word "from" in quotes. */
-const imported = /(?<!["'])\b(?:from|import)\s*\(?\s*(["'])(?<specifier>[^"']+)\1/g;
+const imported = /(?<!["'])\b(?:from|import)\s*\(?\s*(["'])(?<specifier>[^"'\s]+)\1/g;
 
 /** Source without comments and strings: what is left is code. The engine's base64 goes with the strings. */
 function codeOf(source: string): string {

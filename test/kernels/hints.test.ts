@@ -8,9 +8,12 @@ import {
   EmbeddedKernel,
   HashMap,
   type Kernel,
+  LpmTrie,
   PerCpuArray,
   PerCpuHashMap,
+  QueueMap,
   bytes,
+  prefix4,
   u32,
   u64,
 } from "tsbpf";
@@ -32,7 +35,12 @@ const of = (type: number, known: Partial<Known> = {}): { map: Known } => ({
 });
 const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HASH, known);
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
+const ring = (maxEntries = 4096): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
+const trie = (known?: Partial<Known>): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
+const queue = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_QUEUE, { keySize: 0, ...known });
 const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
 
 /** The maps of the real failures are as those of the made-up ones. */
@@ -70,6 +78,26 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...hash({ name: "sixteen_letters_" }),
     real: (kernel) => HashMap.create(kernel, { ...m, name: "sixteen_letters_" }),
+  },
+  {
+    hint: "the size of a ring is a power of two and at least 4096, and this one is 5000",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...ring(5000),
+  },
+  {
+    hint: "on Linux only programs write to ring buffers",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...ring(),
+    on: "linux",
+  },
+  {
+    hint: "the record was submitted or discarded already, or another thread has reserved it",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...ring(),
+    on: "embedded",
   },
   {
     hint: "the key of an array is its index, a u32: keySize is 8, and must be 4",
@@ -198,6 +226,56 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "the map holds 4 of 4 prefixes: raise maxEntries",
+    errno: uapi.ENOSPC,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...trie(),
+    real(kernel) {
+      using map = LpmTrie.create(kernel, { ...m, key: prefix4 });
+      for (let n = 0; n < 5; n++) map.set(`10.0.0.${n}`, 1n);
+    },
+  },
+  {
+    hint: "a prefix is longer than the 32 bits that the key's data have",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...trie(),
+    real(kernel) {
+      using map = LpmTrie.create(kernel, { ...m, key: bytes(8) });
+      map.set(Uint8Array.of(33, 0, 0, 0, 10, 0, 0, 0), 1n);
+    },
+  },
+  {
+    hint: "the key of an LPM trie has 5 to 260 bytes, a u32 prefixlen first: keySize is 4",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...trie({ keySize: 4 }),
+    real: (kernel) => LpmTrie.create(kernel, m),
+  },
+  {
+    hint: "the map holds 4 of 4 values: pop some, or push with overwrite",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...queue(),
+    real(kernel) {
+      using map = QueueMap.create(kernel, { ...m });
+      for (let n = 0; n < 5; n++) map.push(1n);
+    },
+  },
+  {
+    hint: "this map type has no keys: keySize is 4, and must be 0",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...queue({ keySize: 4 }),
+  },
+  {
+    hint: "queues, stacks and bloom filters are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...queue({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => QueueMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
+  },
+  {
     hint: "the array has 4 elems: the last index is 3",
     errno: E2BIG,
     cmd: BPF_MAP_UPDATE_ELEM,
@@ -252,6 +330,28 @@ const cases: readonly Case[] = [
     real(kernel) {
       using map = HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY });
       map.delete(1);
+    },
+  },
+  {
+    hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
+    errno: EPERM,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      map.freeze();
+      map.freeze();
+    },
+  },
+  {
+    hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
+    errno: uapi.EBUSY,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...array(),
+    real(kernel) {
+      using map = ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_MMAPABLE });
+      using _mapped = (kernel as EmbeddedKernel).mmap(map.fd, 4096, { writable: true });
+      map.freeze();
     },
   },
   {

@@ -7,6 +7,7 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -64,7 +65,9 @@ export function canonicalReturn(asked: AskedOf, cmd: number, at: number, size: n
     case BPF_MAP_GET_NEXT_KEY:
       return nextKey(asked, attr, ret);
     case BPF_MAP_LOOKUP_BATCH:
-      return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret));
+      return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), false);
+    case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+      return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), true);
     case BPF_MAP_LOOKUP_ELEM:
       return innerId(asked, attr, ret);
     case BPF_OBJ_GET_INFO_BY_FD:
@@ -136,8 +139,8 @@ function viewOf({ arena }: AskedOf): DataView {
   return new DataView(arena.bytes.buffer, arena.bytes.byteOffset);
 }
 
-/** A batch from the start that has room for all is a set; what another one holds is open. */
-function lookupBatch(asked: AskedOf, attr: GivenAttr, ret: number): number {
+/** A batch from the start that has room for all is a set; what another one holds is open. `deletes`: and is gone. */
+function lookupBatch(asked: AskedOf, attr: GivenAttr, ret: number, deletes: boolean): number {
   const { arena, probe } = asked;
   const fields = bpfAttr.batch;
   const fd = attr.u32(fields.map_fd);
@@ -149,11 +152,11 @@ function lookupBatch(asked: AskedOf, attr: GivenAttr, ret: number): number {
   const cursorAt = readable(asked, inBatch, 4);
   if (inBatch !== 0n && cursorAt < 0) return ret;
   const isBeyondAll = inBatch !== 0n && arena.before[cursorAt + 3]! >= 0x80;
-  const total = probe.walk(fd, map).elems.length;
+  const done = new DataView(arena.bytes.buffer, arena.bytes.byteOffset).getUint32(attr.at + fields.count.off, true);
+  const total = probe.walk(fd, map).elems.length + (deletes && ret !== -EFAULT ? done : 0);
   const isWhole = inBatch === 0n && room >= total;
   if (isBeyondAll || (isWhole && ret === -EFAULT)) return ret;
 
-  const done = new DataView(arena.bytes.buffer, arena.bytes.byteOffset).getUint32(attr.at + fields.count.off, true);
   const valueSize = valueBytes(map, asked.kernel.possibleCpus);
   const keysAt = readable(asked, attr.pointer(fields.keys), done * map.keySize);
   const valuesAt = readable(asked, attr.pointer(fields.values), done * valueSize);

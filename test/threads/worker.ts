@@ -9,7 +9,9 @@ import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
 import { churnPool, keepModel } from "./losing.js";
+import { write } from "./ringing.js";
 import { outlive } from "./outliving.js";
+import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
@@ -24,9 +26,11 @@ const jobs = {
   fill,
   keepModel,
   outlive,
+  pushAndPop,
   recycle,
   share,
   tear,
+  write,
 };
 
 export type Jobs = typeof jobs;

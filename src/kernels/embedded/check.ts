@@ -45,6 +45,10 @@ const texts: Readonly<Record<number, Text>> = {
   74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
+  96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
+  97: (where, found, wanted) => `trie node at ${where}: prefix ${found} of kind ${wanted} does not belong there`,
+  98: (where, found, wanted) => `map at ${where}: ${found} nodes are free or in the trie, and ${wanted} were taken`,
+  80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 
 /** Findings as the engine wrote them, as sentences. */

@@ -3,13 +3,23 @@
  *
  * An instance belongs to the thread that made it (`create`, `attach`, `load`); the kernel itself is the memory.
  */
-import { EBADF, EINVAL, ENOMEM, EPERM } from "../../uapi/errno.js";
+import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "../../uapi/bpf.js";
+import { EINVAL, ENOMEM } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
-import type { DirectMap, DirectOptions, Kernel, MmapOptions, UserBuffer } from "../kernel.js";
+import type {
+  DirectMap,
+  DirectOptions,
+  DirectRing,
+  Kernel,
+  MmapOptions,
+  ReadableOptions,
+  UserBuffer,
+} from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
 import { fdinfoOf } from "./fdinfo.js";
 import { type PinnedName, readPins } from "./pins.js";
 import { openDirect } from "./direct_map.js";
+import { awaitReadable, openDirectRing } from "./direct_ring.js";
 import {
   type Engine,
   type Instance,
@@ -354,27 +364,39 @@ export class EmbeddedKernel implements Kernel {
       address: address >>> 0,
       bytes: new Uint8Array(this.#memory.buffer, address >>> 0, length),
       [Symbol.dispose]: () => {
-        if (open && this.#open) engine.put(map);
+        if (open && this.#open) {
+          if (options.writable === true) engine.munmap(map);
+          engine.put(map);
+        }
         open = false;
       },
     };
   }
 
   /**
-   * Waits until fd is readable: no map type that this kernel has can be waited for.
+   * Waits until there is a record to read in a ring buffer.
    *
+   * @returns true when readable, false when the time is over.
    * @throws {BpfError} EBADF when fd is not open, EPERM when it cannot be waited for, as epoll_ctl(2)
+   * @throws the signal's reason
    */
-  readable(fd: number): Promise<boolean> {
-    const errno = this.fdinfo(fd) === undefined ? -EBADF : -EPERM;
-    const hint = "the map's type has nothing to wait for";
-    return Promise.reject(
-      new BpfError(
-        `Cannot wait for fd ${fd}`,
-        errno,
-        errno === -EPERM ? { syscall: "epoll_ctl", hint } : { syscall: "epoll_ctl" },
-      ),
-    );
+  readable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
+    return awaitReadable(this.#engine, this.#memory.buffer, fd, options);
+  }
+
+  directRing(fd: number): DirectRing | undefined {
+    const engine = this.#engine;
+    const map = engine.hold(fd);
+    if (errnoOf(map) !== 0) return undefined;
+    const type = engine.typeOf(map);
+    if (type !== BPF_MAP_TYPE_RINGBUF && type !== BPF_MAP_TYPE_USER_RINGBUF) {
+      engine.put(map);
+      return undefined;
+    }
+    const put = (): void => {
+      if (this.#open) engine.put(map);
+    };
+    return openDirectRing(engine, this.#memory.buffer, map, (size) => this.alloc(size), put);
   }
 
   fdinfo(fd: number): string | undefined {

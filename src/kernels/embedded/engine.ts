@@ -27,6 +27,16 @@ export interface Engine {
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
   mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
+  munmap(map: number): void;
+  poll(map: number, arm: number): number;
+  wakeWord(map: number): number;
+  reserveRecord(map: number, size: number): number;
+  submitRecord(map: number, data: number, flags: number): number;
+  discardRecord(map: number, data: number, flags: number): number;
+  outputRecord(map: number, from: number, size: number, flags: number): number;
+  queryRing(map: number, what: number): number;
+  lostRecords(map: number): number;
+  drainRecord(map: number, to: number, room: number): number;
   count(map: number): number;
   lanesFitMap(map: number, lanes: number): number;
   typeOf(map: number): number;

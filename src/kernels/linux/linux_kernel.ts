@@ -8,7 +8,7 @@
 import { readFileSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { EINVAL, EPERM } from "../../uapi/errno.js";
-import type { Kernel, MmapOptions, UserBuffer } from "../kernel.js";
+import type { Kernel, MmapOptions, ReadableOptions, UserBuffer } from "../kernel.js";
 import { openHost, thisHost } from "./host.js";
 import { mapAnonymous, mapFd } from "./mapping.js";
 import { countCpus } from "./possible_cpus.js";
@@ -102,7 +102,7 @@ export class LinuxKernel implements Kernel {
    * @throws {BpfError} EBADF when fd is not open, EPERM when it cannot be waited for (a map that is no ring buffer, a file)
    * @throws the signal's reason
    */
-  readable(fd: number, options: { signal?: AbortSignal; timeoutMs?: number } = {}): Promise<boolean> {
+  readable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
     return this.#readiness.wait(fd, options);
   }
 

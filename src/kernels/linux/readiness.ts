@@ -13,6 +13,7 @@
  */
 import { ECANCELED } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
+import type { ReadableOptions } from "../kernel.js";
 import { Epoll } from "./epoll.js";
 import type { Sys } from "./sys.js";
 
@@ -38,7 +39,7 @@ export class Readiness {
   }
 
   /** See LinuxKernel.readable. */
-  async wait(fd: number, options: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean> {
+  async wait(fd: number, options: ReadableOptions): Promise<boolean> {
     const { signal, timeoutMs = Infinity } = options;
     if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs is ${timeoutMs}: expected milliseconds, from 0 on`);
     signal?.throwIfAborted();
