@@ -52,7 +52,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
  *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
- *      POLL             a = whether to be woken     1 if it can be read, 0 if not yet
+ *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
  *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
