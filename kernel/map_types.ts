@@ -8,6 +8,8 @@ import {
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_QUEUE,
@@ -81,6 +83,10 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_HASH:
       return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+      return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_LPM_TRIE:
@@ -102,12 +108,19 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
 
 /** Whether a type is of the hash family (maps/_htab.ts). */
 export function isHash(type: u32): bool {
-  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || isLruHash(type);
+}
+
+/** Whether a full map of this type makes room for new elems. */
+export function isLruHash(type: u32): bool {
+  return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
 /** Whether values of this type have a slot for each CPU. */
 export function isPerCpu(type: u32): bool {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+  return (
+    type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it: of a per-CPU type the slots of all CPUs. */

@@ -11,6 +11,8 @@ import {
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -30,13 +32,23 @@ export interface MapFacts {
 }
 
 export function isHash({ type }: Pick<MapFacts, "type">): boolean {
-  return type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+  return type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH || isLru({ type });
+}
+
+/** Which elems stay when there is no room is each kernel's own affair. */
+export function isLru({ type }: Pick<MapFacts, "type">): boolean {
+  return type === BPF_MAP_TYPE_LRU_HASH || type === BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+export function isPerCpu({ type }: Pick<MapFacts, "type">): boolean {
+  return (
+    type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY || type === BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it. */
 export function valueBytes({ type, valueSize }: Pick<MapFacts, "type" | "valueSize">, possibleCpus: number): number {
-  const isPerCpu = type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY;
-  return isPerCpu ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
+  return isPerCpu({ type }) ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
 }
 
 /** Elems of a map, or the errno and what was wrong with the walk. */
