@@ -27,10 +27,14 @@ export interface HintRow {
 
 const isHash = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH;
+const isLru = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_LRU_HASH || map?.type === bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH;
 const isArray = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
 const isPerCpu = ({ map }: Failure): boolean =>
-  map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH ||
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY ||
+  map?.type === bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH;
 const isTrie = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_LPM_TRIE;
 const isKeyless = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_QUEUE ||
@@ -131,6 +135,24 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: both(isPerCpu, hasFlag(bpf.BPF_F_NUMA_NODE)),
     hint: "per-CPU maps do not take BPF_F_NUMA_NODE",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_NO_COMMON_LRU), (failure) => !isLru(failure)),
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_NO_COMMON_LRU), hasFlag(bpf.BPF_F_NUMA_NODE)),
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isLru, hasFlag(bpf.BPF_F_NO_PREALLOC)),
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
   },
   {
     errno: errno.EINVAL,

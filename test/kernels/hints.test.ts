@@ -9,6 +9,7 @@ import {
   HashMap,
   type Kernel,
   LpmTrie,
+  LruHashMap,
   PerCpuArray,
   PerCpuHashMap,
   QueueMap,
@@ -39,6 +40,7 @@ const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_A
 const ring = (maxEntries = 4096): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
 const userRing = of(uapi.BPF_MAP_TYPE_USER_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 });
+const lru = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_LRU_HASH, known);
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const trie = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
@@ -144,6 +146,27 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+  },
+  {
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_COMMON_LRU | uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU, numaNode: 0 }),
+  },
+  {
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
     hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",

@@ -64,6 +64,10 @@ export interface Engine {
   hashDelete4(map: number, key: number): number;
   hashAdd4(map: number, key: number, delta: number, lanes: number): number;
   hashLookup(map: number, key: number, to: number): number;
+  lruLookup4(map: number, key: number, to: number): number;
+  lruLookup44(map: number, key: number, to: number): number;
+  lruLookup48(map: number, key: number, to: number): number;
+  lruLookup(map: number, key: number, to: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
   arrayUpdate4(map: number, index: number, value: number, flags: number): number;
