@@ -69,6 +69,7 @@ export interface Engine {
   lruLookup48(map: number, key: number, to: number): number;
   lruLookup(map: number, key: number, to: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
+  trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
   arrayUpdate4(map: number, index: number, value: number, flags: number): number;
   arrayAdd4(map: number, index: number, delta: number, lanes: number): number;
