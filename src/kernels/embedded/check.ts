@@ -47,6 +47,8 @@ const texts: Readonly<Record<number, Text>> = {
   96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
   97: (where, found, wanted) => `trie node at ${where}: prefix ${found} of kind ${wanted} does not belong there`,
   98: (where, found, wanted) => `map at ${where}: ${found} nodes are free or in the trie, and ${wanted} were taken`,
+  82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
+  83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 
