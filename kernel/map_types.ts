@@ -4,6 +4,7 @@
  * To add a type: write its file in maps/, with one function that switches over the operations, and add its row below.
  */
 import {
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
@@ -23,6 +24,7 @@ import {
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
+import { arenaOps } from "./maps/arena";
 import { arrayOps } from "./maps/array";
 import { arrayOfMapsOps } from "./maps/array_of_maps";
 import { bloomFilterOps } from "./maps/bloom_filter";
@@ -53,7 +55,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
- *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
+ *      MMAP             a = offset, b = bytes, flags = writable | page that is asked for     the address, or a negative errno
  *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
@@ -117,6 +119,8 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return ringbufOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_USER_RINGBUF:
       return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARENA:
+      return arenaOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }

@@ -44,6 +44,7 @@ const isRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_RIN
 const isUserRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_USER_RINGBUF;
 /** A power of two of whole pages. */
 const isRingSize = (size: number): boolean => size >= 4096 && (size & (size - 1)) === 0;
+const isArena = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_ARENA;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
 const hasFlag =
   (flag: number) =>
@@ -81,6 +82,29 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: (failure) => (isRing(failure) || isUserRing(failure)) && !isRingSize(failure.map?.maxEntries ?? 0),
     hint: ({ map }) => `the size of a ring is a power of two and at least 4096, and this one is ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: "an arena wants BPF_F_MMAPABLE, and an address that is a multiple of 4096",
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: ({ map }) => `an arena has at most 1048576 pages (4 GiB), and this one has ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.ERANGE,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "from its address on, the arena crosses a multiple of 4 GiB: choose a lower address",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: "this Linux has no arenas on this processor: x86-64 has them from 6.9 on, arm64 from 6.10 on",
   },
   {
     errno: errno.EOPNOTSUPP,

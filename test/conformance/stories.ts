@@ -2,6 +2,7 @@
  * The stories there are.
  */
 import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
+import { arena } from "./arena.js";
 import { array } from "./array.js";
 import { arrayOfMaps } from "./array_of_maps.js";
 import { bloomFilter } from "./bloom_filter.js";
@@ -54,4 +55,5 @@ export const stories: Readonly<Record<string, Story>> = {
   bloom_filter: bloomFilter,
   ringbuf: ringbuf(BPF_MAP_TYPE_RINGBUF),
   user_ringbuf: ringbuf(BPF_MAP_TYPE_USER_RINGBUF),
+  arena,
 };

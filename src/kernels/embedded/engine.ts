@@ -26,7 +26,7 @@ export interface Engine {
   hold(fd: number): number;
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
-  mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
+  mmap(held: number, fd: number, offset: number, length: number, writable: number, asked: bigint): number;
   munmap(map: number): void;
   poll(map: number, arm: number, forRoom: number): number;
   wakeWord(map: number): number;
