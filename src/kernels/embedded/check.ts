@@ -29,6 +29,7 @@ const texts: Readonly<Record<number, Text>> = {
   41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
+  44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
   50: (where, found) => `the name at ${where} is in a directory at 0x${found.toString(16)} that there is not`,
   51: (where, found) => `the name at ${where} is also that of 0x${found.toString(16)}`,
   52: (where, found) => `the name at ${where} is half way to replacing 0x${found.toString(16)}`,
