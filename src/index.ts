@@ -38,6 +38,7 @@ export type {
   DirectMap,
   DirectOptions,
   DirectRing,
+  DirectoryEntry,
   Kernel,
   MmapOptions,
   ReadableOptions,

@@ -310,6 +310,16 @@ export const hints: readonly HintRow[] = [
     hint: "the map type has no batch lookup in this kernel: hash and array have it from Linux 5.6 on, percpu_array from 5.13 on",
   },
   { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_GET, hint: "nothing is pinned there" },
+  {
+    errno: errno.ENOTDIR,
+    cmd: [bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET],
+    hint: "a name on the way is that of something pinned, not of a directory",
+  },
+  {
+    errno: errno.ENAMETOOLONG,
+    cmd: [bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET],
+    hint: "a name has at most 255 bytes, a path 4095",
+  },
   { errno: errno.EPERM, cmd: bpf.BPF_OBJ_GET, when: isEmbedded, hint: 'a pinned name has no "."' },
   {
     errno: errno.EPERM,
@@ -337,7 +347,7 @@ export const hints: readonly HintRow[] = [
     errno: errno.ENOENT,
     cmd: bpf.BPF_OBJ_PIN,
     when: isEmbedded,
-    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+    hint: "its directory is not there: kernel.mkdir makes one in /sys/fs/bpf, which is where the embedded kernel has names",
   },
   {
     errno: errno.ENOENT,

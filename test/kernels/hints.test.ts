@@ -29,7 +29,22 @@ import { thrownBy, useBpffs } from "../maps/_ways.js";
 
 const { BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_LOOKUP_BATCH } = uapi;
 const { BPF_OBJ_GET, BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_GET_FD_BY_ID } = uapi;
-const { EINVAL, E2BIG, EPERM, ENOMEM, ENOENT, EBADF, EMFILE, ENXIO, EACCES, EEXIST, EOPNOTSUPP, ENOTSUPP } = uapi;
+const {
+  EINVAL,
+  E2BIG,
+  EPERM,
+  ENOMEM,
+  ENOENT,
+  EBADF,
+  EMFILE,
+  ENXIO,
+  EACCES,
+  EEXIST,
+  EOPNOTSUPP,
+  ENOTSUPP,
+  ENOTDIR,
+  ENAMETOOLONG,
+} = uapi;
 
 type Known = NonNullable<Failure["map"]>;
 
@@ -461,6 +476,19 @@ const cases: readonly Case[] = [
     real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/nothing`, m),
   },
   {
+    hint: "a name on the way is that of something pinned, not of a directory",
+    errno: ENOTDIR,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    real: (kernel, bpffs) => pinBelow(kernel, `${bpffs}/taken`),
+  },
+  {
+    hint: "a name has at most 255 bytes, a path 4095",
+    errno: ENAMETOOLONG,
+    cmd: BPF_OBJ_GET,
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/${"n".repeat(256)}`, m),
+  },
+  {
     hint: 'a pinned name has no "."',
     errno: EPERM,
     cmd: BPF_OBJ_GET,
@@ -504,7 +532,7 @@ const cases: readonly Case[] = [
     real: (kernel) => pinAt(kernel, `${tmpdir()}/tsbpf-hints`),
   },
   {
-    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+    hint: "its directory is not there: kernel.mkdir makes one in /sys/fs/bpf, which is where the embedded kernel has names",
     errno: ENOENT,
     cmd: BPF_OBJ_PIN,
     ...hash(),
@@ -532,6 +560,17 @@ const cases: readonly Case[] = [
     on: "linux",
   },
 ];
+
+/** Pins a map, and another one as if the first were a directory. */
+function pinBelow(kernel: Kernel, path: string): void {
+  using map = HashMap.create(kernel, m);
+  map.pin(path);
+  try {
+    map.pin(`${path}/x`);
+  } finally {
+    kernel.unlink(path);
+  }
+}
 
 function pinAt(kernel: Kernel, path: string): void {
   using map = HashMap.create(kernel, m);

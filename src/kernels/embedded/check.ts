@@ -30,6 +30,10 @@ const texts: Readonly<Record<number, Text>> = {
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
   44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
+  50: (where, found) => `the name at ${where} is in a directory at 0x${found.toString(16)} that there is not`,
+  51: (where, found) => `the name at ${where} is also that of 0x${found.toString(16)}`,
+  52: (where, found) => `the name at ${where} is half way to replacing 0x${found.toString(16)}`,
+  53: (where, found) => `the directory at ${where} is in 0x${found.toString(16)}, which is in it`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>

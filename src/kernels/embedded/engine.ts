@@ -22,7 +22,10 @@ export interface Engine {
   free(address: number): void;
   close(fd: number): number;
   unlink(pathname: number): number;
-  pins(to: number, room: number): number;
+  mkdir(pathname: number): number;
+  rmdir(pathname: number): number;
+  rename(from: number, to: number): number;
+  names(pathname: number, to: number, room: number): number;
   hold(fd: number): number;
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
