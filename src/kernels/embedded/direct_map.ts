@@ -1,7 +1,12 @@
 /**
  * The embedded kernel's short way: one map's operations as calls of the engine's own functions, arguments bound.
  */
-import { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH } from "../../uapi/bpf.js";
+import {
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+} from "../../uapi/bpf.js";
 import { EINVAL } from "../../uapi/errno.js";
 import type { DirectMap, DirectOptions, UserBuffer } from "../kernel.js";
 import type { Engine } from "./engine.js";
@@ -35,8 +40,7 @@ export function openDirect(
     buffer[Symbol.dispose]();
     throw new RangeError(`Lanes must lie aligned in the map's value of ${valueBytes} bytes`);
   }
-  const isHash = engine.typeOf(map) === BPF_MAP_TYPE_HASH || engine.typeOf(map) === BPF_MAP_TYPE_PERCPU_HASH;
-  const family = isHash ? hashWays(engine, map, key, value, lanesAt) : arrayWays(engine, map, key, value, lanesAt);
+  const family = waysOf(engine.typeOf(map))(engine, map, key, value, lanesAt, buffer);
   let open = true;
 
   return {
@@ -59,6 +63,11 @@ export function openDirect(
 }
 
 type Family = Pick<DirectMap, "lookupElem" | "updateElem" | "lookupElem4" | "updateElem4" | "deleteElem4" | "addElem4">;
+
+function waysOf(type: number): typeof otherWays {
+  if (type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH) return hashWays;
+  return type === BPF_MAP_TYPE_ARRAY || type === BPF_MAP_TYPE_PERCPU_ARRAY ? arrayWays : otherWays;
+}
 
 // A call site that meets functions of one family only is inlined: hence one for each (2 ns an operation, measured).
 
@@ -105,6 +114,40 @@ function arrayWays(engine: Engine, map: number, keyAt: number, value: number, la
     updateElem4: (index, flags) => arrayUpdate4(map, index, value, flags),
     deleteElem4: () => -EINVAL,
     addElem4: (index) => arrayAdd4(map, index, value, lanes),
+  };
+}
+
+/** Of all other types: through the registry, the key in its place. */
+function otherWays(
+  engine: Engine,
+  map: number,
+  keyAt: number,
+  value: number,
+  lanes: number,
+  buffer: UserBuffer,
+): Family {
+  const { lookupElem, updateElem, deleteElem, addElem } = engine;
+  const view = new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, buffer.bytes.byteLength);
+  const put = (key: number): void => view.setUint32(0, key, true);
+  return {
+    lookupElem: () => lookupElem(map, keyAt, value),
+    updateElem: (flags) => updateElem(map, keyAt, value, flags),
+    lookupElem4: (key) => {
+      put(key);
+      return lookupElem(map, keyAt, value);
+    },
+    updateElem4: (key, flags) => {
+      put(key);
+      return updateElem(map, keyAt, value, flags);
+    },
+    deleteElem4: (key) => {
+      put(key);
+      return deleteElem(map, keyAt);
+    },
+    addElem4: (key) => {
+      put(key);
+      return addElem(map, keyAt, value, lanes);
+    },
   };
 }
 
