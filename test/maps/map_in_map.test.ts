@@ -11,11 +11,13 @@ import {
   HashOfMaps,
   type Kernel,
   LpmTrie,
+  LruHashMap,
   PerCpu,
   PerCpuArray,
   PerCpuHashMap,
   ProgramArray,
   QueueMap,
+  RingBuffer,
   StackMap,
   type TypedMap,
   ipv4,
@@ -290,11 +292,19 @@ forEachWay((way) => {
       [() => QueueMap.create(kernel, { value: u32, maxEntries: 2 }), (map: QueueMap<number>) => map.push(1)],
       [() => StackMap.create(kernel, { value: u32, maxEntries: 2 }), (map: StackMap<number>) => map.push(1)],
       [() => BloomFilter.create(kernel, { value: u32, maxEntries: 2 }), (map: BloomFilter<number>) => map.add(1)],
+      [() => LruHashMap.create(kernel, { key: u32, value: u64, maxEntries: 2 }), lruUse],
+      [
+        () => RingBuffer.create(kernel, { size: 4096, record: u32 }),
+        (ring: RingBuffer<number>) => expect([...ring.poll(1)]).toEqual([]),
+      ],
       [
         () => GenericMap.create(kernel, { type: "hash", keySize: 3, valueSize: 5, maxEntries: 2 }),
         (map: GenericMap) => map.set(new Uint8Array(3), new Uint8Array(5)),
       ],
     ];
+    function lruUse(map: LruHashMap<number, bigint>): void {
+      map.set(1, 1n);
+    }
     function trieUse(map: LpmTrie<string, number>): void {
       map.set("10.0.0.0/8", 1);
     }
