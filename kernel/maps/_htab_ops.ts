@@ -35,7 +35,7 @@ import {
   tagOf,
   valueOfTag,
 } from "./_htab";
-import { coldestOfBucket, homeOfTag, isLru, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
+import { coldestOf, homeOfTag, isLru, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
 import {
   NO_MEMORY,
   NO_SLOT,
@@ -290,7 +290,7 @@ function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lane
     } else {
       // An LRU table never is without room: it makes some in this bucket, and -E2BIG has the caller try again.
       if (!isLru(map)) return -ENOMEM;
-      dropOut(map, line, coldestOfBucket(map, line));
+      dropOut(map, line, coldestOf(map, line));
       return -E2BIG;
     }
   }
