@@ -13,6 +13,7 @@ import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab, hashOf, valueWord } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
 import { add, htabLookupElem, htabUseElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
+import { LpmTrie, lpmLookupElem } from "./maps/lpm_trie";
 import { Lanes, roundUp8 } from "./maps/_value";
 
 /** Whether the map was frozen: then the short way does not write either, as system calls do not. */
@@ -109,6 +110,12 @@ export function hashUpdate(map: usize, key: usize, value: usize, flags: u32): i3
   me().doing = SHORT_WAY | UPDATE_ELEM;
   if (isFrozenMap(map)) return -EPERM;
   return htabUpdateElem(changetype<Htab>(map), key, value, flags);
+}
+
+// Tries: always by the key's address.
+
+export function trieLookup(map: usize, key: usize, to: usize): i32 {
+  return lpmLookupElem(changetype<LpmTrie>(map), key, to);
 }
 
 export function arrayLookup4(map: usize, index: u32, to: usize): i32 {

@@ -3,6 +3,7 @@
  */
 import {
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_HASH,
@@ -72,6 +73,8 @@ function waysOf(engine: Engine, map: number, key: number, value: number, lanes: 
     case BPF_MAP_TYPE_LRU_HASH:
     case BPF_MAP_TYPE_LRU_PERCPU_HASH:
       return { ...hashWays(engine, map, key, value, lanes), ...lruLookups(engine, map, key, value) };
+    case BPF_MAP_TYPE_LPM_TRIE:
+      return trieWays(engine, map, key, value);
     default:
       return arrayWays(engine, map, key, value, lanes);
   }
@@ -136,6 +139,19 @@ function arrayWays(engine: Engine, map: number, keyAt: number, value: number, la
     updateElem4: (index, flags) => arrayUpdate4(map, index, value, flags),
     deleteElem4: () => -EINVAL,
     addElem4: (index) => arrayAdd4(map, index, value, lanes),
+  };
+}
+
+/** No key of a trie is four bytes. */
+function trieWays(engine: Engine, map: number, key: number, value: number): Family {
+  const { trieLookup, updateElem } = engine;
+  return {
+    lookupElem: () => trieLookup(map, key, value),
+    updateElem: (flags) => updateElem(map, key, value, flags),
+    lookupElem4: () => -EINVAL,
+    updateElem4: () => -EINVAL,
+    deleteElem4: () => -EINVAL,
+    addElem4: () => -EINVAL,
   };
 }
 

@@ -22,13 +22,16 @@ export interface Engine {
   free(address: number): void;
   close(fd: number): number;
   unlink(pathname: number): number;
-  pins(to: number, room: number): number;
+  mkdir(pathname: number): number;
+  rmdir(pathname: number): number;
+  rename(from: number, to: number): number;
+  names(pathname: number, to: number, room: number): number;
   hold(fd: number): number;
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
-  mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
+  mmap(held: number, fd: number, offset: number, length: number, writable: number, asked: bigint): number;
   munmap(map: number): void;
-  poll(map: number, arm: number): number;
+  poll(map: number, arm: number, forRoom: number): number;
   wakeWord(map: number): number;
   reserveRecord(map: number, size: number): number;
   submitRecord(map: number, data: number, flags: number): number;
@@ -69,6 +72,7 @@ export interface Engine {
   lruLookup48(map: number, key: number, to: number): number;
   lruLookup(map: number, key: number, to: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
+  trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
   arrayUpdate4(map: number, index: number, value: number, flags: number): number;
   arrayAdd4(map: number, index: number, delta: number, lanes: number): number;
