@@ -46,7 +46,15 @@ export type {
 } from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
-export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
+export type {
+  ArrayOptions,
+  Codecs,
+  CreateOptions,
+  LruOptions,
+  MapOptions,
+  ValueCodec,
+  ValueOptions,
+} from "./maps/_options.js";
 export type { PushOptions } from "./maps/_queue_stack_map.js";
 export { Arena, type ArenaOpenOptions, type ArenaOptions } from "./maps/arena.js";
 export { ArrayMap } from "./maps/array.js";

@@ -118,7 +118,8 @@ export class Htab extends BpfMap {
   slotSize: u32;
   /** Of an LRU table: where in a line its cells' warmth lies (_lru.ts); else 0. */
   heatOff: u32;
-  private pad: u32;
+  /** Where the state of an LRU table lies that keeps the true order (_lru_exact.ts); else 0. */
+  exact: u32;
   /** A random odd number: the map's hash function. */
   seed: u64;
   /** Of a hash of maps: its Template (_map_in_map.ts). */
@@ -301,17 +302,20 @@ function allocParts(map: Htab): bool {
 
 /** Bytes of all that the map has allocated. */
 export function htabMemory(map: Htab): u32 {
-  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map));
+  const exactBytes = map.exact == 0 ? 0 : runBytes(map.exact);
+  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map)) + exactBytes;
 }
 
 export function htabFree(map: Htab): void {
   freeChunks(slotsOf(map));
+  if (map.exact != 0) freePages(map.exact);
   if (map.lines != 0) freePages(map.lines);
   freePages(changetype<usize>(map));
 }
 
 export function htabOwnRuns(map: Htab, owner: u32): void {
   ownChunks(slotsOf(map), owner);
+  if (map.exact != 0) ownRun(map.exact, owner);
   ownRun(map.lines, owner);
   ownRun(changetype<usize>(map), owner);
 }
@@ -320,6 +324,7 @@ export function htabOwnRuns(map: Htab, owner: u32): void {
 export function htabClearLocks(map: Htab): void {
   map.count = <u64>(<u32>map.count);
   if (map.slotSize != 0) clearStripes(map);
+  if (map.exact != 0) store<u32>(map.exact, 0);
   for (let i: u32 = 0; i < map.lineCount; i++) {
     // Most are free: a store would take memory for lines that were never used.
     if (load<u32>(lineAt(map, i)) != 0) store<u32>(lineAt(map, i), 0);

@@ -12,6 +12,8 @@
  * comes back after it went is no scan, and begins warm. Elems lie where their hash leads, so the hand meets them in no order of
  * age: which goes is less exact than a list of all would be, but no use has to be written into one, and no lock is taken for it.
  *
+ * What is asked for with the true order (_lru_exact.ts) has stamps instead, and no hand.
+ *
  * Differs from Linux: elems go one by one, not many at once, so a full map stays full. There are no lists of single CPUs, with
  * BPF_F_NO_COMMON_LRU neither.
  *
@@ -31,6 +33,7 @@ import {
   lineOfTag,
   nextLine,
 } from "./_htab";
+import { awaitInserts, isExact, isOldest, oldest, stamp, stampOf } from "./_lru_exact";
 import { awaitWriter } from "./_stripe";
 
 export const MAX_HEAT: u32 = 7;
@@ -62,6 +65,13 @@ function heatOf(map: Htab, tag: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function noteUse(map: Htab, tag: usize): void {
+  if (isExact(map)) stamp(map, tag);
+  else warm(map, tag);
+}
+
+// @ts-ignore: decorator
+@inline
+function warm(map: Htab, tag: usize): void {
   const at = heatOf(map, tag);
   const heat = <u32>load<u8>(at);
   // What is used most is not written to: threads that read it share its line.
@@ -70,6 +80,10 @@ export function noteUse(map: Htab, tag: usize): void {
 
 /** The heat that a new elem begins with. The caller holds the lock of its home line. */
 export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
+  if (isExact(map)) {
+    stamp(map, tag);
+    return;
+  }
   const ghosts = load<u64>(home + map.heatOff + GHOSTS_OFF) ^ (ONES * <u64>ghostOf(hash));
   // Whether one of the bytes is zero.
   const isBack = ((ghosts - ONES) & ~ghosts & HIGH_BITS) != 0;
@@ -78,6 +92,7 @@ export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
 
 /** Notes that an elem goes to make room. The caller holds the lock of its home line. */
 export function noteGone(map: Htab, home: usize, tag: usize): void {
+  if (isExact(map)) return;
   const at = home + map.heatOff + GHOSTS_OFF;
   store<u64>(at, (load<u64>(at) << 8) | <u64>ghostOf(hashOfElem(map, lineOfTag(tag), cellOfTag(tag))));
 }
@@ -106,6 +121,10 @@ function hashOfElem(map: Htab, line: usize, cell: u32): u32 {
  * @param patient Whether buckets that are locked are waited for; else they are skipped.
  */
 export function nextToGo(map: Htab, patient: bool): usize {
+  if (isExact(map)) {
+    if (patient) awaitInserts(map);
+    return oldest(map);
+  }
   const hand = changetype<usize>(map) + offsetof<Htab>("hand");
   let n = atomic.load<u32>(hand);
   let last: usize = 0;
@@ -142,17 +161,18 @@ function coldOf(map: Htab, home: usize): usize {
   return found;
 }
 
-/** The tag of the elem of a bucket that is the least warm, or 0. */
+/** The tag of the elem of a bucket that is the least warm, or the oldest; or 0. */
 export function coldestOf(map: Htab, home: usize): usize {
   let best: usize = 0;
-  let least = u32.MAX_VALUE;
+  let least = u64.MAX_VALUE;
   let line = home;
   for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
     for (let cell: u32 = 0; cell < map.cells; cell++) {
       const tag = line + TAGS_OFF + cell;
-      const heat = <u32>load<u8>(heatOf(map, tag));
-      if (load<u8>(tag) == 0 || heat >= least) continue;
-      least = heat;
+      if (load<u8>(tag) == 0) continue;
+      const use = isExact(map) ? stampOf(map, tag) : <u64>load<u8>(heatOf(map, tag));
+      if (use >= least) continue;
+      least = use;
       best = tag;
     }
   }
@@ -173,6 +193,12 @@ function coolDown(map: Htab, home: usize): void {
 @inline
 function warmBytes(heats: u64): u64 {
   return (heats + 0x7f * ONES) & HIGH_BITS;
+}
+
+/** Whether an elem that `nextToGo` gave may go still. The caller holds the lock of its home line, `home`. */
+export function mayGo(map: Htab, home: usize, tag: usize): bool {
+  if (load<u8>(tag) == 0 || homeOfTag(map, tag) != home) return false;
+  return !isExact(map) || isOldest(map, tag);
 }
 
 /** The home line of an elem's bucket, or 0 if its line is nobody's. */
