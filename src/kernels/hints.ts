@@ -331,6 +331,12 @@ export const hints: readonly HintRow[] = [
     hint: "a size, a flag, or the combination of flags is not one that the map type takes",
   },
   {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isLru,
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+  },
+  {
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_CREATE,
     hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",

@@ -28,6 +28,15 @@ export interface MapOptions {
 /** What a map of keys and values is created with. */
 export interface CreateOptions<K, V> extends Codecs<K, V>, MapOptions {}
 
+/** What an LRU hash is created with. */
+export interface LruOptions<K, V> extends CreateOptions<K, V> {
+  /**
+   * Whether it lets go of exactly the elem whose last use is the longest ago. Only on the embedded kernel, where each use then is a
+   * step on a word that all threads share. Without it, as on Linux: one that was not used for long.
+   */
+  readonly exact?: boolean;
+}
+
 /** What the values are, of a map whose keys are indices, or that has none. */
 export interface ValueCodec<V> {
   readonly value: Codec<V>;

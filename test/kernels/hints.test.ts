@@ -371,6 +371,14 @@ const cases: readonly Case[] = [
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
   },
   {
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru(),
+    on: "linux",
+    real: (kernel) => LruHashMap.create(kernel, { ...m, exact: true }),
+  },
+  {
     hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
