@@ -71,6 +71,8 @@ import {
 } from "./_stripe";
 import {
   BYTES,
+  bitAt,
+  choose,
   IS_NODE,
   countOf,
   depthOf,
@@ -283,7 +285,7 @@ function match(trie: LpmTrie, key: usize, seq: u32): usize {
   const top: usize = trie.top;
   if (top != 0 && prefix >= TOP_DEPTH << 3) {
     const at: usize = load<u32>(topSlot(top, key + PREFIX_BYTES));
-    const found = at == 0 ? 0 : matchFrom(trie, at, TOP_DEPTH, key, seq);
+    const found: usize = at == 0 ? 0 : matchFrom(trie, at, TOP_DEPTH, key, seq);
     if (found != 0) return found;
   }
   return matchFrom(trie, trie.root, 0, key, seq);
@@ -318,23 +320,24 @@ function matchFrom(trie: LpmTrie, at: usize, from: u32, key: usize, seq: u32): u
     }
     const byte = <u32>load<u8>(data + depth);
     const place = longestIn(node, words, byte);
+    const isWhole = bitAt(node, words, BYTES | byte);
+    const longest = choose(BYTES | byte, place, isWhole);
+    if (longest == 0) break;
+    const item = itemOf(trie, node, words, longest);
+    if (isStale(trie, seq)) return CHANGED;
+    at = load<u32>(item);
+    if (isStale(trie, seq)) return CHANGED;
+    if (at != 0 && (at & IS_NODE) == 0) {
+      const elem = elemOf(trie, item, <u32>at);
+      const its = prefixOf(elem);
+      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) return elem;
+    }
     if (place != 0) {
       const elem = longestAt(trie, node, words, place, seq);
       if (elem == CHANGED) return CHANGED;
       if (elem != 0) found = elem;
     }
-    if (!has(node, words, BYTES | byte)) break;
-    const item = itemOf(trie, node, words, BYTES | byte);
-    if (isStale(trie, seq)) return CHANGED;
-    at = load<u32>(item);
-    if ((at & IS_NODE) == 0) {
-      if (at == 0) break;
-      if (isStale(trie, seq)) return CHANGED;
-      const elem = elemOf(trie, item, <u32>at);
-      const its = prefixOf(elem);
-      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) found = elem;
-      break;
-    }
+    if ((at & IS_NODE) == 0) break;
     from = depth + 1;
   }
   return found;
