@@ -1,7 +1,13 @@
 /**
  * The embedded kernel's short way: one map's operations as calls of the engine's own functions, arguments bound.
  */
-import { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_PERCPU_HASH } from "../../uapi/bpf.js";
+import {
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_HASH,
+} from "../../uapi/bpf.js";
 import { EINVAL } from "../../uapi/errno.js";
 import type { DirectMap, DirectOptions, UserBuffer } from "../kernel.js";
 import type { Engine } from "./engine.js";
@@ -64,6 +70,9 @@ function waysOf(engine: Engine, map: number, key: number, value: number, lanes: 
     case BPF_MAP_TYPE_HASH:
     case BPF_MAP_TYPE_PERCPU_HASH:
       return hashWays(engine, map, key, value, lanes);
+    case BPF_MAP_TYPE_LRU_HASH:
+    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+      return { ...hashWays(engine, map, key, value, lanes), ...lruLookups(engine, map, key, value) };
     case BPF_MAP_TYPE_LPM_TRIE:
       return trieWays(engine, map, key, value);
     default:
@@ -105,6 +114,20 @@ function by4(engine: Engine, map: number, value: number): By4 {
     lookupElem4: (key) => hashLookup4(map, key, value),
     updateElem4: (key, flags) => hashUpdate4(map, key, value, flags),
   };
+}
+
+function lruLookups(
+  engine: Engine,
+  map: number,
+  keyAt: number,
+  value: number,
+): Pick<DirectMap, "lookupElem" | "lookupElem4"> {
+  const { lruLookup, lruLookup4, lruLookup44, lruLookup48 } = engine;
+  const lookupElem = (): number => lruLookup(map, keyAt, value);
+  const word = engine.hashWord(map);
+  if (word === 4) return { lookupElem, lookupElem4: (key) => lruLookup44(map, key, value) };
+  if (word === 8) return { lookupElem, lookupElem4: (key) => lruLookup48(map, key, value) };
+  return { lookupElem, lookupElem4: (key) => lruLookup4(map, key, value) };
 }
 
 function arrayWays(engine: Engine, map: number, keyAt: number, value: number, lanes: number): Family {
