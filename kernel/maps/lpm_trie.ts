@@ -55,7 +55,7 @@ import {
 } from "../map_types";
 import { allocKernel, freePages, isUser, ownRun, runBytes } from "../mem/pages";
 import { keepOrder, storeInOrder } from "../order";
-import { ME } from "../task";
+import { ME, keyCopy } from "../task";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import {
   awaitWriter,
@@ -111,6 +111,8 @@ const CREATE_FLAGS: u32 =
 const PREFIX_BYTES: u32 = 4;
 const MIN_KEY_BYTES: u32 = PREFIX_BYTES + 1;
 const MAX_KEY_BYTES: u32 = PREFIX_BYTES + 256;
+/** Room for a key. */
+const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
 /** Elems up to this size lie in their nodes: an IPv4 prefix and 8 bytes. */
@@ -815,20 +817,15 @@ function takeFork(
 /**
  * BPF_MAP_LOOKUP_BATCH: the cursor is the key delivered last. Behaves as generic_map_lookup_batch.
  *
- * @returns 0; -ENOENT when the last elem was reached; -EFAULT; -ENOMEM
+ * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 function lookupBatch(trie: LpmTrie, batch: BatchAttr, user: usize): i32 {
   if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   if (batch.inBatch != 0 && !isUser(batch.inBatch, trie.keySize)) return -EFAULT;
-  // Two keys by turns: one that is being looked for must not change when a look is repeated.
-  const room = 2 * roundUp8(trie.keySize);
-  const keys = allocKernel(room, true);
-  if (keys == 0) return -ENOMEM;
-  const ret = deliver(trie, batch, user, keys, keys + room / 2);
-  freePages(keys);
-  return ret;
+  // Two keys by turns: one that is being looked for must not change when a look is repeated. No copy is made of this command's keys.
+  return deliver(trie, batch, user, keyCopy(), keyCopy() + CURSOR_BYTES);
 }
 
 function deliver(trie: LpmTrie, batch: BatchAttr, user: usize, one: usize, other: usize): i32 {
