@@ -1,7 +1,7 @@
 /**
  * LPM tries on the embedded kernel: what their memory costs, that it comes back, and that prefixes can be deleted when none is left.
  */
-import { BpfError, EmbeddedKernel, LpmTrie, bytes, prefix4, prefix6, struct, u32 } from "tsbpf";
+import { type BpfError, EmbeddedKernel, LpmTrie, bytes, prefix4, prefix6, struct, u32 } from "tsbpf";
 import { describe, expect, it } from "vitest";
 import { randomFrom } from "../threads/clock.js";
 
@@ -77,7 +77,7 @@ describe("when memory is out", () => {
     for (let round = 0; round < 3; round++) {
       fill();
       expect(kernel.check()).toEqual([]);
-      for (const key of [...model.keys()]) {
+      for (const key of Array.from(model.keys())) {
         if (random(3) > 0) continue;
         // So that what a deletion gives back is no room for the next.
         expect(routes.delete(key)).toBe(true);
