@@ -252,6 +252,12 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_FREEZE,
     hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
   },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_ELEM,
+    when: isKeyless,
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+  },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
   {
     errno: errno.EBADF,
