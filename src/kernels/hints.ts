@@ -50,7 +50,12 @@ const both =
   (failure: Failure): boolean =>
     a(failure) && b(failure);
 
-const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+const writes = [
+  bpf.BPF_MAP_UPDATE_ELEM,
+  bpf.BPF_MAP_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];

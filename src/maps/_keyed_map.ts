@@ -6,6 +6,7 @@
 import {
   BPF_EXIST,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
@@ -245,6 +246,12 @@ export class KeyedMap<K, V> extends TypedMap {
     if (ret === 0) return this.#take.value;
     if (ret === -ENOENT) return undefined;
     throw this.#takeFailure(key, ret);
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_BATCH of all: what each takes. */
+  protected *takeBatches(): Generator<[K, V][], void, void> {
+    const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+    for (let batch = walk.batch(); batch !== undefined; batch = walk.batch()) yield batch;
   }
 
   #takeFailure(key: K, ret: number): Error {

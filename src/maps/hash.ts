@@ -4,7 +4,7 @@
 import { BPF_MAP_TYPE_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { KeyedMap } from "./_keyed_map.js";
+import { HtabMap } from "./_htab_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
 
@@ -20,7 +20,7 @@ import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
  * counts.get(7); // 1n
  * ```
  */
-export class HashMap<K, V> extends KeyedMap<K, V> {
+export class HashMap<K, V> extends HtabMap<K, V> {
   private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
     super(mapFd, key, value);
   }
@@ -75,46 +75,5 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    */
   add(key: K, delta: V): void {
     this.addTo(key, delta);
-  }
-
-  /**
-   * Deletes a key.
-   *
-   * Kernel name: BPF_MAP_DELETE_ELEM.
-   *
-   * @returns Whether it was there.
-   * @throws {BpfError} EPERM when the fd is read-only or the map frozen; EBADF when the map is closed
-   */
-  delete(key: K): boolean {
-    return this.remove(key);
-  }
-
-  /**
-   * Takes a key out: deletes it, and returns the value that it had, in one step.
-   *
-   * Kernel name: BPF_MAP_LOOKUP_AND_DELETE_ELEM. Since Linux 5.14.
-   *
-   * @returns The value, or `undefined` when the key is not there (ENOENT).
-   * @throws {TypeError | RangeError} for a key that the codec does not take
-   * @throws {BpfError} EPERM when the fd may not both read and write, or the map is frozen; EBADF when the map is closed
-   */
-  take(key: K): V | undefined {
-    return this.takeOut(key);
-  }
-
-  /**
-   * Deletes many keys, in their order. All are looked at before the first is deleted.
-   *
-   * @returns How many were there.
-   * @throws {TypeError | RangeError} for a key that the codec does not take; nothing was deleted
-   * @throws {BpfError} as `delete`. The message and `details.done` say how many were deleted before
-   */
-  deleteMany(keys: Iterable<K> | readonly K[]): number {
-    return this.removeMany(keys);
-  }
-
-  /** Deletes all keys that are there when it begins. */
-  clear(): void {
-    for (const key of this.keys()) this.remove(key);
   }
 }
