@@ -9,10 +9,12 @@ import { forEachWay, kinds, replaced, thrownBy, valueFor } from "./_ways.js";
 
 forEachWay((kernel) => {
   it.each(kinds)("$name: what it holds, of maxEntries", (kind) => {
-    using map = kind.create(kernel(), { value: u64, maxEntries: 8 });
+    // LRU kinds of Linux let go of elems long before a small map is full.
+    const maxEntries = kind.typeName.startsWith("lru") ? 64 : 8;
+    using map = kind.create(kernel(), { value: u64, maxEntries });
     const held = (n: number): void => {
-      expect(map.count()).toBe(kind.isHash ? n : 8);
-      expect(map.pressure()).toBe(kind.isHash ? n / 8 : 1);
+      expect(map.count()).toBe(kind.isHash ? n : maxEntries);
+      expect(map.pressure()).toBe(kind.isHash ? n / maxEntries : 1);
     };
     held(0);
     for (let key = 0; key < 8; key++) {

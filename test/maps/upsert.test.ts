@@ -1,7 +1,18 @@
 /**
  * getOrInsert, getOrInsertComputed, drain: of the hash kinds, on both kernels.
  */
-import { HashMap, type Kernel, PerCpu, PerCpuHashMap, bytes, struct, u32, u64 } from "tsbpf";
+import {
+  HashMap,
+  type Kernel,
+  LruHashMap,
+  LruPerCpuHashMap,
+  PerCpu,
+  PerCpuHashMap,
+  bytes,
+  struct,
+  u32,
+  u64,
+} from "tsbpf";
 import { BPF_F_RDONLY, BPF_MAP_UPDATE_ELEM } from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { forEachWay, replaced, thrownBy } from "./_ways.js";
@@ -124,6 +135,18 @@ forEachWay((kernel) => {
       for (let key = 0; key < 3; key++) map.set(key, values);
       expect([...map.drain()].flat()).toHaveLength(3);
       expect(map.count()).toBe(0);
+    });
+
+    it("and getOrInsert, of the LRU kinds", () => {
+      using map = LruHashMap.create(kernel(), { ...codecs, maxEntries: 64 });
+      using perCpu = LruPerCpuHashMap.create(kernel(), { ...codecs, maxEntries: 64 });
+      const ones = Array.from({ length: kernel().possibleCpus }, () => 1n);
+      for (let key = 0; key < 8; key++) {
+        expect([map.getOrInsert(key, 1n), map.getOrInsert(key, 2n)]).toEqual([1n, 1n]);
+        expect(perCpu.getOrInsertComputed(key, () => ones)).toEqual(ones);
+      }
+      expect([[...map.drain()].flat().length, [...perCpu.drain()].flat().length]).toEqual([8, 8]);
+      expect([map.count(), perCpu.count()]).toEqual([0, 0]);
     });
 
     it("left early, leaves the rest; nothing is lost", () => {
