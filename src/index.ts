@@ -46,7 +46,17 @@ export type {
 } from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
-export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
+export type { MapDifference } from "./maps/_map_fd.js";
+export type {
+  ArrayOptions,
+  Codecs,
+  CreateOptions,
+  MapAccess,
+  MapOptions,
+  OpenOptions,
+  ValueCodec,
+  ValueOptions,
+} from "./maps/_options.js";
 export type { PushOptions } from "./maps/_queue_stack_map.js";
 export { Arena, type ArenaOpenOptions, type ArenaOptions } from "./maps/arena.js";
 export { ArrayMap } from "./maps/array.js";

@@ -54,8 +54,25 @@ export class LruHashMap<K, V> extends HtabMap<K, V> {
    * @throws {TypeError} when it is not an LRU hash map, or its key or value has not the codec's size
    */
   static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): LruHashMap<K, V> {
-    const fd = MapFd.open(kernel, path, wanted("LruHashMap", BPF_MAP_TYPE_LRU_HASH, codecs.key, codecs.value));
+    const fd = MapFd.open(kernel, path, wanted("LruHashMap", BPF_MAP_TYPE_LRU_HASH, codecs.key, codecs.value), codecs);
     return new LruHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): LruHashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_LRU_HASH, options.key, options.value, options);
+    return new LruHashMap(MapFd.openOrCreate(kernel, path, "LruHashMap", attr), options.key, options.value);
   }
 
   /**
@@ -67,7 +84,7 @@ export class LruHashMap<K, V> extends HtabMap<K, V> {
    * @throws {TypeError} when it is not an LRU hash map, or its key or value has not the codec's size
    */
   static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): LruHashMap<K, V> {
-    const fd = MapFd.fromId(kernel, id, wanted("LruHashMap", BPF_MAP_TYPE_LRU_HASH, codecs.key, codecs.value));
+    const fd = MapFd.fromId(kernel, id, wanted("LruHashMap", BPF_MAP_TYPE_LRU_HASH, codecs.key, codecs.value), codecs);
     return new LruHashMap(fd, codecs.key, codecs.value);
   }
 

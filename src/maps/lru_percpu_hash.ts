@@ -56,8 +56,26 @@ export class LruPerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
       kernel,
       path,
       wanted("LruPerCpuHashMap", BPF_MAP_TYPE_LRU_PERCPU_HASH, codecs.key, codecs.value),
+      codecs,
     );
     return new LruPerCpuHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): LruPerCpuHashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_LRU_PERCPU_HASH, options.key, options.value, options);
+    return new LruPerCpuHashMap(MapFd.openOrCreate(kernel, path, "LruPerCpuHashMap", attr), options.key, options.value);
   }
 
   /**
@@ -73,6 +91,7 @@ export class LruPerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
       kernel,
       id,
       wanted("LruPerCpuHashMap", BPF_MAP_TYPE_LRU_PERCPU_HASH, codecs.key, codecs.value),
+      codecs,
     );
     return new LruPerCpuHashMap(fd, codecs.key, codecs.value);
   }
