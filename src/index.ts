@@ -47,12 +47,15 @@ export type {
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { InnerOpener, OuterOptions } from "./maps/_map_in_map.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
+export type { MapDifference } from "./maps/_map_fd.js";
 export type {
   ArrayOptions,
   Codecs,
   CreateOptions,
   LruOptions,
+  MapAccess,
   MapOptions,
+  OpenOptions,
   ValueCodec,
   ValueOptions,
 } from "./maps/_options.js";

@@ -146,6 +146,16 @@ export interface Kernel {
   /** The same for ring buffers. */
   directRing?(fd: number): DirectRing | undefined;
   /**
+   * How many elems a map holds, without a walk; undefined where a kernel has no such call.
+   *
+   * It is exact when nobody changes the map. While others do, it is what it was at one moment of the call; an elem that is being
+   * inserted or deleted counts.
+   *
+   * @returns The number; -EBADF, -EPERM where the fd may not read, -EOPNOTSUPP for a type that does not know (bloom filters,
+   * ring buffers).
+   */
+  count?(fd: number): number;
+  /**
    * mmap(2) on a map's fd.
    *
    * @param length In bytes.

@@ -75,9 +75,9 @@ export function objPin(kernel: Kernel, fd: number, path: string): number {
 }
 
 /** BPF_OBJ_GET. Returns an fd. */
-export function objGet(kernel: Kernel, path: string): number {
+export function objGet(kernel: Kernel, path: string, fileFlags = 0): number {
   using pathname = cString(kernel, path);
-  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
+  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address, file_flags: fileFlags });
 }
 
 /** BPF_MAP_FREEZE. Returns 0. */
@@ -86,8 +86,8 @@ export function mapFreeze(kernel: Kernel, fd: number): number {
 }
 
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */
-export function mapGetFdById(kernel: Kernel, id: number): number {
-  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id });
+export function mapGetFdById(kernel: Kernel, id: number, openFlags = 0): number {
+  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id, open_flags: openFlags });
 }
 
 /** BPF_OBJ_GET_INFO_BY_FD of a map. */

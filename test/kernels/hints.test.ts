@@ -635,6 +635,17 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...queue(),
+    on: "linux",
+    real(kernel) {
+      using map = QueueMap.create(kernel, { name: "m", value: u64, maxEntries: 4 });
+      map.count();
+    },
+  },
+  {
     hint: "the fd is write-only (BPF_F_WRONLY)",
     errno: EPERM,
     cmd: BPF_MAP_LOOKUP_ELEM,
