@@ -3,7 +3,10 @@
  * address in network byte order.
  */
 import { checkOf, make } from "./_make.js";
+import { withShape } from "./_shape.js";
 import { ipv4, ipv6 } from "./address.js";
+import { bytes } from "./bytes.js";
+import { u32 } from "./number.js";
 import type { Codec } from "./codec.js";
 
 const isString = (value: unknown): boolean => typeof value === "string";
@@ -27,7 +30,7 @@ function prefix(address: Codec<string>, bits: number, type: string, wanted: stri
   };
   const fits = (value: unknown): boolean => split(value) !== undefined;
   const check = checkOf(fits, isString, wanted);
-  return make<string>({
+  const codec = make<string>({
     type,
     size: 4 + address.size,
     align: 4,
@@ -40,6 +43,14 @@ function prefix(address: Codec<string>, bits: number, type: string, wanted: stri
     },
     read: (view, offset) => `${address.read(view, offset + 4)}/${view.getUint32(offset, true)}`,
     check,
+  });
+  const data = bytes(address.size) as Codec<unknown>;
+  const prefixlen = u32 as Codec<unknown>;
+  return withShape(codec, {
+    fields: [
+      { name: "prefixlen", codec: prefixlen, off: 0 },
+      { name: "data", codec: data, off: 4 },
+    ],
   });
 }
 

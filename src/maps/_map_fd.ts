@@ -1,6 +1,7 @@
 /**
  * A map's fd: how typed maps get one (create, open by pinned name, by id), look at it, give it back, and complain.
  */
+import type { MapBtf } from "../btf/btf_of_codecs.js";
 import {
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
@@ -17,7 +18,6 @@ import type { Kernel } from "../kernels/kernel.js";
 import {
   type MapAttr,
   type MapInfo,
-  mapCreate,
   mapFreeze,
   mapGetFdById,
   mapGetInfoByFd,
@@ -25,6 +25,7 @@ import {
   objPin,
 } from "../kernels/syscalls.js";
 import { asCString, asU32 } from "./_arguments.js";
+import { createWithBtf } from "./_btf.js";
 
 /** What a typed map takes a map for. */
 export interface Wanted {
@@ -35,6 +36,11 @@ export interface Wanted {
   /** Sizes, and what they are sizes of: "u32", "struct { src: u32 }". */
   readonly key: { readonly size: number; readonly type: string };
   readonly value: { readonly size: number; readonly type: string };
+}
+
+/** What a typed map is created with. */
+export interface TypedAttr extends MapAttr {
+  readonly btf?: MapBtf | undefined;
 }
 
 /** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
@@ -50,8 +56,8 @@ export class MapFd {
   }
 
   /** @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint */
-  static create(kernel: Kernel, attr: MapAttr): MapFd {
-    const fd = mapCreate(kernel, attr);
+  static create(kernel: Kernel, attr: TypedAttr): MapFd {
+    const fd = createWithBtf(kernel, attr, attr.btf);
     if (fd < 0) {
       const map = {
         type: attr.mapType,

@@ -3,9 +3,9 @@
  */
 import { BPF_F_NUMA_NODE } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
-import type { MapAttr } from "../kernels/syscalls.js";
 import { asCString, asCodec, asU32 } from "./_arguments.js";
-import type { Wanted } from "./_map_fd.js";
+import { btfOf } from "./_btf.js";
+import type { TypedAttr, Wanted } from "./_map_fd.js";
 
 /** What keys and values are. */
 export interface Codecs<K, V> {
@@ -23,6 +23,8 @@ export interface MapOptions {
   readonly mapFlags?: number;
   /** The NUMA node that its memory is on; sets BPF_F_NUMA_NODE. */
   readonly numaNode?: number;
+  /** Whether the kernel is told what keys and values are, so that bpftool shows names and fields: it is, unless false. */
+  readonly btf?: boolean;
 }
 
 /** What a map of keys and values is created with. */
@@ -45,26 +47,32 @@ export interface ValueOptions<V> extends ValueCodec<V>, MapOptions {}
  * @param value Of a per-CPU map, one CPU's.
  * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
  */
-export function attrOf(mapType: number, key: Codec<unknown>, value: Codec<unknown>, options: MapOptions): MapAttr {
-  return attrOfSizes(mapType, asCodec("key", key).size, asCodec("value", value).size, options);
+export function attrOf(mapType: number, key: Codec<unknown>, value: Codec<unknown>, options: MapOptions): TypedAttr {
+  return attrOfCodecs(mapType, asCodec("key", key), asCodec("value", value), options);
 }
 
 /** The same for a map without keys. */
-export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): MapAttr {
-  return attrOfSizes(mapType, 0, asCodec("value", options.value).size, options);
+export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): TypedAttr {
+  return attrOfCodecs(mapType, undefined, asCodec("value", options.value), options);
 }
 
-function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
-  const { name = "", maxEntries, mapFlags = 0, numaNode } = options;
+function attrOfCodecs(
+  mapType: number,
+  key: Codec<unknown> | undefined,
+  value: Codec<unknown>,
+  options: MapOptions,
+): TypedAttr {
+  const { name = "", maxEntries, mapFlags = 0, numaNode, btf } = options;
   const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {
     mapType,
-    keySize,
-    valueSize,
+    keySize: key?.size ?? 0,
+    valueSize: value.size,
     maxEntries: asU32("maxEntries", maxEntries),
     mapFlags: (asU32("mapFlags", mapFlags) | onNode) >>> 0,
     numaNode: asU32("numaNode", numaNode ?? 0),
     mapName: asCString("name", name),
+    btf: btf === false ? undefined : btfOf(mapType, key, value),
   };
 }
 
