@@ -1,6 +1,7 @@
 /**
  * A map's fd: how typed maps get one (create, open by pinned name, by id), look at it, give it back, and complain.
  */
+import type { MapBtf } from "../btf/btf_of_codecs.js";
 import {
   BPF_F_NO_COMMON_LRU,
   BPF_F_RDONLY,
@@ -20,7 +21,6 @@ import type { Kernel } from "../kernels/kernel.js";
 import {
   type MapAttr,
   type MapInfo,
-  mapCreate,
   mapFreeze,
   mapGetFdById,
   mapGetInfoByFd,
@@ -28,6 +28,7 @@ import {
   objPin,
 } from "../kernels/syscalls.js";
 import { asCString, asU32 } from "./_arguments.js";
+import { createWithBtf } from "./_btf.js";
 import { type OpenOptions, fdFlags } from "./_options.js";
 
 /** What a typed map takes a map for. */
@@ -46,6 +47,11 @@ export interface FailureAbout extends Pick<Failure, "inner" | "template"> {
   readonly [detail: string]: unknown;
 }
 
+/** What a typed map is created with. */
+export interface TypedAttr extends MapAttr {
+  readonly btf?: MapBtf | undefined;
+}
+
 /** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
 export class MapFd {
   readonly kernel: Kernel;
@@ -62,8 +68,8 @@ export class MapFd {
    * @param about What is known beside attr: of a map of maps its template.
    * @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint
    */
-  static create(kernel: Kernel, attr: MapAttr, about: FailureAbout = {}): MapFd {
-    const fd = mapCreate(kernel, attr);
+  static create(kernel: Kernel, attr: TypedAttr, about: FailureAbout = {}): MapFd {
+    const fd = createWithBtf(kernel, attr, attr.btf);
     if (fd < 0) {
       const map = {
         type: attr.mapType,
@@ -107,7 +113,7 @@ export class MapFd {
    * BPF_MAP_CREATE and BPF_OBJ_PIN answer, with the hint
    * @throws {TypeError | RangeError} for a path that is no C string
    */
-  static openOrCreate(kernel: Kernel, path: string, className: string, attr: MapAttr): MapFd {
+  static openOrCreate(kernel: Kernel, path: string, className: string, attr: TypedAttr): MapFd {
     const what = `Cannot open or create "${asCString("path", path)}" as ${className}`;
     while (true) {
       const fd = objGet(kernel, path, (attr.mapFlags ?? 0) & FD_FLAGS);
