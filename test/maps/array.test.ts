@@ -87,6 +87,9 @@ forEachWay((kernel) => {
       mapFlags: BPF_F_MMAPABLE,
       name: "page",
       btfId: 0,
+      btfKeyTypeId: 0,
+      btfValueTypeId: 0,
+      btfVmlinuxValueTypeId: 0,
     });
   });
 

@@ -112,6 +112,9 @@ forEachWay((kernel) => {
       mapFlags: BPF_F_NO_PREALLOC,
       name: "a.b_C9",
       btfId: 0,
+      btfKeyTypeId: 0,
+      btfValueTypeId: 0,
+      btfVmlinuxValueTypeId: 0,
     });
   });
 
