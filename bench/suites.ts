@@ -2,6 +2,7 @@
  * All suites, in the order in which they are measured.
  */
 import { arraySuite } from "./array.js";
+import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
@@ -20,6 +21,7 @@ export const suites: readonly Suite[] = [
   arraySuite,
   ...percpuSuites,
   rawSuite,
+  commandsSuite,
   sharedSuite,
   threadsSuite,
   apartSuite,

@@ -212,7 +212,8 @@ export function memoryTable({ elems, createMs, embedded, js, embedded4, js4 }: M
 
 /** @param title Heads the first column. */
 export function targetTable(title: string, targets: readonly Target[]): Table {
-  const rows = targets.map((target) => {
+  const measured = targets.filter(({ value }) => value !== undefined);
+  const rows = measured.map((target) => {
     const reached = isReached(target);
     const mark = reached === undefined ? "" : reached ? "reached" : "NOT REACHED";
     const { value, best, unit, is, limit, what } = target;
@@ -221,7 +222,12 @@ export function targetTable(title: string, targets: readonly Target[]): Table {
       return unit === "x" ? times(figure) : `${figure.toFixed(2)}${unit}`;
     };
     const wanted = is === "information" ? "" : `${is} ${limit.toLocaleString("en")}${unit}`;
-    return [what, show(value), show(best), wanted, value === undefined ? "not measured" : mark];
+    return [what, show(value), show(best), wanted, mark];
   });
-  return { head: [title, "measured", "best rounds", "wanted", ""], rows, notes: [] };
+  const others = targets.length - measured.length;
+  return {
+    head: [title, "measured", "best rounds", "wanted", ""],
+    rows,
+    notes: others === 0 ? [] : [`${others} of ${targets.length} not measured in this run`],
+  };
 }

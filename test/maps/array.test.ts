@@ -90,6 +90,7 @@ forEachWay((kernel) => {
       btfKeyTypeId: 0,
       btfValueTypeId: 0,
       btfVmlinuxValueTypeId: 0,
+      mapExtra: 0n,
     });
   });
 
