@@ -21,7 +21,7 @@ const INSTALL = [
 ];
 
 /** `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each platform. */
-export const PACKAGES = ["bpf", "lmdb"] as const;
+export const PACKAGES = ["bpf", "lmdb", "ringbuf.js"] as const;
 export type Package = (typeof PACKAGES)[number];
 
 /** Installs a package if it is missing. Returns why it cannot be had, or undefined. */

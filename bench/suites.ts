@@ -9,6 +9,7 @@ import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
+import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
 import { sweeps } from "./sizes.js";
 import { apartSuite, threadsSuite } from "./threads.js";
@@ -23,6 +24,7 @@ export const suites: readonly Suite[] = [
   rawSuite,
   commandsSuite,
   sharedSuite,
+  ringbufSuite,
   threadsSuite,
   apartSuite,
 ];
