@@ -11,7 +11,7 @@ import {
 } from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
-import { listPins, unlinkObj } from "./bpffs";
+import { listNames, makeDirectory, removeDirectory, renameObj, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { goOn, lock, standStill, stillWord, unlock } from "./lock";
 import { beginMapping, endMapping, BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
@@ -76,9 +76,26 @@ export function unlink(pathname: usize): i32 {
   return unlinkObj(pathname);
 }
 
-/** Lists pinned names into `room` bytes of user memory. Returns how many bytes the list has. */
-export function pins(to: usize, room: u32): u32 {
-  return listPins(to, room);
+/** mkdir(2), rmdir(2) and rename(2), likewise. */
+export function mkdir(pathname: usize): i32 {
+  return makeDirectory(pathname);
+}
+
+export function rmdir(pathname: usize): i32 {
+  return removeDirectory(pathname);
+}
+
+export function rename(from: usize, to: usize): i32 {
+  return renameObj(from, to);
+}
+
+/**
+ * Lists what is in a directory, or, for the path 0, all pinned names and directories, into `room` bytes of user memory.
+ *
+ * @returns How many bytes the list has, or a negative errno.
+ */
+export function names(pathname: usize, to: usize, room: u32): i32 {
+  return listNames(pathname, to, room);
 }
 
 /** The map of an fd with a reference for the caller, or a negative errno. */

@@ -11,6 +11,8 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
@@ -93,6 +95,10 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_HASH:
       return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+      return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -122,7 +128,12 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
 
 /** Whether a type is of the hash family (maps/_htab.ts). */
 export function isHash(type: u32): bool {
-  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || isLruHash(type);
+}
+
+/** Whether a full map of this type makes room for new elems. */
+export function isLruHash(type: u32): bool {
+  return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
 /** Whether elems of this type are maps (maps/_map_in_map.ts). */
@@ -132,7 +143,9 @@ export function isMapInMap(type: u32): bool {
 
 /** Whether values of this type have a slot for each CPU. */
 export function isPerCpu(type: u32): bool {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+  return (
+    type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it: of a per-CPU type the slots of all CPUs. */

@@ -38,6 +38,7 @@ export type {
   DirectMap,
   DirectOptions,
   DirectRing,
+  DirectoryEntry,
   Kernel,
   MmapOptions,
   ReadableOptions,
@@ -52,6 +53,8 @@ export { ArrayMap } from "./maps/array.js";
 export { BloomFilter, type BloomFilterOptions } from "./maps/bloom_filter.js";
 export { HashMap } from "./maps/hash.js";
 export { LpmTrie } from "./maps/lpm_trie.js";
+export { LruHashMap } from "./maps/lru_hash.js";
+export { LruPerCpuHashMap } from "./maps/lru_percpu_hash.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";

@@ -18,6 +18,8 @@ import { info } from "./info.js";
 import { lookupAndDelete } from "./lookup_and_delete.js";
 import { lookupBatch } from "./lookup_batch.js";
 import { lpmTrie } from "./lpm_trie.js";
+import { lruHash } from "./lru_hash.js";
+import { lruPercpuHash } from "./lru_percpu_hash.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
@@ -40,6 +42,8 @@ export const stories: Readonly<Record<string, Story>> = {
   ids,
   hash,
   array,
+  lru_hash: lruHash,
+  lru_percpu_hash: lruPercpuHash,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
   array_of_maps: arrayOfMaps,

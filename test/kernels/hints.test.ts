@@ -10,6 +10,7 @@ import {
   HashMap,
   type Kernel,
   LpmTrie,
+  LruHashMap,
   PerCpuArray,
   PerCpuHashMap,
   QueueMap,
@@ -28,7 +29,22 @@ import { thrownBy, useBpffs } from "../maps/_ways.js";
 
 const { BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_LOOKUP_BATCH } = uapi;
 const { BPF_OBJ_GET, BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_GET_FD_BY_ID } = uapi;
-const { EINVAL, E2BIG, EPERM, ENOMEM, ENOENT, EBADF, EMFILE, ENXIO, EACCES, EEXIST, EOPNOTSUPP, ENOTSUPP } = uapi;
+const {
+  EINVAL,
+  E2BIG,
+  EPERM,
+  ENOMEM,
+  ENOENT,
+  EBADF,
+  EMFILE,
+  ENXIO,
+  EACCES,
+  EEXIST,
+  EOPNOTSUPP,
+  ENOTSUPP,
+  ENOTDIR,
+  ENAMETOOLONG,
+} = uapi;
 
 type Known = NonNullable<Failure["map"]>;
 
@@ -42,6 +58,7 @@ const ring = (maxEntries = 4096): { map: Known } =>
 const arena = (maxEntries: number): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_ARENA, { keySize: 0, valueSize: 0, maxEntries, mapFlags: uapi.BPF_F_MMAPABLE });
 const userRing = of(uapi.BPF_MAP_TYPE_USER_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 });
+const lru = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_LRU_HASH, known);
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const trie = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
@@ -174,6 +191,27 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+  },
+  {
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_COMMON_LRU | uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU, numaNode: 0 }),
+  },
+  {
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
     hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",
@@ -438,6 +476,19 @@ const cases: readonly Case[] = [
     real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/nothing`, m),
   },
   {
+    hint: "a name on the way is that of something pinned, not of a directory",
+    errno: ENOTDIR,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    real: (kernel, bpffs) => pinBelow(kernel, `${bpffs}/taken`),
+  },
+  {
+    hint: "a name has at most 255 bytes, a path 4095",
+    errno: ENAMETOOLONG,
+    cmd: BPF_OBJ_GET,
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/${"n".repeat(256)}`, m),
+  },
+  {
     hint: 'a pinned name has no "."',
     errno: EPERM,
     cmd: BPF_OBJ_GET,
@@ -481,7 +532,7 @@ const cases: readonly Case[] = [
     real: (kernel) => pinAt(kernel, `${tmpdir()}/tsbpf-hints`),
   },
   {
-    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+    hint: "its directory is not there: kernel.mkdir makes one in /sys/fs/bpf, which is where the embedded kernel has names",
     errno: ENOENT,
     cmd: BPF_OBJ_PIN,
     ...hash(),
@@ -509,6 +560,17 @@ const cases: readonly Case[] = [
     on: "linux",
   },
 ];
+
+/** Pins a map, and another one as if the first were a directory. */
+function pinBelow(kernel: Kernel, path: string): void {
+  using map = HashMap.create(kernel, m);
+  map.pin(path);
+  try {
+    map.pin(`${path}/x`);
+  } finally {
+    kernel.unlink(path);
+  }
+}
 
 function pinAt(kernel: Kernel, path: string): void {
   using map = HashMap.create(kernel, m);

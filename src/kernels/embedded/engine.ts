@@ -22,7 +22,10 @@ export interface Engine {
   free(address: number): void;
   close(fd: number): number;
   unlink(pathname: number): number;
-  pins(to: number, room: number): number;
+  mkdir(pathname: number): number;
+  rmdir(pathname: number): number;
+  rename(from: number, to: number): number;
+  names(pathname: number, to: number, room: number): number;
   hold(fd: number): number;
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
@@ -64,7 +67,12 @@ export interface Engine {
   hashDelete4(map: number, key: number): number;
   hashAdd4(map: number, key: number, delta: number, lanes: number): number;
   hashLookup(map: number, key: number, to: number): number;
+  lruLookup4(map: number, key: number, to: number): number;
+  lruLookup44(map: number, key: number, to: number): number;
+  lruLookup48(map: number, key: number, to: number): number;
+  lruLookup(map: number, key: number, to: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
+  trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
   arrayUpdate4(map: number, index: number, value: number, flags: number): number;
   arrayAdd4(map: number, index: number, delta: number, lanes: number): number;
