@@ -6,7 +6,7 @@
  */
 import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
 import { BpfMap, tablesLock } from "./map";
-import { CHECK, callOp } from "./map_types";
+import { CHECK, COUNT_REFS, callOp, isMapInMap } from "./map_types";
 import { checkPages } from "./mem/check_pages";
 import { nextPin, pinnedMap } from "./bpffs";
 import { goOn, lock, standStill, unlock } from "./lock";
@@ -81,7 +81,7 @@ function checkMaps(): void {
     for (let other = map.next; other != 0; other = changetype<BpfMap>(<usize>other).next) {
       if (changetype<BpfMap>(<usize>other).id == map.id) finding(MAP_ID_TWICE, at, map.id, 0);
     }
-    const refs = namesAndFds(at);
+    const refs = namesAndFds(at) + outerElems(map.id);
     if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
     checkHolds(map);
     checkStripes(map);
@@ -111,6 +111,16 @@ function namesAndFds(at: u32): u32 {
   }
   for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
     if (<u32>changetype<usize>(pinnedMap(pin)) == at) refs++;
+  }
+  return refs;
+}
+
+/** How many elems of maps of maps hold a map. */
+function outerElems(id: u32): u32 {
+  let refs: u32 = 0;
+  for (let at = tables().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
+    const type = changetype<BpfMap>(<usize>at).type;
+    if (isMapInMap(type)) refs += callOp(type, COUNT_REFS, at, id, 0, 0);
   }
   return refs;
 }

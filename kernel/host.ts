@@ -134,13 +134,13 @@ function isRingbuf(type: u32): bool {
   return type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF;
 }
 
-/** Whether a held map can be read, 1 or 0; -EPERM for one that nobody waits for. `arm`: see `wakeWord`. */
-export function poll(map: usize, arm: bool): i32 {
-  const ret = callOp(changetype<BpfMap>(map).type, POLL, map, arm ? 1 : 0, 0, 0);
+/** Whether a held map can be read (or, `forRoom`, written), 1 or 0; -EPERM for one that nobody waits for. `arm`: see `wakeWord`. */
+export function poll(map: usize, arm: bool, forRoom: bool): i32 {
+  const ret = callOp(changetype<BpfMap>(map).type, POLL, map, arm ? 1 : 0, forRoom ? 1 : 0, 0);
   return ret == -ENOTSUPP ? -EPERM : ret;
 }
 
-/** The word that changes, and whose sleepers wake, when a ring that was polled with `arm` can be read. */
+/** The word that changes, and whose sleepers wake, when a ring that was polled with `arm` can be read, or written. */
 export function wakeWord(map: usize): usize {
   return map + offsetof<Ringbuf>("waiting");
 }

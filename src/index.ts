@@ -56,4 +56,6 @@ export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
 export { QueueMap } from "./maps/queue.js";
 export { StackMap } from "./maps/stack.js";
-export { RingBuffer, type RingOptions, type RingReadOptions } from "./maps/ring_buffer.js";
+export { RingBuffer } from "./maps/ring_buffer.js";
+export type { RecordCodec, RingOptions, RingReadOptions, RingRecord } from "./maps/_ring.js";
+export { UserRingBuffer } from "./maps/user_ring_buffer.js";

@@ -108,14 +108,15 @@ export class Htab extends BpfMap {
   slotSize: u32;
   /** A random odd number: the map's hash function. */
   seed: u64;
-  /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
-  private pad0: u64;
-  private pad1: u64;
-  private pad2: u64;
+  /** Of a hash of maps: its Template (_map_in_map.ts). */
+  private template0: u64;
+  private template1: u64;
+  private template2: u64;
   private pad3: u64;
   private pad4: u64;
   private pad5: u64;
   private pad6: u64;
+  /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
   count: u64;
 }
 

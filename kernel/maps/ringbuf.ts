@@ -23,6 +23,7 @@
 import {
   BPF_F_NUMA_NODE,
   BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
   BPF_RB_AVAIL_DATA,
   BPF_RB_CONS_POS,
   BPF_RB_FORCE_WAKEUP,
@@ -148,7 +149,7 @@ export function ringReserve(map: Ringbuf, size: u32): usize {
   unlock(word);
   if (at != 0) return at + HEADER;
   // The rest at the end may be all that the reader has to read.
-  wakeReader(map);
+  wakeWaiter(map);
   return 0;
 }
 
@@ -160,8 +161,8 @@ function commit(map: Ringbuf, data: usize, flags: u32, mark: u32): i32 {
   const header = load<u32>(at);
   if ((header & BUSY) == 0 || load<u32>(at, 4) >> TASK_SHIFT != ME) return -EINVAL;
   atomic.store<u32>(at, (header & LEN_MASK) | mark);
-  if ((flags & BPF_RB_FORCE_WAKEUP) != 0) wakeReader(map);
-  else if ((flags & BPF_RB_NO_WAKEUP) == 0 && caughtUp(map, offset)) wakeReader(map);
+  if ((flags & BPF_RB_FORCE_WAKEUP) != 0) wakeWaiter(map);
+  else if ((flags & BPF_RB_NO_WAKEUP) == 0 && caughtUp(map, offset)) wakeWaiter(map);
   return 0;
 }
 
@@ -171,7 +172,7 @@ function caughtUp(map: Ringbuf, offset: u32): bool {
   return at == offset || offset == 0;
 }
 
-function wakeReader(map: Ringbuf): void {
+function wakeWaiter(map: Ringbuf): void {
   const word = changetype<usize>(map) + offsetof<Ringbuf>("waiting");
   const was = atomic.load<u32>(word);
   if ((was & ARMED) == 0) return;
@@ -221,8 +222,10 @@ export function ringQuery(map: Ringbuf, what: u32): u64 {
 export function ringDrain(map: Ringbuf, to: usize, room: u32): i32 {
   if (map.type == BPF_MAP_TYPE_RINGBUF) return -ENOTSUPP;
   const word = takeLock(map);
+  const pos = consumed(map);
   const ret = drainOne(map, to, room);
   unlock(word);
+  if (consumed(map) != pos) wakeWaiter(map);
   return ret;
 }
 
@@ -248,11 +251,13 @@ function drainOne(map: Ringbuf, to: usize, room: u32): i32 {
   }
 }
 
-/** Whether there is a record to read; `arm`: have the next one wake who waits. */
-function ringPoll(map: Ringbuf, arm: bool): i32 {
-  if (map.type != BPF_MAP_TYPE_RINGBUF) return -EPERM;
+/** Whether there is a record to read, or room to write; `arm`: have the next one wake who waits. The engine's side never waits. */
+function ringPoll(map: Ringbuf, arm: bool, forRoom: bool): i32 {
+  const isUser = map.type == BPF_MAP_TYPE_USER_RINGBUF;
+  if (forRoom != isUser) return 0;
   if (arm) atomic.or<u32>(changetype<usize>(map) + offsetof<Ringbuf>("waiting"), ARMED);
   const pos = consumed(map);
+  if (isUser) return <u32>atomic.load<u64>(produced(map)) - pos < map.maxEntries ? 1 : 0;
   // Differs from Linux: a record that is reserved and not submitted yet is nothing to read.
   if (<u32>atomic.load<u64>(produced(map)) == pos) return 0;
   return (atomic.load<u32>(recordAt(map, pos)) & BUSY) == 0 ? 1 : 0;
@@ -268,9 +273,15 @@ function ringMmap(map: Ringbuf, offset: u32, bytes: u32, writable: bool): i32 {
   return <i32>(map.ring + offset);
 }
 
-/** Discards what a task that has ended, or leaves, has reserved; and wakes the reader, whom it may have been about to wake. */
+/** Discards what a task that has ended, or leaves, has reserved; and wakes who waits, whom it may have been about to wake. */
 function ringLetGo(map: Ringbuf, id: u32): void {
-  if (map.type != BPF_MAP_TYPE_RINGBUF) return;
+  if (map.type == BPF_MAP_TYPE_RINGBUF) discardAllOf(map, id);
+  const waiting = changetype<usize>(map) + offsetof<Ringbuf>("waiting");
+  atomic.store<u32>(waiting, (atomic.load<u32>(waiting) + 2) & ~ARMED);
+  atomic.notify(waiting, -1);
+}
+
+function discardAllOf(map: Ringbuf, id: u32): void {
   const word = takeLock(map);
   const end = <u32>load<u64>(produced(map));
   let pos = consumed(map);
@@ -285,9 +296,6 @@ function ringLetGo(map: Ringbuf, id: u32): void {
     pos += roundUp8((header & LEN_MASK) + HEADER);
   }
   unlock(word);
-  const waiting = changetype<usize>(map) + offsetof<Ringbuf>("waiting");
-  atomic.store<u32>(waiting, (atomic.load<u32>(waiting) + 2) & ~ARMED);
-  atomic.notify(waiting, -1);
 }
 
 export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -322,7 +330,7 @@ export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
     case MMAP:
       return ringMmap(ring, <u32>a, <u32>b, flags != 0);
     case POLL:
-      return ringPoll(ring, a != 0);
+      return ringPoll(ring, a != 0, b != 0);
     case LET_GO:
       ringLetGo(ring, <u32>a);
       return 0;

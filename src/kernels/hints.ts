@@ -37,6 +37,7 @@ const isKeyless = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_STACK ||
   map?.type === bpf.BPF_MAP_TYPE_BLOOM_FILTER;
 const isRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_RINGBUF;
+const isUserRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_USER_RINGBUF;
 /** A power of two of whole pages. */
 const isRingSize = (size: number): boolean => size >= 4096 && (size & (size - 1)) === 0;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
@@ -74,7 +75,7 @@ export const hints: readonly HintRow[] = [
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
-    when: both(isRing, ({ map }) => !isRingSize(map?.maxEntries ?? 0)),
+    when: (failure) => (isRing(failure) || isUserRing(failure)) && !isRingSize(failure.map?.maxEntries ?? 0),
     hint: ({ map }) => `the size of a ring is a power of two and at least 4096, and this one is ${map?.maxEntries}`,
   },
   {
@@ -82,6 +83,18 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isRing,
     hint: "on Linux only programs write to ring buffers",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isUserRing,
+    hint: "on Linux only programs take records out of user ring buffers",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isUserRing,
+    hint: "what was written there is no record, or the position behind it is wrong: nothing more comes out of the ring",
   },
   {
     errno: errno.EINVAL,

@@ -94,7 +94,7 @@ export interface MmapOptions {
   writable?: boolean;
 }
 
-/** How `readable` waits. */
+/** How `readable` and `writable` wait. */
 export interface ReadableOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
@@ -140,6 +140,8 @@ export interface Kernel {
   mmap(fd: number, length: number, options?: MmapOptions): UserBuffer;
   /** Resolves true when fd is readable, false when the time is over: epoll on Linux, Atomics.waitAsync on the embedded kernel. */
   readable(fd: number, options?: ReadableOptions): Promise<boolean>;
+  /** The same for writing: of user ring buffers. */
+  writable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
   fdinfo(fd: number): string | undefined;
   /** Removes a pinned name: unlink(2) in a bpffs. Returns 0 or a negative errno. */

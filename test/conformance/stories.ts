@@ -3,6 +3,7 @@
  */
 import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
 import { array } from "./array.js";
+import { arrayOfMaps } from "./array_of_maps.js";
 import { bloomFilter } from "./bloom_filter.js";
 import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
@@ -10,6 +11,7 @@ import { elem } from "./elem.js";
 import { envelope } from "./envelope.js";
 import { freezeStory } from "./freeze.js";
 import { hash } from "./hash.js";
+import { hashOfMaps } from "./hash_of_maps.js";
 import { ids } from "./ids.js";
 import { info } from "./info.js";
 import { lookupAndDelete } from "./lookup_and_delete.js";
@@ -18,9 +20,10 @@ import { lpmTrie } from "./lpm_trie.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
+import { progArray } from "./prog_array.js";
 import { queue } from "./queue.js";
-import { stack } from "./stack.js";
 import { ringbuf } from "./ringbuf.js";
+import { stack } from "./stack.js";
 import type { Story } from "./story.js";
 
 export const stories: Readonly<Record<string, Story>> = {
@@ -38,6 +41,9 @@ export const stories: Readonly<Record<string, Story>> = {
   array,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
+  array_of_maps: arrayOfMaps,
+  hash_of_maps: hashOfMaps,
+  prog_array: progArray,
   lpm_trie: lpmTrie,
   queue,
   stack,

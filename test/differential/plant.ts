@@ -69,6 +69,10 @@ export class PlantedKernel implements Kernel {
     return this.#kernel.readable(...args);
   }
 
+  writable(...args: Parameters<Kernel["writable"]>): Promise<boolean> {
+    return this.#kernel.writable(...args);
+  }
+
   fdinfo(fd: number): string | undefined {
     return this.#kernel.fdinfo(fd);
   }

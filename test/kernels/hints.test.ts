@@ -12,6 +12,7 @@ import {
   PerCpuArray,
   PerCpuHashMap,
   QueueMap,
+  UserRingBuffer,
   bytes,
   prefix4,
   u32,
@@ -37,6 +38,7 @@ const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HA
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
 const ring = (maxEntries = 4096): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
+const userRing = of(uapi.BPF_MAP_TYPE_USER_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 });
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const trie = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
@@ -91,6 +93,30 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_UPDATE_ELEM,
     ...ring(),
     on: "linux",
+  },
+  {
+    hint: "on Linux only programs take records out of user ring buffers",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...userRing,
+    on: "linux",
+    real(kernel) {
+      using map = UserRingBuffer.create(kernel, { name: "m", size: 4096 });
+      map.drain();
+    },
+  },
+  {
+    hint: "what was written there is no record, or the position behind it is wrong: nothing more comes out of the ring",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...userRing,
+    on: "embedded",
+    real(kernel) {
+      using map = UserRingBuffer.create(kernel, { name: "m", size: 4096 });
+      using position = kernel.mmap(map.fd, 8, { offset: 4096, writable: true });
+      position.bytes[0] = 4;
+      map.drain();
+    },
   },
   {
     hint: "the record was submitted or discarded already, or another thread has reserved it",

@@ -34,8 +34,11 @@ export interface Command {
   /** Where attr lies, an offset of the arena or an address: at ATTR unless told. */
   readonly attr?: { readonly to: number } | number;
   /** Bytes that lie in the arena: in attr itself they overwrite the fields. */
-  readonly data?: readonly (readonly [offset: number, bytes: Uint8Array])[];
+  readonly data?: readonly (readonly [offset: number, bytes: Data])[];
 }
+
+/** Bytes; or the four of a slot's fd. */
+export type Data = Uint8Array | { readonly fd: number };
 
 /** What is asked of a kernel: a command, a call beside it, or several commands whose order of answers is the kernel's. */
 export type Step =
@@ -63,7 +66,8 @@ function wordText(word: Word): string {
   return word >= 0 && word < 10 ? String(word) : word < 0 ? String(word) : `0x${word.toString(16)}`;
 }
 
-function dataText([offset, bytes]: readonly [number, Uint8Array]): string {
+function dataText([offset, bytes]: readonly [number, Data]): string {
+  if (!(bytes instanceof Uint8Array)) return `${placeName(offset)} = ${wordText(bytes)}`;
   if (bytes.every((byte) => byte === bytes[0])) return `${placeName(offset)} = ${bytes.length} x ${bytes[0]}`;
   const first = bytes.findIndex((byte) => byte !== 0);
   const last = bytes.findLastIndex((byte) => byte !== 0);

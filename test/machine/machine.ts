@@ -19,7 +19,7 @@ import { ATTR, Arena, END, IN, KEY, NEXT } from "./arena.js";
 import { type AskedOf, canonicalReturn } from "./canonical.js";
 import type { Answer, Command, Step, Word } from "./command.js";
 import type { PinFolder } from "./pin_folder.js";
-import { type MapFacts, Probe, type Walk, isHash } from "./probe.js";
+import { type MapFacts, Probe, type Walk, isHash, isMapInMap } from "./probe.js";
 
 /** An fd that no process has open. */
 const NO_FD = 0x7ffffff0;
@@ -43,6 +43,8 @@ export class Machine implements AskedOf {
   /** The map's id, by pinned name. */
   readonly #pinned = new Map<string, number>();
   #attrDirty = 0;
+  /** Whether one of the maps since the last reset is a map of maps. */
+  #hasOuter = false;
   /** What lay at NEXT after the last command, before it was made the same on every kernel. */
   nextKey: Uint8Array = new Uint8Array(0);
 
@@ -114,6 +116,7 @@ export class Machine implements AskedOf {
     this.#slots.length = 0;
     this.#pinned.clear();
     this.#ordinals.clear();
+    this.#hasOuter = false;
     this.arena.clear();
   }
 
@@ -134,7 +137,8 @@ export class Machine implements AskedOf {
     this.#attrDirty = BPF_ATTR_SIZE;
     arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
     this.#putFields(at, command);
-    for (const [offset, bytes] of command.data ?? []) {
+    for (const [offset, data] of command.data ?? []) {
+      const bytes = data instanceof Uint8Array ? data : new Uint8Array(Int32Array.of(this.#fdNumber(data.fd)).buffer);
       arena.put(offset, bytes);
       if (offset < KEY) this.#attrDirty = Math.min(KEY, Math.max(this.#attrDirty, offset + bytes.length));
     }
@@ -193,6 +197,7 @@ export class Machine implements AskedOf {
     const slot = free < 0 ? this.#slots.length : free;
     const map = this.probe.facts(fd);
     this.#slots[slot] = { fd, open: true, map };
+    if (map !== undefined && isMapInMap(map)) this.#hasOuter = true;
     if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
     return slot;
   }
@@ -229,6 +234,8 @@ export class Machine implements AskedOf {
 
   /** Waits until Linux has forgotten a map that nothing here holds: another process that lists all maps may, for a moment. */
   #awaitEnd(id: number): void {
+    // Linux gives up what a map of maps holds some time after it has ended.
+    if (this.#hasOuter) return;
     const isHeld = this.openIds().includes(id) || [...this.#pinned.values()].includes(id);
     if (isHeld || this.kernel.name !== "linux") return;
     for (let fd = this.probe.open(id); fd >= 0; fd = this.probe.open(id)) {
@@ -242,7 +249,17 @@ export class Machine implements AskedOf {
     if (map === undefined) return { ret: -EBADF, wrote: "" };
     const fd = this.#fdNumber(slot);
     const walk = batch === undefined ? this.probe.walk(fd, map) : this.probe.walkBatches(fd, map, batch);
-    return { ret: walk.ret, wrote: walkText(walk, map) };
+    return { ret: walk.ret, wrote: walkText(this.#withOrdinals(walk, map), map) };
+  }
+
+  /** Ids of inner maps as ordinals. */
+  #withOrdinals(walk: Walk, map: MapFacts): Walk {
+    if (!isMapInMap(map)) return walk;
+    const elems = walk.elems.map((elem) => {
+      const [key, value] = elem.split("=") as [string, string];
+      return `${key}=${this.ordinalOf(Buffer.from(value, "hex").readUInt32LE()) ?? "no map of ours"}`;
+    });
+    return { ...walk, elems };
   }
 
   #ids(): Answer {

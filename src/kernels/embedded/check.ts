@@ -29,6 +29,7 @@ const texts: Readonly<Record<number, Text>> = {
   41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
+  44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>

@@ -65,13 +65,15 @@ export function openDirectRing(
 
 type WaitAsync = (words: Int32Array, index: number, value: number) => { async: boolean; value: unknown };
 
-/** See EmbeddedKernel.readable. */
-export async function awaitReadable(
+/** See EmbeddedKernel.readable and writable. */
+export async function awaitRing(
   engine: Engine,
   memory: ArrayBufferLike,
   fd: number,
+  what: "readable" | "writable",
   { signal, timeoutMs = Infinity, ref = true }: ReadableOptions,
 ): Promise<boolean> {
+  const forRoom = what === "writable" ? 1 : 0;
   signal?.throwIfAborted();
   const refuse = (errno: number): BpfError => {
     const hint = errno === -EPERM ? { hint: "the map's type has nothing to wait for" } : {};
@@ -96,11 +98,11 @@ export async function awaitReadable(
   signal?.addEventListener("abort", over);
   try {
     for (;;) {
-      const armed = engine.poll(map, 1);
+      const armed = engine.poll(map, 1, forRoom);
       if (armed < 0) throw refuse(armed);
       // Read between arming and the last look: a wake after that look makes it another one.
       const seen = Atomics.load(words, word);
-      if (engine.poll(map, 0) === 1) return true;
+      if (engine.poll(map, 0, forRoom) === 1) return true;
       signal?.throwIfAborted();
       if (isOver) return false;
       if (canSleep) {

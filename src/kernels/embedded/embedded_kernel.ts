@@ -19,7 +19,7 @@ import { FINDING_BYTES, describeFindings } from "./check.js";
 import { fdinfoOf } from "./fdinfo.js";
 import { type PinnedName, readPins } from "./pins.js";
 import { openDirect } from "./direct_map.js";
-import { awaitReadable, openDirectRing } from "./direct_ring.js";
+import { awaitRing, openDirectRing } from "./direct_ring.js";
 import {
   type Engine,
   type Instance,
@@ -381,7 +381,18 @@ export class EmbeddedKernel implements Kernel {
    * @throws the signal's reason
    */
   readable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
-    return awaitReadable(this.#engine, this.#memory.buffer, fd, options);
+    return awaitRing(this.#engine, this.#memory.buffer, fd, "readable", options);
+  }
+
+  /**
+   * Waits until there is room in a user ring buffer.
+   *
+   * @returns true when writable, false when the time is over.
+   * @throws {BpfError} as `readable`
+   * @throws the signal's reason
+   */
+  writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
+    return awaitRing(this.#engine, this.#memory.buffer, fd, "writable", options);
   }
 
   directRing(fd: number): DirectRing | undefined {

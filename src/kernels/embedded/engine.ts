@@ -28,7 +28,7 @@ export interface Engine {
   canReadAndWrite(map: number, fd: number): number;
   mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
   munmap(map: number): void;
-  poll(map: number, arm: number): number;
+  poll(map: number, arm: number, forRoom: number): number;
   wakeWord(map: number): number;
   reserveRecord(map: number, size: number): number;
   submitRecord(map: number, data: number, flags: number): number;

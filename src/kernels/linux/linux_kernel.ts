@@ -32,10 +32,12 @@ export class LinuxKernel implements Kernel {
   readonly possibleCpus: number;
   readonly #sys: Sys;
   readonly #readiness: Readiness;
+  readonly #writability: Readiness;
 
   private constructor(sys: Sys) {
     this.#sys = sys;
-    this.#readiness = new Readiness(sys);
+    this.#readiness = new Readiness(sys, "readable");
+    this.#writability = new Readiness(sys, "writable");
     this.possibleCpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   }
 
@@ -106,6 +108,11 @@ export class LinuxKernel implements Kernel {
     return this.#readiness.wait(fd, options);
   }
 
+  /** The same until fd is writable: a user ring buffer when there is any room in it. */
+  writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
+    return this.#writability.wait(fd, options);
+  }
+
   fdinfo(fd: number): string | undefined {
     try {
       return readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
@@ -124,8 +131,9 @@ export class LinuxKernel implements Kernel {
     return this.#sys.unlink(path);
   }
 
-  /** Rejects the waits of `readable` that go on. The fds and buffers got from this kernel are the process's and stay. */
+  /** Rejects the waits of `readable` and `writable` that go on. The fds and buffers got from this kernel are the process's and stay. */
   [Symbol.dispose](): void {
     this.#readiness[Symbol.dispose]();
+    this.#writability[Symbol.dispose]();
   }
 }
