@@ -27,7 +27,7 @@ import { FD_TABLE, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
 import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
-import { nextPin, pinnedMap } from "./bpffs";
+import { isDirectory, nextName, pinnedMap, settleNames } from "./bpffs";
 
 @unmanaged
 export class BpfMap {
@@ -323,6 +323,7 @@ function isUsed(at: u32): bool {
  */
 export function rebuildTables(): void {
   const t = tables();
+  settleNames();
   let before: u32 = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
     const map = mapAt(at);
@@ -354,7 +355,9 @@ function countRefs(): void {
     open++;
   }
   tables().fdsOpen = open;
-  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) pinnedMap(pin).refs++;
+  for (let node = nextName(0); node != 0; node = nextName(node)) {
+    if (!isDirectory(node)) pinnedMap(node).refs++;
+  }
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
     if (isMapInMap(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
   }

@@ -33,7 +33,7 @@ export const PAGE_TABLE: usize = 0xc3000;
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 2;
+export const LAYOUT_VERSION: u32 = 3;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
@@ -57,7 +57,7 @@ export const TABLES: usize = SUPER + 128;
 
 @unmanaged
 export class Tables {
-  /** Guards the fd table, the list of maps with their ids and references, and pins. Outermost. */
+  /** Guards the fd table, the list of maps with their ids and references, and names. Outermost. */
   tablesLock: u32;
   /** The id given last. */
   lastId: u32;
@@ -69,7 +69,8 @@ export class Tables {
   mapsCount: u32;
   /** How many of them have ended. */
   mapsDead: u32;
-  pinsHead: u32;
+  /** Pinned names and directories: see bpffs.ts. */
+  namesHead: u32;
   fdsOpen: u32;
 }
 

@@ -48,7 +48,7 @@ import {
   BPF_ATTR_SIZE,
 } from "../src/uapi/offsets";
 import { BatchAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
-import { getObj, pinObj } from "./bpffs";
+import { AT_FDCWD, getObj, pinObj } from "./bpffs";
 import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
@@ -391,7 +391,7 @@ function objPin(attr: ObjAttr): i32 {
   if (fdEntry(attr.bpfFd) == 0) return -EINVAL;
   const fd = useFd(attr.bpfFd);
   if (fd == 0) return -EINVAL;
-  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0);
+  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0 ? attr.pathFd : AT_FDCWD);
   endUse();
   return ret;
 }
@@ -402,7 +402,7 @@ function objGet(attr: ObjAttr): i32 {
   if ((attr.fileFlags & BPF_F_PATH_FD) == 0 && attr.pathFd != 0) return -EINVAL;
   const mode = modeOf(attr.fileFlags);
   if (mode == 0) return -EINVAL;
-  return getObj(attr.pathname, mode, (attr.fileFlags & BPF_F_PATH_FD) != 0);
+  return getObj(attr.pathname, mode, (attr.fileFlags & BPF_F_PATH_FD) != 0 ? attr.pathFd : AT_FDCWD);
 }
 
 function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {

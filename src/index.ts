@@ -38,6 +38,7 @@ export type {
   DirectMap,
   DirectOptions,
   DirectRing,
+  DirectoryEntry,
   Kernel,
   MmapOptions,
   ReadableOptions,
@@ -47,10 +48,13 @@ export type { MapInfo } from "./kernels/syscalls.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
 export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
 export type { PushOptions } from "./maps/_queue_stack_map.js";
+export { Arena, type ArenaOpenOptions, type ArenaOptions } from "./maps/arena.js";
 export { ArrayMap } from "./maps/array.js";
 export { BloomFilter, type BloomFilterOptions } from "./maps/bloom_filter.js";
 export { HashMap } from "./maps/hash.js";
 export { LpmTrie } from "./maps/lpm_trie.js";
+export { LruHashMap } from "./maps/lru_hash.js";
+export { LruPerCpuHashMap } from "./maps/lru_percpu_hash.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";

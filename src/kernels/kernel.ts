@@ -92,6 +92,8 @@ export interface MmapOptions {
   offset?: number;
   /** Maps for writing too. */
   writable?: boolean;
+  /** Where to map it, if there is room. What is an arena's must be mapped there: see Arena. */
+  address?: number;
 }
 
 /** How `readable` and `writable` wait. */
@@ -100,6 +102,13 @@ export interface ReadableOptions {
   readonly timeoutMs?: number | undefined;
   /** Whether Node's event loop stays alive meanwhile: it does unless this is false. On Linux it always does. */
   readonly ref?: boolean;
+}
+
+/** What a directory of a bpffs holds. */
+export interface DirectoryEntry {
+  readonly name: string;
+  /** Whether it is a directory, and not a pinned object. */
+  readonly isDirectory: boolean;
 }
 
 /** A kernel that answers bpf(2). */
@@ -144,7 +153,15 @@ export interface Kernel {
   writable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
   fdinfo(fd: number): string | undefined;
-  /** Removes a pinned name: unlink(2) in a bpffs. Returns 0 or a negative errno. */
+  /** Removes a pinned name: unlink(2). As the next four, in a bpffs only (elsewhere EPERM). Returns 0 or a negative errno. */
   unlink(path: string): number;
+  /** Makes a directory for pinned names: mkdir(2). Returns 0 or a negative errno. */
+  mkdir(path: string): number;
+  /** Removes an empty directory: rmdir(2). Returns 0 or a negative errno. */
+  rmdir(path: string): number;
+  /** Renames a pinned name or a directory; what has the new name goes: rename(2). Returns 0 or a negative errno. */
+  rename(from: string, to: string): number;
+  /** What is in a directory, sorted by name; or a negative errno. */
+  readdir(path: string): DirectoryEntry[] | number;
   [Symbol.dispose](): void;
 }

@@ -1,7 +1,7 @@
 /**
  * A kernel that answers as another one does, but for a fault: to see that the fault is found.
  */
-import type { Kernel, UserBuffer } from "tsbpf";
+import type { DirectoryEntry, Kernel, UserBuffer } from "tsbpf";
 
 /** One call, as a fault sees it. */
 export interface Call {
@@ -79,6 +79,22 @@ export class PlantedKernel implements Kernel {
 
   unlink(path: string): number {
     return this.#kernel.unlink(path);
+  }
+
+  mkdir(path: string): number {
+    return this.#kernel.mkdir(path);
+  }
+
+  rmdir(path: string): number {
+    return this.#kernel.rmdir(path);
+  }
+
+  rename(from: string, to: string): number {
+    return this.#kernel.rename(from, to);
+  }
+
+  readdir(path: string): DirectoryEntry[] | number {
+    return this.#kernel.readdir(path);
   }
 
   [Symbol.dispose](): void {

@@ -44,7 +44,8 @@ export type Data = Uint8Array | { readonly fd: number };
 export type Step =
   | Command
   | { readonly op: "close"; readonly fd: { readonly fd: number } | number }
-  | { readonly op: "unlink"; readonly path: string }
+  | { readonly op: "unlink" | "mkdir" | "rmdir" | "readdir"; readonly path: string }
+  | { readonly op: "rename"; readonly path: string; readonly to: string }
   /** All elems, by BPF_MAP_GET_NEXT_KEY and LOOKUP_ELEM, or by BPF_MAP_LOOKUP_BATCH of so many. */
   | { readonly op: "walk"; readonly fd: { readonly fd: number }; readonly batch?: number }
   /** Which maps BPF_MAP_GET_NEXT_ID leads to, of those that have a slot. */
@@ -93,7 +94,12 @@ export function stepText(step: Step): string {
     case "close":
       return `close(${wordText(step.fd)})`;
     case "unlink":
-      return `unlink(${JSON.stringify(step.path)})`;
+    case "mkdir":
+    case "rmdir":
+    case "readdir":
+      return `${step.op}(${JSON.stringify(step.path)})`;
+    case "rename":
+      return `rename(${JSON.stringify(step.path)}, ${JSON.stringify(step.to)})`;
     case "walk":
       return `walk fd#${step.fd.fd} by ${step.batch === undefined ? "keys" : `batches of ${step.batch}`}`;
     default:

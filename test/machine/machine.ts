@@ -3,6 +3,7 @@
  *
  * Answers that Linux leaves open are made the same on every kernel (canonical.ts), after they were checked to be possible ones.
  */
+import { posix } from "node:path";
 import type { Kernel, UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
@@ -40,8 +41,10 @@ export class Machine implements AskedOf {
   readonly #slots: Slot[] = [];
   /** Maps that have had a slot, by id: how many there were before. */
   readonly #ordinals = new Map<number, number>();
-  /** The map's id, by pinned name. */
+  /** The map's id, by normal path in the folder of pinned names. */
   readonly #pinned = new Map<string, number>();
+  /** Whether there may be names, or directories, in that folder. */
+  #hasNames = false;
   #attrDirty = 0;
   /** Whether one of the maps since the last reset is a map of maps. */
   #hasOuter = false;
@@ -68,6 +71,15 @@ export class Machine implements AskedOf {
         return { ret: this.#close(step.fd), wrote: "" };
       case "unlink":
         return { ret: this.#unlink(step.path), wrote: "" };
+      case "mkdir":
+        this.#hasNames = true;
+        return { ret: this.kernel.mkdir(this.#pathOf(step.path)), wrote: "" };
+      case "rmdir":
+        return { ret: this.kernel.rmdir(this.#pathOf(step.path)), wrote: "" };
+      case "readdir":
+        return this.#readdir(step.path);
+      case "rename":
+        return { ret: this.#rename(step.path, step.to), wrote: "" };
       case "walk":
         return this.#walk(step.fd.fd, step.batch);
       default:
@@ -112,7 +124,8 @@ export class Machine implements AskedOf {
     for (const { fd, open } of this.#slots) {
       if (open) this.kernel.close(fd);
     }
-    for (const name of this.#pinned.keys()) this.kernel.unlink(`${this.#pins.path}/${name}`);
+    if (this.#hasNames) this.#empty(this.#pins.path);
+    this.#hasNames = false;
     this.#slots.length = 0;
     this.#pinned.clear();
     this.#ordinals.clear();
@@ -178,9 +191,7 @@ export class Machine implements AskedOf {
     if ("to" in word) return BigInt(this.arena.address + word.to);
     if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
     if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? 0);
-    const isName = !word.path.startsWith("/");
-    const text = Buffer.from(`${isName ? `${this.#pins.path}/${word.path}` : word.path}\0`, "latin1");
-    this.#path.bytes.set(text);
+    this.#path.bytes.set(Buffer.from(`${this.#pathOf(word.path)}\0`, "latin1"));
     return BigInt(this.#path.address);
   }
 
@@ -208,17 +219,58 @@ export class Machine implements AskedOf {
     if (map === undefined || typeof pathname !== "object" || !("path" in pathname)) {
       throw new Error(`A pin that was not asked for: ${JSON.stringify(fields)}`);
     }
-    this.#pinned.set(pathname.path, map.id);
+    this.#hasNames = true;
+    this.#pinned.set(normalPath(pathname.path), map.id);
   }
 
-  #unlink(name: string): number {
-    const ret = this.kernel.unlink(`${this.#pins.path}/${name}`);
-    const id = this.#pinned.get(name);
-    if (ret === 0 && id !== undefined) {
+  #pathOf(path: string): string {
+    return path.startsWith("/") ? path : `${this.#pins.path}/${path}`;
+  }
+
+  #unlink(path: string): number {
+    const ret = this.kernel.unlink(this.#pathOf(path));
+    if (ret === 0) this.#noteUnpin(normalPath(path));
+    return ret;
+  }
+
+  #noteUnpin(path: string): void {
+    const id = this.#pinned.get(path);
+    if (id === undefined) return;
+    this.#pinned.delete(path);
+    this.#awaitEnd(id);
+  }
+
+  #rename(path: string, to: string): number {
+    const ret = this.kernel.rename(this.#pathOf(path), this.#pathOf(to));
+    const [from, target] = [normalPath(path), normalPath(to)];
+    if (ret !== 0 || from === target) return ret;
+    this.#noteUnpin(target);
+    for (const [name, id] of this.#pinned) {
+      if (name !== from && !name.startsWith(`${from}/`)) continue;
       this.#pinned.delete(name);
-      this.#awaitEnd(id);
+      this.#pinned.set(`${target}${name.slice(from.length)}`, id);
     }
     return ret;
+  }
+
+  /** What is in a directory; not the files that Linux makes in the root, whose names nothing pinned could have. */
+  #readdir(path: string): Answer {
+    const entries = this.kernel.readdir(this.#pathOf(path));
+    if (typeof entries === "number") return { ret: entries, wrote: "" };
+    const own = entries.filter(({ name }) => !name.includes("."));
+    return { ret: own.length, wrote: own.map(({ name, isDirectory }) => name + (isDirectory ? "/" : "")).join(",") };
+  }
+
+  /** Removes what is in a directory. */
+  #empty(path: string): void {
+    const entries = this.kernel.readdir(path);
+    if (typeof entries === "number") throw new Error(`Cannot read ${path}: ${entries}`);
+    for (const { name, isDirectory } of entries) {
+      if (name.includes(".")) continue;
+      if (isDirectory) this.#empty(`${path}/${name}`);
+      const ret = isDirectory ? this.kernel.rmdir(`${path}/${name}`) : this.kernel.unlink(`${path}/${name}`);
+      if (ret !== 0) throw new Error(`Cannot remove ${path}/${name}: ${ret}`);
+    }
   }
 
   #close(which: { readonly fd: number } | number): number {
@@ -271,6 +323,11 @@ export class Machine implements AskedOf {
     }
     return { ret: id, wrote: found.join(",") };
   }
+}
+
+/** The path without `.`, `..` and slashes that say nothing. */
+function normalPath(path: string): string {
+  return posix.normalize(`/${path}`).replace(/\/$/, "");
 }
 
 const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };
