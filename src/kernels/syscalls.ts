@@ -22,6 +22,8 @@ export interface MapAttr {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags?: number;
+  /** Of a map of maps: the fd of its template. */
+  readonly innerMapFd?: number;
   readonly numaNode?: number;
   readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
@@ -59,6 +61,7 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     value_size: attr.valueSize,
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
+    inner_map_fd: attr.innerMapFd ?? 0,
     numa_node: attr.numaNode ?? 0,
     map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),

@@ -30,11 +30,16 @@ import { asCString, asU32 } from "./_arguments.js";
 export interface Wanted {
   /** The class that opens it: "HashMap". */
   readonly className: string;
-  /** BPF_MAP_TYPE_*. */
-  readonly type: number;
+  /** BPF_MAP_TYPE_*; any unless told, as the following ones. */
+  readonly type?: number;
   /** Sizes, and what they are sizes of: "u32", "struct { src: u32 }". */
-  readonly key: { readonly size: number; readonly type: string };
-  readonly value: { readonly size: number; readonly type: string };
+  readonly key?: { readonly size: number; readonly type: string };
+  readonly value?: { readonly size: number; readonly type: string };
+}
+
+/** What is known of a failure beside the map: what hints look at, and whatever else its `details` are to hold. */
+export interface FailureAbout extends Pick<Failure, "inner" | "template"> {
+  readonly [detail: string]: unknown;
 }
 
 /** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
@@ -49,8 +54,11 @@ export class MapFd {
     this.info = info;
   }
 
-  /** @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint */
-  static create(kernel: Kernel, attr: MapAttr): MapFd {
+  /**
+   * @param about What is known beside attr: of a map of maps its template.
+   * @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint
+   */
+  static create(kernel: Kernel, attr: MapAttr, about: FailureAbout = {}): MapFd {
     const fd = mapCreate(kernel, attr);
     if (fd < 0) {
       const map = {
@@ -61,7 +69,7 @@ export class MapFd {
         mapFlags: attr.mapFlags ?? 0,
         name: attr.mapName ?? "",
       };
-      throw failure(kernel, `Cannot create ${describe(map)}`, fd, BPF_MAP_CREATE, map);
+      throw failure(kernel, `Cannot create ${describe(map)}`, fd, BPF_MAP_CREATE, map, about);
     }
     return MapFd.#adopt(kernel, fd, `Cannot create map "${attr.mapName ?? ""}"`);
   }
@@ -138,7 +146,7 @@ export class MapFd {
    * @param verb What was tried, as in "insert key 0x00000007 into".
    * @param about What of the error's `details` is known beside the map.
    */
-  failure(verb: string, ret: number, cmd: number, about: Readonly<Record<string, unknown>> = {}): BpfError {
+  failure(verb: string, ret: number, cmd: number, about: FailureAbout = {}): BpfError {
     return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info, about);
   }
 }
@@ -154,9 +162,10 @@ function failure(
   ret: number,
   cmd: number,
   map?: Failure["map"],
-  about: Readonly<Record<string, unknown>> = {},
+  about: FailureAbout = {},
 ): BpfError {
-  const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map });
+  const { inner, template } = about;
+  const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map, inner, template });
   return new BpfError(what, ret, {
     cmd: cmdName(cmd),
     ...(hint !== undefined && { hint }),
@@ -169,7 +178,7 @@ function refuseOther(info: MapInfo, { type, key, value }: Wanted, what: string):
   const refuse = (field: string, found: number | string, wanted: number | string, codec = ""): never => {
     throw new TypeError(`${what}: its ${field} is ${found}, wanted ${wanted}${codec === "" ? "" : ` (${codec})`}`);
   };
-  if (info.type !== type) refuse("type", info.typeName, mapTypeName(type) ?? type);
-  if (info.keySize !== key.size) refuse("keySize", info.keySize, key.size, key.type);
-  if (info.valueSize !== value.size) refuse("valueSize", info.valueSize, value.size, value.type);
+  if (type !== undefined && info.type !== type) refuse("type", info.typeName, mapTypeName(type) ?? type);
+  if (key !== undefined && info.keySize !== key.size) refuse("keySize", info.keySize, key.size, key.type);
+  if (value !== undefined && info.valueSize !== value.size) refuse("valueSize", info.valueSize, value.size, value.type);
 }

@@ -54,7 +54,8 @@ export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): Map
   return attrOfSizes(mapType, 0, asCodec("value", options.value).size, options);
 }
 
-function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
+/** The same for sizes that no codec has. */
+export function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
   const { name = "", maxEntries, mapFlags = 0, numaNode } = options;
   const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {
