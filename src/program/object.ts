@@ -28,8 +28,8 @@ export interface ProgramDefinition extends SectionKind, ProgramCode {
 /** What an object file says. */
 export interface ObjectContents {
   readonly license: string;
+  /** Of .BTF with what the compiler leaves to the loader: sizes of sections, and where in them variables lie. */
   readonly btf: Btf;
-  /** .BTF with what the compiler leaves to the loader: sizes of sections, and where in them variables lie. */
   readonly btfBytes: Uint8Array;
   readonly ext: BtfExt | undefined;
   readonly maps: readonly MapDefinition[];
@@ -59,14 +59,11 @@ export function readObject(bytes: Uint8Array, name: string): ObjectContents {
   }
   refuseExterns(symbols);
 
-  const btf = Btf.fromObject(bytes);
-  const btfBytes = withPlaces(named(".BTF")!.bytes, btf, sections, symbols);
+  const btfBytes = withPlaces(Btf.fromObject(bytes), named(".BTF")!.bytes, sections, symbols);
+  const btf = Btf.parse(btfBytes);
   const ext = named(".BTF.ext");
   const data = sections.filter(isDataSection);
-  const maps = [
-    ...mapDefinitions(btf, sections, symbols),
-    ...data.map((section) => dataMap(section, name, Btf.parse(btfBytes))),
-  ];
+  const maps = [...mapDefinitions(btf, sections, symbols), ...data.map((section) => dataMap(section, name, btf))];
   const linkable: Linkable = { sections, symbols, maps, ext: ext && readBtfExt(ext.bytes, btfBytes) };
   return {
     license: textOf(named("license")),
@@ -113,8 +110,8 @@ function refuseExterns(symbols: readonly ElfSymbol[]): void {
 
 /** .BTF with sizes of its DATASECs, and offsets of variables in them: the compiler leaves both 0. */
 function withPlaces(
-  bytes: Uint8Array,
   btf: Btf,
+  bytes: Uint8Array,
   sections: readonly ElfSection[],
   symbols: readonly ElfSymbol[],
 ): Uint8Array {
