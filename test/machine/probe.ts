@@ -39,6 +39,11 @@ export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
+/** Whether the map is given no keys. */
+export function isKeyless({ keySize }: Pick<MapFacts, "keySize">): boolean {
+  return keySize === 0;
+}
+
 /** Bytes of a value as system calls have it. */
 export function valueBytes({ type, valueSize }: Pick<MapFacts, "type" | "valueSize">, possibleCpus: number): number {
   const isPerCpu = type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY;
