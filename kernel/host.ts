@@ -2,7 +2,13 @@
  * What the host (src/kernels/embedded) asks of the engine that is no system call: to set up a memory, to hand out user
  * memory, to map a map, to stand still while the memory is saved.
  */
-import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "../src/uapi/bpf";
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_MAP_TYPE_ARENA,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
+} from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
 import { listNames, makeDirectory, removeDirectory, renameObj, unlinkObj } from "./bpffs";
@@ -114,9 +120,10 @@ export function canReadAndWrite(map: usize, fd: u32): bool {
 /**
  * mmap(2) of `length` bytes from `offset` on: the address, or a negative errno. Behaves as array_map_mmap.
  *
+ * @param asked The address that is asked for, or 0: only an arena cares.
  * @param held The map that `hold` gave for the fd, which another thread may have closed since.
  */
-export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: bool): i32 {
+export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: bool, asked: u64): i32 {
   const word = fdEntry(fd);
   if (<usize>word != held) return -EBADF;
   const map = mapOf(word);
@@ -124,12 +131,13 @@ export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: b
   // Without the right to write, the pages are not shared in Linux; without the right to read there is no mapping.
   if ((mode & READ) == 0) return -EACCES;
   if (writable && (mode & WRITE) == 0) return -EACCES;
-  const isRing = isRingbuf(map.type);
-  if (map.type != BPF_MAP_TYPE_ARRAY && !isRing) return -ENOTSUPP;
+  const hasOwn = isRingbuf(map.type) || map.type == BPF_MAP_TYPE_ARENA;
+  if (map.type != BPF_MAP_TYPE_ARRAY && !hasOwn) return -ENOTSUPP;
   if (writable && map.frozen != 0) return -EPERM;
   if (writable && (map.mapFlags & BPF_F_RDONLY_PROG) != 0) return -EACCES;
   if ((mode & WRITE) == 0) return -EINVAL;
-  const at = isRing ? callOp(map.type, MMAP, held, offset, length, writable ? 1 : 0) : mapArray(map, offset, length);
+  const flags = (asked & ~(<u64>PAGE_SIZE - 1)) | (writable ? 1 : 0);
+  const at = hasOwn ? callOp(map.type, MMAP, held, offset, length, flags) : mapArray(map, offset, length);
   if (<u32>at <= <u32>-4096 && writable && !beginMapping(map)) return -EPERM;
   return at;
 }

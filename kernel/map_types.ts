@@ -4,12 +4,15 @@
  * To add a type: write its file in maps/, with one function that switches over the operations, and add its row below.
  */
 import {
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
@@ -21,6 +24,7 @@ import {
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
+import { arenaOps } from "./maps/arena";
 import { arrayOps } from "./maps/array";
 import { arrayOfMapsOps } from "./maps/array_of_maps";
 import { bloomFilterOps } from "./maps/bloom_filter";
@@ -51,7 +55,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
- *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
+ *      MMAP             a = offset, b = bytes, flags = writable | page that is asked for     the address, or a negative errno
  *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
@@ -91,6 +95,10 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_HASH:
       return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+      return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -111,6 +119,8 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return ringbufOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_USER_RINGBUF:
       return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARENA:
+      return arenaOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }
@@ -118,7 +128,12 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
 
 /** Whether a type is of the hash family (maps/_htab.ts). */
 export function isHash(type: u32): bool {
-  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || isLruHash(type);
+}
+
+/** Whether a full map of this type makes room for new elems. */
+export function isLruHash(type: u32): bool {
+  return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
 /** Whether elems of this type are maps (maps/_map_in_map.ts). */
@@ -128,7 +143,9 @@ export function isMapInMap(type: u32): bool {
 
 /** Whether values of this type have a slot for each CPU. */
 export function isPerCpu(type: u32): bool {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+  return (
+    type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it: of a per-CPU type the slots of all CPUs. */

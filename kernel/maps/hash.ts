@@ -1,5 +1,5 @@
 /**
- * BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_PERCPU_HASH: their operations, as the registry calls them. Structure, threads and
+ * BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LRU_HASH and their per-CPU kinds: their operations, as the registry calls them. Structure, threads and
  * the operations themselves: _htab.ts, _htab_ops.ts, _htab_walk.ts.
  */
 import { ENOTSUPP } from "../../src/uapi/errno";

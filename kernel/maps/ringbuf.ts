@@ -331,7 +331,7 @@ export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
     case CHECK:
       return 0;
     case MMAP:
-      return ringMmap(ring, <u32>a, <u32>b, flags != 0);
+      return ringMmap(ring, <u32>a, <u32>b, (flags & 1) != 0);
     case POLL:
       return ringPoll(ring, a != 0, b != 0);
     case LET_GO:

@@ -27,10 +27,14 @@ export interface HintRow {
 
 const isHash = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH;
+const isLru = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_LRU_HASH || map?.type === bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH;
 const isArray = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
 const isPerCpu = ({ map }: Failure): boolean =>
-  map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH ||
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY ||
+  map?.type === bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH;
 const isTrie = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_LPM_TRIE;
 const isKeyless = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_QUEUE ||
@@ -40,6 +44,7 @@ const isRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_RIN
 const isUserRing = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_USER_RINGBUF;
 /** A power of two of whole pages. */
 const isRingSize = (size: number): boolean => size >= 4096 && (size & (size - 1)) === 0;
+const isArena = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_ARENA;
 const isEmbedded = ({ kernel }: Failure): boolean => kernel === "embedded";
 const hasFlag =
   (flag: number) =>
@@ -77,6 +82,29 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: (failure) => (isRing(failure) || isUserRing(failure)) && !isRingSize(failure.map?.maxEntries ?? 0),
     hint: ({ map }) => `the size of a ring is a power of two and at least 4096, and this one is ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: "an arena wants BPF_F_MMAPABLE, and an address that is a multiple of 4096",
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: ({ map }) => `an arena has at most 1048576 pages (4 GiB), and this one has ${map?.maxEntries}`,
+  },
+  {
+    errno: errno.ERANGE,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "from its address on, the arena crosses a multiple of 4 GiB: choose a lower address",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isArena,
+    hint: "this Linux has no arenas on this processor: x86-64 has them from 6.9 on, arm64 from 6.10 on",
   },
   {
     errno: errno.EOPNOTSUPP,
@@ -131,6 +159,24 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: both(isPerCpu, hasFlag(bpf.BPF_F_NUMA_NODE)),
     hint: "per-CPU maps do not take BPF_F_NUMA_NODE",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_NO_COMMON_LRU), (failure) => !isLru(failure)),
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_NO_COMMON_LRU), hasFlag(bpf.BPF_F_NUMA_NODE)),
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isLru, hasFlag(bpf.BPF_F_NO_PREALLOC)),
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
   },
   {
     errno: errno.EINVAL,

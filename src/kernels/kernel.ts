@@ -92,6 +92,8 @@ export interface MmapOptions {
   offset?: number;
   /** Maps for writing too. */
   writable?: boolean;
+  /** Where to map it, if there is room. What is an arena's must be mapped there: see Arena. */
+  address?: number;
 }
 
 /** How `readable` and `writable` wait. */

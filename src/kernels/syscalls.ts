@@ -39,6 +39,8 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags: number;
+  /** What the map type makes of it: the hashes of a bloom filter, the address of an arena. */
+  readonly mapExtra: bigint;
   readonly name: string;
   /** The id of the BTF that it was created with, or 0. */
   readonly btfId: number;
@@ -127,6 +129,7 @@ export function readMapInfo(buffer: UserBuffer): MapInfo {
     valueSize: read(bpfMapInfo.value_size),
     maxEntries: read(bpfMapInfo.max_entries),
     mapFlags: read(bpfMapInfo.map_flags),
+    mapExtra: view.getBigUint64(bpfMapInfo.map_extra.off, true),
     name,
     btfId: read(bpfMapInfo.btf_id),
   };

@@ -10,6 +10,15 @@ export function asU32(field: string, value: number): number {
   return value;
 }
 
+/** @throws {TypeError | RangeError} for what is no u64 */
+export function asU64(field: string, value: bigint): bigint {
+  if (typeof value !== "bigint") throw new TypeError(`${field}: wanted a bigint, found ${kindOf(value)}`);
+  if (BigInt.asUintN(64, value) !== value) {
+    throw new RangeError(`${field}: wanted an integer from 0 to 18446744073709551615, found ${value}`);
+  }
+  return value;
+}
+
 /** @throws {TypeError | RangeError} for what is no string that C can hold: the kernel would see what is before the NUL */
 export function asCString(field: string, value: string): string {
   if (typeof value !== "string") throw new TypeError(`${field}: wanted a string, found ${kindOf(value)}`);

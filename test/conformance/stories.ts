@@ -2,6 +2,7 @@
  * The stories there are.
  */
 import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
+import { arena } from "./arena.js";
 import { array } from "./array.js";
 import { arrayOfMaps } from "./array_of_maps.js";
 import { bloomFilter } from "./bloom_filter.js";
@@ -17,6 +18,8 @@ import { info } from "./info.js";
 import { lookupAndDelete } from "./lookup_and_delete.js";
 import { lookupBatch } from "./lookup_batch.js";
 import { lpmTrie } from "./lpm_trie.js";
+import { lruHash } from "./lru_hash.js";
+import { lruPercpuHash } from "./lru_percpu_hash.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
 import { pins } from "./pins.js";
@@ -39,6 +42,8 @@ export const stories: Readonly<Record<string, Story>> = {
   ids,
   hash,
   array,
+  lru_hash: lruHash,
+  lru_percpu_hash: lruPercpuHash,
   percpu_hash: percpuHash,
   percpu_array: percpuArray,
   array_of_maps: arrayOfMaps,
@@ -50,4 +55,5 @@ export const stories: Readonly<Record<string, Story>> = {
   bloom_filter: bloomFilter,
   ringbuf: ringbuf(BPF_MAP_TYPE_RINGBUF),
   user_ringbuf: ringbuf(BPF_MAP_TYPE_USER_RINGBUF),
+  arena,
 };

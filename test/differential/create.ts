@@ -5,21 +5,27 @@
 import {
   BPF_F_INNER_MAP,
   BPF_F_MMAPABLE,
+  BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
+  BPF_F_NO_USER_CONV,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
+  BPF_F_SEGV_ON_FAULT,
   BPF_F_TOKEN_FD,
   BPF_F_WRONLY,
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
@@ -30,6 +36,7 @@ import {
 } from "tsbpf/uapi";
 import { INFO } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
+import { isHash, isLru } from "../machine/probe.js";
 import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
 
@@ -82,6 +89,9 @@ interface Kind {
 }
 
 const trieKeys = [5, 6, 8, 8, 8, 8, 12, 20, 20, 24, 260];
+const lruKeys = [1, 4, 4, 8, 16];
+const lruValues = [1, 4, 8, 12, 24];
+const lruEntries = [256, 300, 512];
 const keyless = { keys: [0], flags: [...commonFlags, BPF_F_NUMA_NODE] };
 const outer = { values: [4], isOuter: true };
 
@@ -99,6 +109,23 @@ const kinds: readonly Kind[] = [
   },
   { map_type: BPF_MAP_TYPE_PERCPU_HASH, weight: 9, keys: keySizes, flags: hashFlags },
   { map_type: BPF_MAP_TYPE_PERCPU_ARRAY, weight: 8, flags: commonFlags },
+  // Room for more than is put in: what has to go is open.
+  {
+    map_type: BPF_MAP_TYPE_LRU_HASH,
+    weight: 5,
+    keys: lruKeys,
+    values: lruValues,
+    entries: lruEntries,
+    flags: [...commonFlags, BPF_F_NUMA_NODE, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED],
+  },
+  {
+    map_type: BPF_MAP_TYPE_LRU_PERCPU_HASH,
+    weight: 3,
+    keys: lruKeys,
+    values: lruValues,
+    entries: lruEntries,
+    flags: [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED],
+  },
   { map_type: BPF_MAP_TYPE_QUEUE, weight: 6, ...keyless },
   { map_type: BPF_MAP_TYPE_STACK, weight: 6, ...keyless },
   {
@@ -131,13 +158,21 @@ const kinds: readonly Kind[] = [
     entries: pageCounts,
     flags: [BPF_F_NUMA_NODE, BPF_F_RDONLY],
   },
+  {
+    map_type: BPF_MAP_TYPE_ARENA,
+    weight: 1,
+    keys: [0],
+    values: [0],
+    entries: [1, 2, 32],
+    flags: [BPF_F_SEGV_ON_FAULT, BPF_F_NO_USER_CONV, BPF_F_NUMA_NODE],
+    must: BPF_F_MMAPABLE,
+  },
   { map_type: BPF_MAP_TYPE_PROG_ARRAY, weight: 1, values: [4], flags: commonFlags },
   { map_type: BPF_MAP_TYPE_ARRAY_OF_MAPS, weight: 30, ...outer, flags: [...commonFlags, BPF_F_NUMA_NODE] },
   { map_type: BPF_MAP_TYPE_HASH_OF_MAPS, weight: 30, ...outer, keys: keySizes, flags: hashFlags },
 ];
 
-const isHashType = (type: number): boolean =>
-  type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+const isHashType = (type: number): boolean => isHash({ type });
 
 /** By weight. @param withOuter Maps of maps, too, which have Linux take its time to end. */
 function pickKind(random: Random, withOuter: boolean): Kind {
@@ -166,7 +201,14 @@ export function randomCreate(random: Random, inner: readonly number[] | undefine
     Object.assign(fields, random.pick(wrongFields)(random, fields));
   }
   keepSmall(fields);
+  if (isLru({ type: Number(fields["map_type"]) >>> 0 })) keepRoomy(fields);
   return makeCreate(fields);
+}
+
+/** An LRU map is one that has room for all, or is refused. */
+function keepRoomy(fields: Fields): void {
+  if (Number(fields["key_size"]) >>> 0 > 64 || Number(fields["value_size"]) >>> 0 > 64) fields["key_size"] = 2 ** 31;
+  else if (fields["max_entries"] !== 0) fields["max_entries"] = lruEntries[0]!;
 }
 
 /** Fits into each map of maps whose template is another one. */

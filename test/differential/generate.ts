@@ -17,6 +17,7 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_RINGBUF,
@@ -30,7 +31,7 @@ import {
 } from "tsbpf/uapi";
 import { END, IN, INFO, KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import type { AttrGroup, Command, Step, Word } from "../machine/command.js";
-import { type MapFacts, isHash, isKeyless, isMapInMap, valueBytes } from "../machine/probe.js";
+import { type MapFacts, isHash, isKeyless, isLru, isMapInMap, valueBytes } from "../machine/probe.js";
 import { corrupt } from "./corrupt.js";
 import { randomCreate } from "./create.js";
 import type { Random } from "./random.js";
@@ -93,6 +94,9 @@ const paths = [
   "..",
 ];
 const ORDINARY_PATHS = 6;
+
+/** Of an LRU map: few enough that none has to go, whatever CPU it came from. */
+const MOST_LRU_KEYS = 30;
 
 const isRing = (type: number): boolean => type === BPF_MAP_TYPE_RINGBUF || type === BPF_MAP_TYPE_USER_RINGBUF;
 
@@ -190,6 +194,8 @@ export class Generator {
     const random = this.#random;
     const { type, maxEntries, valueSize } = this.#known.mapIn(slot)!;
     const put = random.percent(50) ? { put: random.bytes(1 + random.below(32)) } : {};
+    // Where an arena is mapped it must be from then on.
+    if (type === BPF_MAP_TYPE_ARENA) return this.#walk(slot);
     // Of a ring's data Linux maps more, for it maps it twice.
     if (isRing(type)) return { op: "mmap", fd: { fd: slot }, length: 4096, offset: random.pick([0, 4096]), ...put };
     const all = Math.min(maxEntries * Math.ceil(valueSize / 8) * 8, 1 << 16);
@@ -222,7 +228,8 @@ export class Generator {
   /** One of a few, or of half as many again as the map can hold. */
   #key(map: MapFacts): Uint8Array {
     const random = this.#random;
-    const i = random.below(random.percent(70) ? 4 : Math.ceil(Math.min(map.maxEntries, 1000) * 1.5));
+    const most = isLru(map) ? MOST_LRU_KEYS : Math.ceil(Math.min(map.maxEntries, 1000) * 1.5);
+    const i = random.below(random.percent(70) ? 4 : most);
     const key = new Uint8Array(Math.min(map.keySize, 4096));
     if (map.type === BPF_MAP_TYPE_LPM_TRIE) return this.#prefix(map.keySize, i);
     if (isHash(map)) {
@@ -360,7 +367,8 @@ export class Generator {
   /** BPF_MAP_UPDATE_BATCH or BPF_MAP_DELETE_BATCH. */
   #changeBatch(fd: Word, map: MapFacts): Command {
     const random = this.#random;
-    const count = random.percent(90) ? random.below(9) : random.pick([map.maxEntries + 2, 100, 2 ** 31]);
+    const isFew = isLru(map) || random.percent(90);
+    const count = isFew ? random.below(9) : random.pick([map.maxEntries + 2, 100, 2 ** 31]);
     const updates = random.percent(70);
     const keys = this.#at(KEYS);
     const values = this.#at(VALUE);

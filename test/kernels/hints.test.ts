@@ -3,12 +3,14 @@
  */
 import { tmpdir } from "node:os";
 import {
+  Arena,
   ArrayMap,
   BpfError,
   EmbeddedKernel,
   HashMap,
   type Kernel,
   LpmTrie,
+  LruHashMap,
   PerCpuArray,
   PerCpuHashMap,
   QueueMap,
@@ -53,7 +55,10 @@ const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HA
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
 const ring = (maxEntries = 4096): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
+const arena = (maxEntries: number): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_ARENA, { keySize: 0, valueSize: 0, maxEntries, mapFlags: uapi.BPF_F_MMAPABLE });
 const userRing = of(uapi.BPF_MAP_TYPE_USER_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 });
+const lru = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_LRU_HASH, known);
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const trie = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
@@ -110,6 +115,33 @@ const cases: readonly Case[] = [
     on: "linux",
   },
   {
+    hint: "an arena wants BPF_F_MMAPABLE, and an address that is a multiple of 4096",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 4, address: 8n }),
+  },
+  {
+    hint: "an arena has at most 1048576 pages (4 GiB), and this one has 1048577",
+    errno: E2BIG,
+    cmd: BPF_MAP_CREATE,
+    ...arena(1048577),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 1048577 }),
+  },
+  {
+    hint: "from its address on, the arena crosses a multiple of 4 GiB: choose a lower address",
+    errno: uapi.ERANGE,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 4, address: 2n ** 32n - 4096n }),
+  },
+  {
+    hint: "this Linux has no arenas on this processor: x86-64 has them from 6.9 on, arm64 from 6.10 on",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+  },
+  {
     hint: "on Linux only programs take records out of user ring buffers",
     errno: EOPNOTSUPP,
     cmd: BPF_MAP_UPDATE_ELEM,
@@ -159,6 +191,27 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+  },
+  {
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_COMMON_LRU | uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU, numaNode: 0 }),
+  },
+  {
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
     hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",

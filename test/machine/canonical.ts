@@ -114,13 +114,15 @@ function nextKey(asked: AskedOf, attr: GivenAttr, ret: number): number {
   return isThere ? OPEN : ret;
 }
 
-/** A bloom filter may say of any value that it is there; of one that was added it must. */
+/** A bloom filter that is not empty may say of any value that it is there; of one that was added it must. */
 function maybePresent(asked: AskedOf, attr: GivenAttr, ret: number): number {
   const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
   if (map?.type !== BPF_MAP_TYPE_BLOOM_FILTER || (ret !== 0 && ret !== -ENOENT)) return ret;
   const value = givenValue(asked, attr, map);
-  if (value === undefined) return WRONG;
-  return ret !== 0 && asked.addedTo(map.id).has(value) ? WRONG : OPEN;
+  const added = asked.addedTo(map.id);
+  if (value === undefined || (added.size === 0 && ret === 0)) return WRONG;
+  if (added.has(value)) return ret === 0 ? 0 : WRONG;
+  return added.size === 0 ? ret : OPEN;
 }
 
 function noteAdded(asked: AskedOf, attr: GivenAttr, ret: number): void {

@@ -13,6 +13,8 @@ import {
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -32,7 +34,12 @@ export interface MapFacts {
 }
 
 export function isHash({ type }: Pick<MapFacts, "type">): boolean {
-  return type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+  return (
+    type === BPF_MAP_TYPE_HASH ||
+    type === BPF_MAP_TYPE_PERCPU_HASH ||
+    type === BPF_MAP_TYPE_HASH_OF_MAPS ||
+    isLru({ type })
+  );
 }
 
 export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
@@ -44,10 +51,20 @@ export function isKeyless({ keySize }: Pick<MapFacts, "keySize">): boolean {
   return keySize === 0;
 }
 
+/** Which elems stay when there is no room is each kernel's own affair. */
+export function isLru({ type }: Pick<MapFacts, "type">): boolean {
+  return type === BPF_MAP_TYPE_LRU_HASH || type === BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+export function isPerCpu({ type }: Pick<MapFacts, "type">): boolean {
+  return (
+    type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY || type === BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
+}
+
 /** Bytes of a value as system calls have it. */
 export function valueBytes({ type, valueSize }: Pick<MapFacts, "type" | "valueSize">, possibleCpus: number): number {
-  const isPerCpu = type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY;
-  return isPerCpu ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
+  return isPerCpu({ type }) ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
 }
 
 /** Elems of a map, or the errno and what was wrong with the walk. */

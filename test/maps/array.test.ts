@@ -87,6 +87,7 @@ forEachWay((kernel) => {
       mapFlags: BPF_F_MMAPABLE,
       name: "page",
       btfId: 0,
+      mapExtra: 0n,
     });
   });
 

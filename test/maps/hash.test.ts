@@ -112,6 +112,7 @@ forEachWay((kernel) => {
       mapFlags: BPF_F_NO_PREALLOC,
       name: "a.b_C9",
       btfId: 0,
+      mapExtra: 0n,
     });
   });
 

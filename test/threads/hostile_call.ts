@@ -23,12 +23,15 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
@@ -110,10 +113,19 @@ const types = [
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_ARENA,
 ];
 const arrayTypes = [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS];
 const ringTypes = [BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF];
-const keylessTypes = [BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER, ...ringTypes];
+const keylessTypes = [
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_ARENA,
+  ...ringTypes,
+];
 /** Values that are fds. */
 const fdTypes = [BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS];
 const trieKeySizes = [5, 8, 8, 8, 20, 260];
@@ -274,14 +286,15 @@ export class HostileCaller {
     const isKeyless = keylessTypes.includes(map_type);
     const isTrie = map_type === BPF_MAP_TYPE_LPM_TRIE;
     const isRing = ringTypes.includes(map_type);
+    const isArena = map_type === BPF_MAP_TYPE_ARENA;
     const hasFds = fdTypes.includes(map_type);
     const key_size = arrayTypes.includes(map_type) ? 4 : random.pick(isTrie ? trieKeySizes : keySizes);
     return {
       map_type,
       key_size: isKeyless ? 0 : key_size,
-      value_size: isRing ? 0 : hasFds ? 4 : random.pick(valueSizes),
+      value_size: isRing || isArena ? 0 : hasFds ? 4 : random.pick(valueSizes),
       max_entries: random.pick(isRing ? ringSizes : entryCounts),
-      map_flags: isTrie ? BPF_F_NO_PREALLOC : isRing ? 0 : random.pick(mapFlags),
+      map_flags: isTrie ? BPF_F_NO_PREALLOC : isArena ? BPF_F_MMAPABLE : isRing ? 0 : random.pick(mapFlags),
       ...(hasFds ? { inner_map_fd: this.#fd() } : {}),
     };
   }

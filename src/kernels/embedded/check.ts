@@ -50,8 +50,13 @@ const texts: Readonly<Record<number, Text>> = {
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
   96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
-  97: (where, found, wanted) => `trie node at ${where}: prefix ${found} of kind ${wanted} does not belong there`,
-  98: (where, found, wanted) => `map at ${where}: ${found} nodes are free or in the trie, and ${wanted} were taken`,
+  97: (where, found, wanted) =>
+    `trie node at ${where}: at byte ${found}, with ${wanted} items, is damaged or not in its place`,
+  98: (where, found, wanted) => `map at ${where}: ${found} blocks are in use, and ${wanted} are in the trie`,
+  99: (where, found, wanted) => `prefix at ${where}: of ${found} bits, does not belong in place ${wanted}`,
+  100: (where, found, wanted) => `map at ${where}: its table of first nodes is wrong for ${found}: ${wanted}`,
+  82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
+  83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 

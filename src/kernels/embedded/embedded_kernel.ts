@@ -332,7 +332,7 @@ export class EmbeddedKernel implements Kernel {
   }
 
   /**
-   * Maps an array that was created with BPF_F_MMAPABLE.
+   * Maps an array that was created with BPF_F_MMAPABLE, a ring buffer, or an arena.
    *
    * @param length In bytes; whole pages are mapped.
    * @throws {BpfError} as mmap(2): EBADF, EACCES and EPERM for what the fd or the map does not allow, EINVAL beyond the
@@ -355,6 +355,7 @@ export class EmbeddedKernel implements Kernel {
       offset,
       Math.ceil(length / PAGE_BYTES) * PAGE_BYTES,
       options.writable === true ? 1 : 0,
+      BigInt(options.address ?? 0),
     );
     if (errnoOf(address) !== 0) {
       engine.put(map);

@@ -29,7 +29,7 @@ export interface Engine {
   hold(fd: number): number;
   put(map: number): void;
   canReadAndWrite(map: number, fd: number): number;
-  mmap(held: number, fd: number, offset: number, length: number, writable: number): number;
+  mmap(held: number, fd: number, offset: number, length: number, writable: number, asked: bigint): number;
   munmap(map: number): void;
   poll(map: number, arm: number, forRoom: number): number;
   wakeWord(map: number): number;
@@ -67,7 +67,12 @@ export interface Engine {
   hashDelete4(map: number, key: number): number;
   hashAdd4(map: number, key: number, delta: number, lanes: number): number;
   hashLookup(map: number, key: number, to: number): number;
+  lruLookup4(map: number, key: number, to: number): number;
+  lruLookup44(map: number, key: number, to: number): number;
+  lruLookup48(map: number, key: number, to: number): number;
+  lruLookup(map: number, key: number, to: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
+  trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
   arrayUpdate4(map: number, index: number, value: number, flags: number): number;
   arrayAdd4(map: number, index: number, delta: number, lanes: number): number;

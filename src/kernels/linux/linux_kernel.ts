@@ -99,7 +99,7 @@ export class LinuxKernel implements Kernel {
    * EINVAL beyond the map's end, EBADF
    */
   mmap(fd: number, length: number, options: MmapOptions = {}): UserBuffer {
-    return mapFd(this.#sys, fd, length, options.offset ?? 0, options.writable ?? false);
+    return mapFd(this.#sys, fd, length, options);
   }
 
   /**
