@@ -46,6 +46,11 @@ export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
+/** Whether the map is given no keys. */
+export function isKeyless({ keySize }: Pick<MapFacts, "keySize">): boolean {
+  return keySize === 0;
+}
+
 /** Which elems stay when there is no room is each kernel's own affair. */
 export function isLru({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_LRU_HASH || type === BPF_MAP_TYPE_LRU_PERCPU_HASH;
