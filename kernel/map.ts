@@ -47,6 +47,8 @@ export class BpfMap {
   frozen: u32;
   next: u32;
   prev: u32;
+  /** 1 if it is for one program alone (excl_prog_hash): it goes into no map of maps. */
+  exclusive: u32;
   /** bpf_map_info.name: 16 bytes, as two words. */
   name0: u64;
   name1: u64;

@@ -15,9 +15,12 @@ import {
   BPF_F_ZERO_SEED,
   BPF_MAP_CREATE,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
 } from "tsbpf/uapi";
 import { INFO } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
@@ -25,6 +28,8 @@ import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
 
 const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+/** Seldom: Linux waits some milliseconds when their elems change. */
+const rareTypes = [BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_PROG_ARRAY];
 const keySizes = [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8, 9, 12, 16, 20, 40, 129, 600];
 const valueSizes = [1, 2, 3, 4, 4, 5, 7, 8, 8, 9, 12, 16, 17, 24, 40, 64, 100, 256, 1000];
 const entryCounts = [1, 1, 2, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 32];
@@ -60,18 +65,30 @@ const flagsOf: ReadonlyMap<number, readonly number[]> = new Map([
   [BPF_MAP_TYPE_ARRAY, [...commonFlags, BPF_F_NUMA_NODE, BPF_F_MMAPABLE, BPF_F_INNER_MAP]],
   [BPF_MAP_TYPE_PERCPU_HASH, [...commonFlags, BPF_F_NO_PREALLOC, BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED]],
   [BPF_MAP_TYPE_PERCPU_ARRAY, commonFlags],
+  [BPF_MAP_TYPE_ARRAY_OF_MAPS, [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG]],
+  [BPF_MAP_TYPE_HASH_OF_MAPS, [...commonFlags, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED]],
+  [BPF_MAP_TYPE_PROG_ARRAY, [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG]],
 ]);
 
-const isHashType = (type: number): boolean => type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+const isHashType = (type: number): boolean =>
+  type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_HASH_OF_MAPS;
 
 type Fields = Record<string, Word>;
 
-/** A random BPF_MAP_CREATE. */
-export function randomCreate(random: Random): Command {
-  const map_type = random.pick(types);
+/**
+ * A random BPF_MAP_CREATE.
+ *
+ * @param slots What may be a template.
+ */
+export function randomCreate(random: Random, slots: readonly number[]): Command {
+  const map_type = random.percent(5) ? random.pick(rareTypes) : random.pick(types);
   const key_size = isHashType(map_type) ? random.pick(keySizes) : 4;
   const fields: Fields = { map_type, key_size, value_size: random.pick(valueSizes) };
   fields["max_entries"] = random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
+  if (rareTypes.includes(map_type)) {
+    if (random.percent(95)) fields["value_size"] = 4;
+    if (slots.length > 0 && random.percent(90)) fields["inner_map_fd"] = { fd: random.pick(slots) };
+  }
   let map_flags = 0;
   while (random.percent(30)) map_flags |= random.pick(flagsOf.get(map_type)!);
   fields["map_flags"] = map_flags;

@@ -13,6 +13,7 @@ import {
   BPF_MAP_INFO_SIZE,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -20,7 +21,7 @@ import {
 } from "tsbpf/uapi";
 import { IN, INFO, KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import type { AttrGroup, Command, Step, Word } from "../machine/command.js";
-import { type MapFacts, isHash, valueBytes } from "../machine/probe.js";
+import { type MapFacts, holdsFds, isHash, valueBytes } from "../machine/probe.js";
 import { corrupt } from "./corrupt.js";
 import { randomCreate } from "./create.js";
 import type { Random } from "./random.js";
@@ -61,6 +62,7 @@ const infoLengths = [
   4097,
   2 ** 32 - 1,
 ];
+const badFds = [0, 2, 0x7ffffff0, -1].map((fd) => new Uint8Array(Int32Array.of(fd).buffer));
 const paths = ["p0", "p1", "p2", "p.3", "p0/", "nosuch/p", "/", "/nosuch/p", "."];
 
 export class Generator {
@@ -78,7 +80,8 @@ export class Generator {
     const random = this.#random;
     const open = this.#openSlots();
     const which = random.below(100);
-    if (open.length === 0 || (which < 10 && open.length < MAX_SLOTS)) return this.#maybeCorrupt(randomCreate(random));
+    if (open.length === 0 || (which < 10 && open.length < MAX_SLOTS))
+      return this.#maybeCorrupt(randomCreate(random, open));
     if (which < 14)
       return { op: "close", fd: random.percent(90) ? { fd: random.pick(open) } : random.pick([-1, 0x7ffffff0]) };
     if (which < 17) return this.#walk(random.pick(open));
@@ -108,7 +111,7 @@ export class Generator {
     if (which < 70) return this.#nextKey(fd, map);
     if (which < 80 && KEYS + map.keySize * map.maxEntries < VALUE) return this.#lookupBatch(fd, map);
     if (which < 88) return this.#info(fd);
-    if (which < 95) return this.#object(fd);
+    if (which < 95) return this.#object(fd, map);
     if (which < 99) return this.#id();
     return this.#make(this.#random.pick([60, 1000, 2 ** 31, -1]), "mapElem", { map_fd: fd });
   }
@@ -165,12 +168,21 @@ export class Generator {
   #update(fd: Word, map: MapFacts): Command {
     const key = this.#at(KEY);
     const value = this.#at(VALUE);
-    const bytes = this.#random.bytes(Math.min(valueBytes(map, this.#known.kernel.possibleCpus), 1 << 16));
+    const bytes = this.#valueOf(map);
     const fields = { map_fd: fd, key: { to: key }, value: { to: value }, flags: this.#flags() };
     return this.#make(BPF_MAP_UPDATE_ELEM, "mapElem", fields, [
       [key, this.#key(map)],
       [value, bytes],
     ]);
+  }
+
+  /** Of maps that hold maps or programs, an fd: mostly of a map. */
+  #valueOf(map: MapFacts): Data[number][1] {
+    const random = this.#random;
+    // The bytes of an fd differ between kernels: no key may reach as far.
+    const mayHaveFd = KEY + 8 + map.keySize <= VALUE;
+    if (holdsFds(map)) return mayHaveFd && random.percent(90) ? { fd: random.below(MAX_SLOTS) } : random.pick(badFds);
+    return random.bytes(Math.min(valueBytes(map, this.#known.kernel.possibleCpus), 1 << 16));
   }
 
   #lookup(fd: Word, map: MapFacts): Command {
@@ -229,10 +241,11 @@ export class Generator {
     return this.#make(BPF_OBJ_GET_INFO_BY_FD, "info", { bpf_fd: fd, info_len, info: { to: INFO } }, [[INFO, zeroes]]);
   }
 
-  #object(fd: Word): Command {
+  #object(fd: Word, { type }: MapFacts): Command {
     const random = this.#random;
     const pathname = { path: random.percent(70) ? random.pick(paths.slice(0, 3)) : random.pick(paths) };
-    if (random.percent(50)) {
+    // A name of a prog_array ends some time after unlink, as a last fd does, and two ends in a short time leave it for good.
+    if (random.percent(50) && type !== BPF_MAP_TYPE_PROG_ARRAY) {
       const wrong = random.percent(10) ? { file_flags: this.#flags() } : random.percent(5) ? { path_fd: 1 } : {};
       return this.#make(BPF_OBJ_PIN, "obj", { pathname, bpf_fd: fd, ...wrong });
     }

@@ -32,6 +32,9 @@ interface Slot {
   map: MapFacts | undefined;
 }
 
+/** For a map to go: Linux takes some milliseconds. */
+const MAX_WAIT_MS = 5000;
+
 export class Machine implements AskedOf {
   readonly kernel: Kernel;
   readonly arena: Arena;
@@ -112,7 +115,9 @@ export class Machine implements AskedOf {
     for (const [id, map] of maps) {
       const fd = this.probe.open(id);
       all.push(
-        fd < 0 ? `${this.ordinalOf(id)}: ${fd}` : `${this.ordinalOf(id)}: ${walkText(this.probe.walk(fd, map), map)}`,
+        fd < 0
+          ? `${this.ordinalOf(id)}: ${fd}`
+          : `${this.ordinalOf(id)}: ${walkText(this.#withOrdinals(this.probe.walk(fd, map), map), map)}`,
       );
       if (fd >= 0) this.kernel.close(fd);
     }
@@ -167,6 +172,7 @@ export class Machine implements AskedOf {
     const wrote = arena.takeWrites();
     // Addresses and fds differ between kernels: no later command may find them in the memory that it is given.
     if (at !== ATTR) arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
+    for (const [offset, data] of command.data ?? []) if (!(data instanceof Uint8Array)) arena.fill(offset, 4, 0);
     return { ret, wrote };
   }
 
@@ -286,14 +292,36 @@ export class Machine implements AskedOf {
 
   /** Waits until Linux has forgotten a map that nothing here holds: another process that lists all maps may, for a moment. */
   #awaitEnd(id: number): void {
-    // Linux gives up what a map of maps holds some time after it has ended.
-    if (this.#hasOuter) return;
-    const isHeld = this.openIds().includes(id) || [...this.#pinned.values()].includes(id);
-    if (isHeld || this.kernel.name !== "linux") return;
-    for (let fd = this.probe.open(id); fd >= 0; fd = this.probe.open(id)) {
-      this.kernel.close(fd);
+    if (this.kernel.name !== "linux") return;
+    const held = new Set([...this.openIds(), ...this.#pinned.values()]);
+    // Linux gives up what a map of maps holds some time after that has ended.
+    if (this.#hasOuter) for (const holder of held) this.#innerIds(holder).forEach((inner) => held.add(inner));
+    for (const ended of this.#hasOuter ? [...this.#ordinals.keys()] : [id]) {
+      if (!held.has(ended)) this.#awaitIdGone(ended);
+    }
+  }
+
+  /**
+   * It is not opened to see. A prog_array whose last fd is closed twice in a short time stays for good (Linux 6.18), and another
+   * process may have opened and closed it: then it counts as gone.
+   */
+  #awaitIdGone(id: number): void {
+    for (let ms = 0; this.probe.nextId(id - 1) === id; ms++) {
+      if (ms === MAX_WAIT_MS) {
+        this.#ordinals.delete(id);
+        return;
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
+  }
+
+  /** What a map of maps holds. */
+  #innerIds(id: number): number[] {
+    const fd = this.probe.open(id);
+    const map = this.probe.facts(fd);
+    const elems = map !== undefined && isMapInMap(map) ? this.probe.walk(fd, map).elems : [];
+    this.kernel.close(fd);
+    return elems.map((elem) => Buffer.from(elem.slice(-8), "hex").readUInt32LE());
   }
 
   #walk(slot: number, batch: number | undefined): Answer {
