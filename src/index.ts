@@ -47,7 +47,18 @@ export type {
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { InnerOpener, OuterOptions } from "./maps/_map_in_map.js";
 export type { SetOptions } from "./maps/_keyed_map.js";
-export type { ArrayOptions, Codecs, CreateOptions, MapOptions, ValueCodec, ValueOptions } from "./maps/_options.js";
+export type { MapDifference } from "./maps/_map_fd.js";
+export type {
+  ArrayOptions,
+  Codecs,
+  CreateOptions,
+  LruOptions,
+  MapAccess,
+  MapOptions,
+  OpenOptions,
+  ValueCodec,
+  ValueOptions,
+} from "./maps/_options.js";
 export type { PushOptions } from "./maps/_queue_stack_map.js";
 export type { TypedMap } from "./maps/_typed_map.js";
 export { Arena, type ArenaOpenOptions, type ArenaOptions } from "./maps/arena.js";

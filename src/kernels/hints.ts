@@ -96,7 +96,12 @@ const both =
   (failure: Failure): boolean =>
     a(failure) && b(failure);
 
-const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+const writes = [
+  bpf.BPF_MAP_UPDATE_ELEM,
+  bpf.BPF_MAP_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
@@ -337,6 +342,12 @@ export const hints: readonly HintRow[] = [
     hint: "a size, a flag, or the combination of flags is not one that the map type takes",
   },
   {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isLru,
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+  },
+  {
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_CREATE,
     hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
@@ -426,6 +437,12 @@ export const hints: readonly HintRow[] = [
     errno: errno.EBUSY,
     cmd: bpf.BPF_MAP_FREEZE,
     hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_ELEM,
+    when: isKeyless,
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
   },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
   {

@@ -2,6 +2,7 @@
  * Arguments other than keys and values: refused by name, before any call.
  */
 import type { Codec } from "../codec/codec.js";
+import type { MapAccess } from "./_options.js";
 
 /** @throws {TypeError | RangeError} for what is no u32: the kernel would see its lower bits */
 export function asU32(field: string, value: number): number {
@@ -25,6 +26,18 @@ export function asCString(field: string, value: string): string {
   if (value.includes("\0"))
     throw new RangeError(`${field}: wanted a string without NUL, found ${JSON.stringify(value)}`);
   return value;
+}
+
+/**
+ * Who may read and who may write, as one of two flags or none.
+ *
+ * @throws {TypeError} for what is none of the three
+ */
+export function asAccess(field: string, value: MapAccess | undefined, readOnly: number, writeOnly: number): number {
+  if (value === undefined || value === "read-write") return 0;
+  if (value === "read") return readOnly;
+  if (value === "write") return writeOnly;
+  throw new TypeError(`${field}: wanted "read", "write" or "read-write", found ${JSON.stringify(value)}`);
 }
 
 /** @throws {TypeError} for what is no codec */

@@ -6,6 +6,7 @@
 import {
   BPF_EXIST,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
@@ -13,7 +14,7 @@ import {
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/bpf.js";
-import { EBADF, EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
+import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
 import { type Access, closedAccess, openAccess } from "./_access.js";
@@ -192,13 +193,31 @@ export class KeyedMap<K, V> extends TypedMap {
   }
 
   /**
-   * How many elems the map holds: without a walk on the embedded kernel.
+   * How many elems the map holds: of an array all of them, always.
+   *
+   * Of others it is a walk on Linux, whose system calls do not tell; none on the embedded kernel. While other threads change the
+   * map, it is a number of elems that it had at one moment of the call (on the embedded kernel; those that are just being inserted
+   * or deleted count), or that a walk has met.
    *
    * @throws {BpfError} as a walk
    */
   count(): number {
     const { count } = this.#access;
-    return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
+    if (count !== undefined) return count();
+    const { kernel, fd, info } = this.mapFd;
+    // What is refused, the walk refuses, and says why.
+    if (isArray(info.type) && this.#access.lookup4(0) === 0) return info.maxEntries;
+    const known = kernel.count?.(fd) ?? -EOPNOTSUPP;
+    return known >= 0 ? known : new BatchWalk(this.#walks, KEYS).rest();
+  }
+
+  /**
+   * How full the map is, from 0 to 1: `count()` of `maxEntries`.
+   *
+   * @throws {BpfError} as `count`
+   */
+  pressure(): number {
+    return this.count() / this.maxEntries;
   }
 
   override close(): void {
@@ -236,6 +255,12 @@ export class KeyedMap<K, V> extends TypedMap {
   /** What is known of a failed update beside key and map. */
   protected aboutUpdate(): FailureAbout {
     return {};
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_BATCH of all: what each takes. */
+  protected *takeBatches(): Generator<[K, V][], void, void> {
+    const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+    for (let batch = walk.batch(); batch !== undefined; batch = walk.batch()) yield batch;
   }
 
   #takeFailure(key: K, ret: number): Error {

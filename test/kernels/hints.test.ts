@@ -378,6 +378,14 @@ const cases: readonly Case[] = [
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
   },
   {
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru(),
+    on: "linux",
+    real: (kernel) => LruHashMap.create(kernel, { ...m, exact: true }),
+  },
+  {
     hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
@@ -631,6 +639,17 @@ const cases: readonly Case[] = [
       using map = ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_MMAPABLE });
       using _mapped = (kernel as EmbeddedKernel).mmap(map.fd, 4096, { writable: true });
       map.freeze();
+    },
+  },
+  {
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...queue(),
+    on: "linux",
+    real(kernel) {
+      using map = QueueMap.create(kernel, { name: "m", value: u64, maxEntries: 4 });
+      map.count();
     },
   },
   {

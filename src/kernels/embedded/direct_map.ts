@@ -56,6 +56,7 @@ export function openDirect(
     updateMany: (keys, values, rets, n, flags) => engine.updateMany(map, keys, values, rets, n, flags),
     deleteMany: (keys, rets, n) => engine.deleteMany(map, keys, rets, n),
     count: () => engine.count(map),
+    setExact: () => engine.setExact(map),
     [Symbol.dispose]: () => {
       if (!open) return;
       open = false;
