@@ -20,8 +20,8 @@ const INSTALL = [
   "--fetch-timeout=20000",
 ];
 
-/** `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each platform. */
-export const PACKAGES = ["bpf", "lmdb"] as const;
+/** `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each platform; `lru-cache` is JavaScript. */
+export const PACKAGES = ["bpf", "lmdb", "lru-cache"] as const;
 export type Package = (typeof PACKAGES)[number];
 
 /** Installs a package if it is missing. Returns why it cannot be had, or undefined. */
