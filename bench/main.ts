@@ -89,7 +89,9 @@ async function measure(): Promise<Results | undefined> {
     return undefined;
   }
   const contenders = new Set(wantedSuites.flatMap(({ contenders }) => contenders));
-  setUp([...contenders].flatMap((contender) => PACKAGE_OF[contender] ?? []));
+  const needs = new Set(wantedSuites.flatMap(({ needs = [] }) => needs));
+  if (withMemory) needs.add("asn");
+  setUp([...[...contenders].flatMap((contender) => PACKAGE_OF[contender] ?? []), ...needs]);
   const suiteFigures: SuiteFigures[] = [];
   for (const suite of wantedSuites) {
     suiteFigures.push(await measureSuite(suite, pace, (row) => isWanted(suite, row), progress));

@@ -4,12 +4,14 @@
 import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
+import { lpmTrieSuites } from "./lpm_trie.js";
 import { lruSuite } from "./lru.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
+import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
 import { sweeps } from "./sizes.js";
 import { apartSuite, threadsSuite } from "./threads.js";
@@ -22,9 +24,11 @@ export const suites: readonly Suite[] = [
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
+  ...lpmTrieSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,
+  ringbufSuite,
   threadsSuite,
   apartSuite,
 ];

@@ -47,7 +47,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      GET_NEXT_KEY     a = key or 0, b = to
  *      ADD_ELEM         a = key, b = delta, flags = address of Lanes
  *      LOOKUP_BATCH     a = BatchAttr, b = address of the user's attr, where count is written
- *      COUNT                                        how many elems the map holds
+ *      COUNT                                        how many elems the map holds; -EOPNOTSUPP where nobody can tell
  *      MEM_USAGE                                    bytes of all that it has allocated
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there

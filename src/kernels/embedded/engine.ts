@@ -41,6 +41,7 @@ export interface Engine {
   lostRecords(map: number): number;
   drainRecord(map: number, to: number, room: number): number;
   count(map: number): number;
+  countOf(fd: number): number;
   lanesFitMap(map: number, lanes: number): number;
   typeOf(map: number): number;
   keyBytesOf(map: number): number;
