@@ -14,6 +14,7 @@ import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
+import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
 
 const jobs = {
@@ -28,6 +29,7 @@ const jobs = {
   outlive,
   pushAndPop,
   recycle,
+  routing,
   share,
   tear,
   write,
