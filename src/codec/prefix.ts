@@ -4,7 +4,10 @@
  */
 import { parseIpv4, parseIpv6 } from "./_address_text.js";
 import { checkOf, make } from "./_make.js";
+import { withShape } from "./_shape.js";
 import { ipv4, ipv6, writeIpv6 } from "./address.js";
+import { bytes } from "./bytes.js";
+import { u32 } from "./number.js";
 import type { Codec } from "./codec.js";
 
 const isString = (value: unknown): boolean => typeof value === "string";
@@ -45,7 +48,7 @@ function prefix(address: Codec<string>, put: Put, type: string, wanted: string):
   };
   const fits = (value: unknown): boolean => write(nowhere, 0, value);
   const check = checkOf(fits, isString, wanted);
-  return make<string>({
+  const codec = make<string>({
     type,
     size: 4 + address.size,
     align: 4,
@@ -55,6 +58,14 @@ function prefix(address: Codec<string>, put: Put, type: string, wanted: string):
     },
     read: (view, offset) => `${address.read(view, offset + 4)}/${view.getUint32(offset, true)}`,
     check,
+  });
+  const data = bytes(address.size) as Codec<unknown>;
+  const prefixlen = u32 as Codec<unknown>;
+  return withShape(codec, {
+    fields: [
+      { name: "prefixlen", codec: prefixlen, off: 0 },
+      { name: "data", codec: data, off: 4 },
+    ],
   });
 }
 

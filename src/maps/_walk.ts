@@ -9,7 +9,7 @@
  * from there; when another one reads a batch, what is left of the first one's moves to JavaScript's heap. So a walk that
  * nobody ends holds nothing that the map does not hold anyway.
  */
-import { BPF_MAP_LOOKUP_BATCH, BPF_MAP_TYPE_LPM_TRIE } from "../uapi/bpf.js";
+import { type BPF_MAP_LOOKUP_AND_DELETE_BATCH, BPF_MAP_LOOKUP_BATCH, BPF_MAP_TYPE_LPM_TRIE } from "../uapi/bpf.js";
 import { EBADF, ENOENT, ENOSPC } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_BATCH_END } from "../uapi/offsets.js";
@@ -75,14 +75,15 @@ export class WalkBuffer<K, V> {
     this.release(walk);
     this.#keepBatch();
     while (true) {
-      const ret = this.#mapFd.isOpen ? this.#lookupBatch(cursor, isFirst) : -EBADF;
+      const ret = this.#mapFd.isOpen ? this.#lookupBatch(walk.cmd, cursor, isFirst) : -EBADF;
       if (ret === -ENOSPC) {
         // A bucket has more elems than the batch has room for.
         this.#free();
         this.#room *= 2;
         continue;
       }
-      if (ret < 0 && ret !== -ENOENT) throw this.#mapFd.failure("walk over", ret, BPF_MAP_LOOKUP_BATCH);
+      if (ret < 0 && ret !== -ENOENT)
+        throw this.#mapFd.failure(walk.cmd === BPF_MAP_LOOKUP_BATCH ? "walk over" : "drain", ret, walk.cmd);
       const { buffer, keys, values } = this.#open!;
       const found = viewOf(buffer).getUint32(bpfAttr.batch.count.off, true);
       const count = last === undefined ? found : this.#leaveOut(last, buffer.bytes, found);
@@ -158,7 +159,7 @@ export class WalkBuffer<K, V> {
   }
 
   /** Of at most as many elems as there is room for, from the cursor on or from the map's first. */
-  #lookupBatch(cursor: Uint8Array, isFirst: boolean): number {
+  #lookupBatch(cmd: WalkCmd, cursor: Uint8Array, isFirst: boolean): number {
     const { kernel, fd } = this.#mapFd;
     const buffer = this.#open?.buffer ?? this.#alloc();
     const view = viewOf(buffer);
@@ -172,9 +173,12 @@ export class WalkBuffer<K, V> {
     point(values.off, this.#valuesOff());
     view.setUint32(count.off, this.#room, true);
     view.setUint32(map_fd.off, fd, true);
-    return kernel.bpf(BPF_MAP_LOOKUP_BATCH, buffer, BPF_ATTR_MAP_BATCH_END);
+    return kernel.bpf(cmd, buffer, BPF_ATTR_MAP_BATCH_END);
   }
 }
+
+/** How a walk reads: leaving the elems there, or taking them out. */
+type WalkCmd = typeof BPF_MAP_LOOKUP_BATCH | typeof BPF_MAP_LOOKUP_AND_DELETE_BATCH;
 
 /** A walk over a map's elems: its keys, its values, or both. */
 export interface Walk<T> extends IterableIterator<T, void> {
@@ -196,6 +200,7 @@ export const ENTRIES = 2;
  * kinds, with the codecs behind columns, so that `next` is inlined where a walk is used.
  */
 export class BatchWalk<T, K, V> implements Walk<T> {
+  readonly cmd: WalkCmd;
   readonly #buffer: WalkBuffer<K, V>;
   readonly #what: typeof KEYS | typeof VALUES | typeof ENTRIES;
   readonly #cursor = new Uint8Array(CURSOR_BYTES);
@@ -208,8 +213,13 @@ export class BatchWalk<T, K, V> implements Walk<T> {
   #isOver = false;
 
   /** @param what Says what T is: K, V, or [K, V]. */
-  constructor(buffer: WalkBuffer<K, V>, what: typeof KEYS | typeof VALUES | typeof ENTRIES) {
+  constructor(
+    buffer: WalkBuffer<K, V>,
+    what: typeof KEYS | typeof VALUES | typeof ENTRIES,
+    cmd: WalkCmd = BPF_MAP_LOOKUP_BATCH,
+  ) {
     this.#buffer = buffer;
+    this.cmd = cmd;
     this.#what = what;
     this.#last = buffer.lastPrefix();
   }
@@ -244,6 +254,14 @@ export class BatchWalk<T, K, V> implements Walk<T> {
       const i = this.#next++;
       give(this.#values!.read(i), this.#keys!.read(i));
     }
+  }
+
+  /** All of the batch at hand, or of the next one; undefined when the walk is over. */
+  batch(): T[] | undefined {
+    if (this.#next === this.#count && !this.#more()) return undefined;
+    const list: T[] = [];
+    while (this.#next < this.#count) list.push(this.next().value as T);
+    return list;
   }
 
   /** How many elems are left: walks over them. */

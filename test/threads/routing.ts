@@ -55,8 +55,10 @@ export function createRoutes(kernel: EmbeddedKernel, count: number, which: numbe
   return trie;
 }
 
+const names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+
 function set(trie: Routes, { length, address }: Route, n: number): void {
-  trie.set({ prefixlen: length, address }, Object.fromEntries([..."abcdefghij"].map((name) => [name, n])));
+  trie.set({ prefixlen: length, address }, Object.fromEntries(names.map((name) => [name, n])));
 }
 
 function numberIn(value: Words): number {
