@@ -17,6 +17,7 @@ import {
   BPF_MAP_CREATE,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
@@ -35,10 +36,13 @@ const types = [
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
 ];
 /** Which elem goes is each kernel's own affair: LRU hashes have so many times the room that others have for as many keys. */
 export const LRU_ROOM = 64;
 const keySizes = [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8, 9, 12, 16, 20, 40, 129, 600];
+/** A prefixlen, and data. */
+const prefixSizes = [5, 6, 7, 8, 8, 8, 9, 12, 20, 20, 36, 260];
 const valueSizes = [1, 2, 3, 4, 4, 5, 7, 8, 8, 9, 12, 16, 17, 24, 40, 64, 100, 256, 1000];
 const entryCounts = [1, 1, 2, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 32];
 const names = ["counts", "a", "a_b.c", "123456789012345", "_.0", "caf\xe9"];
@@ -73,6 +77,7 @@ const flagsOf: ReadonlyMap<number, readonly number[]> = new Map([
   [BPF_MAP_TYPE_ARRAY, [...commonFlags, BPF_F_NUMA_NODE, BPF_F_MMAPABLE, BPF_F_INNER_MAP]],
   [BPF_MAP_TYPE_PERCPU_HASH, [...commonFlags, BPF_F_NO_PREALLOC, BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED]],
   [BPF_MAP_TYPE_PERCPU_ARRAY, commonFlags],
+  [BPF_MAP_TYPE_LPM_TRIE, [...commonFlags, BPF_F_NUMA_NODE]],
   [BPF_MAP_TYPE_LRU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED]],
   [BPF_MAP_TYPE_LRU_PERCPU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED]],
 ]);
@@ -84,11 +89,12 @@ type Fields = Record<string, Word>;
 /** A random BPF_MAP_CREATE. */
 export function randomCreate(random: Random): Command {
   const map_type = random.pick(types);
-  const key_size = isHashType(map_type) ? random.pick(keySizes) : 4;
+  const isTrie = map_type === BPF_MAP_TYPE_LPM_TRIE;
+  const key_size = isTrie ? random.pick(prefixSizes) : isHashType(map_type) ? random.pick(keySizes) : 4;
   const fields: Fields = { map_type, key_size, value_size: random.pick(valueSizes) };
   const room = isLru({ type: map_type }) ? LRU_ROOM : 1;
   fields["max_entries"] = room * random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
-  let map_flags = 0;
+  let map_flags: number = isTrie ? BPF_F_NO_PREALLOC : 0;
   while (random.percent(30)) map_flags |= random.pick(flagsOf.get(map_type)!);
   fields["map_flags"] = map_flags;
   if (random.percent(40)) fields["map_name"] = Buffer.from(random.pick(names), "latin1");

@@ -13,6 +13,7 @@ import {
   BPF_MAP_INFO_SIZE,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -140,7 +141,13 @@ export class Generator {
     const i = random.below(random.percent(70) ? 4 : Math.ceil(Math.min(entries, 1000) * 1.5));
     const key = new Uint8Array(Math.min(map.keySize, 4096));
     const view = new DataView(key.buffer);
-    if (!isHash(map)) {
+    if (map.type === BPF_MAP_TYPE_LPM_TRIE && key.length > 4) {
+      // Prefixes that lie in each other, of any length and of a few; host bits too.
+      const bits = 8 * (key.length - 4);
+      const length = random.percent(50) ? random.below(bits + 1) : bits - random.below(Math.min(bits, 9) + 1);
+      view.setUint32(0, random.percent(3) ? random.pick([bits + 1, 2 ** 31, 2 ** 32 - 1]) : length, true);
+      for (let at = 4; at < key.length; at++) key[at] = random.percent(85) ? 0 : random.pick([1, 128, 129, 255]);
+    } else if (!isHash(map)) {
       view.setUint32(0, random.percent(3) ? random.pick([2 ** 32 - 1, 2 ** 31, map.maxEntries]) : i, true);
     } else {
       // Keys of a size differ in any of their bytes, the last one too.
@@ -202,7 +209,8 @@ export class Generator {
 
   #lookupBatch(fd: Word, map: MapFacts): Command {
     const random = this.#random;
-    const cursor = random.percent(50) ? this.#key(map).slice(0, 4) : new Uint8Array(4).fill(0xff);
+    const cursorBytes = map.type === BPF_MAP_TYPE_LPM_TRIE ? map.keySize : 4;
+    const cursor = random.percent(50) ? this.#key(map).slice(0, cursorBytes) : new Uint8Array(cursorBytes).fill(0xff);
     const fields = {
       map_fd: fd,
       in_batch: random.percent(75) ? 0 : { to: this.#at(IN) },
