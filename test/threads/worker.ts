@@ -15,6 +15,7 @@ import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
+import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
 
 const jobs = {
@@ -30,6 +31,7 @@ const jobs = {
   outlive,
   pushAndPop,
   recycle,
+  routing,
   share,
   tear,
   write,
