@@ -49,7 +49,7 @@ interface JsRingClass {
   getStorageForCapacity(capacity: number, type: typeof Float64Array): SharedArrayBuffer;
 }
 
-export const jsRingClass = (): JsRingClass => (load("ringbuf.js") as { RingBuffer: JsRingClass }).RingBuffer;
+export const jsRingClass = (): JsRingClass => (load("ringbuf") as { RingBuffer: JsRingClass }).RingBuffer;
 
 const LOOKS = 256;
 const NAP_MS = 0.05;

@@ -4,10 +4,12 @@
 import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
+import { lpmTrieSuites } from "./lpm_trie.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
+import { keylessSuites } from "./queue.js";
 import { rawSuite } from "./raw.js";
 import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
@@ -21,6 +23,8 @@ export const suites: readonly Suite[] = [
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
+  ...lpmTrieSuites,
+  ...keylessSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,

@@ -34,7 +34,7 @@ import {
   BPF_RINGBUF_DISCARD_BIT,
   BPF_RINGBUF_HDR_SZ,
 } from "../../src/uapi/bpf";
-import { E2BIG, EAGAIN, EINVAL, ENODATA, ENOMEM, ENOTSUPP, EPERM } from "../../src/uapi/errno";
+import { EOPNOTSUPP, E2BIG, EAGAIN, EINVAL, ENODATA, ENOMEM, ENOTSUPP, EPERM } from "../../src/uapi/errno";
 import { CreateAttr } from "../attr";
 import { lock, unlock } from "../lock";
 import { BpfMap, HOLDS_BYTES, initHead } from "../map";
@@ -349,7 +349,7 @@ export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
       freePages(map);
       return 0;
     case COUNT:
-      return 0;
+      return -EOPNOTSUPP;
     case MEM_USAGE:
       return <i32>(runBytes(map) + runBytes(ring.ring));
     case OWN_RUNS:

@@ -19,7 +19,7 @@ import {
   type RingOptions,
   type RingReadOptions,
   type RingRecord,
-  createRing,
+  ringAttrOf,
   mustHold,
   storePosition,
   wantedRing,
@@ -75,6 +75,10 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#end = this.#low;
   }
 
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
+  }
+
   /**
    * Creates a ring, and opens it.
    *
@@ -84,7 +88,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EINVAL for a size that is no power of two, or not whole pages; EPERM, ENOMEM, EMFILE
    */
   static create<T = Uint8Array>(kernel: Kernel, options: RingOptions<T>): RingBuffer<T> {
-    return new RingBuffer(createRing(kernel, BPF_MAP_TYPE_RINGBUF, options), options.record);
+    return new RingBuffer(MapFd.create(kernel, ringAttrOf(BPF_MAP_TYPE_RINGBUF, options)), options.record);
   }
 
   /**
@@ -97,6 +101,22 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    */
   static open<T = Uint8Array>(kernel: Kernel, path: string, codec: RecordCodec<T> = {}): RingBuffer<T> {
     return new RingBuffer(MapFd.open(kernel, path, wanted), codec.record);
+  }
+
+  /**
+   * Opens the ring that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same ring. One that is there must be of this type and size.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<T = Uint8Array>(kernel: Kernel, path: string, options: RingOptions<T>): RingBuffer<T> {
+    const attr = ringAttrOf(BPF_MAP_TYPE_RINGBUF, options);
+    return new RingBuffer(MapFd.openOrCreate(kernel, path, "RingBuffer", attr), options.record);
   }
 
   /**
