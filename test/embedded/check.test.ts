@@ -12,14 +12,14 @@ const PAGE_TABLE = 0xc3000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
 const LINES_OFF = 92;
-/** Of an arena: kernel/maps/arena.ts. */
-const ARENA_PAGES_OFF = LINES_OFF;
 const LINE_SIZE_OFF = 96;
 const LINE_COUNT_OFF = 100;
 const SEQ_OFF = 4;
 const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
+/** Of an arena: kernel/maps/arena.ts. */
+const ARENA_PAGES_OFF = 92;
 
 /** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
 const DIR_OFF = 16;
