@@ -1,7 +1,7 @@
 /**
  * kernel.check(): silent on a kernel that is whole, and finds each damage that is planted in its memory.
  */
-import { ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
+import { Arena, ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 /** Addresses of kernel/super.ts. */
@@ -21,6 +21,8 @@ const SEQ_OFF = 4;
 const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
+/** Of an arena: kernel/maps/arena.ts. */
+const ARENA_PAGES_OFF = 92;
 
 /** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
 const DIR_OFF = 16;
@@ -207,6 +209,19 @@ describe("check", () => {
     const at = words[FD_TABLE / 4 + 2 * array.fd]!;
     const stripes = wordAt(at + 72);
     expect(plant(stripes + SEQ_OFF, 1).join()).toMatch(/a value is being written/);
+  });
+
+  test("finds an arena that is mapped beyond its end, or has other pages than its own", () => {
+    using arena = Arena.create(kernel, { pages: 2 });
+    const at = words[FD_TABLE / 4 + 2 * arena.fd]!;
+    expect(wordAt(at + ARENA_PAGES_OFF)).toBe(Number(arena.address));
+    expect(plant(at + ARENA_PAGES_OFF + 4, 12288)).toEqual([
+      `map at 0x${at.toString(16)}: 12288 bytes of the arena are mapped, and it has 8192`,
+    ]);
+    using other = Arena.create(kernel, { pages: 3 });
+    expect(plant(at + ARENA_PAGES_OFF, Number(other.address)).join()).toMatch(
+      /pages have 12288 bytes, where 8192 are its/,
+    );
   });
 
   test("finds damage in the page table", () => {
