@@ -4,6 +4,7 @@
 import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
+import { lpmTrieSuites } from "./lpm_trie.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
@@ -20,6 +21,7 @@ export const suites: readonly Suite[] = [
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
+  ...lpmTrieSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,

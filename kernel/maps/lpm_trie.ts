@@ -55,7 +55,7 @@ import {
 } from "../map_types";
 import { allocKernel, freePages, isUser, ownRun, runBytes } from "../mem/pages";
 import { keepOrder, storeInOrder } from "../order";
-import { ME } from "../task";
+import { ME, keyCopy } from "../task";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import {
   awaitWriter,
@@ -71,6 +71,8 @@ import {
 } from "./_stripe";
 import {
   BYTES,
+  bitAt,
+  choose,
   IS_NODE,
   countOf,
   depthOf,
@@ -109,6 +111,8 @@ const CREATE_FLAGS: u32 =
 const PREFIX_BYTES: u32 = 4;
 const MIN_KEY_BYTES: u32 = PREFIX_BYTES + 1;
 const MAX_KEY_BYTES: u32 = PREFIX_BYTES + 256;
+/** Room for a key. */
+const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
 /** Elems up to this size lie in their nodes: an IPv4 prefix and 8 bytes. */
@@ -283,7 +287,7 @@ function match(trie: LpmTrie, key: usize, seq: u32): usize {
   const top: usize = trie.top;
   if (top != 0 && prefix >= TOP_DEPTH << 3) {
     const at: usize = load<u32>(topSlot(top, key + PREFIX_BYTES));
-    const found = at == 0 ? 0 : matchFrom(trie, at, TOP_DEPTH, key, seq);
+    const found: usize = at == 0 ? 0 : matchFrom(trie, at, TOP_DEPTH, key, seq);
     if (found != 0) return found;
   }
   return matchFrom(trie, trie.root, 0, key, seq);
@@ -318,23 +322,24 @@ function matchFrom(trie: LpmTrie, at: usize, from: u32, key: usize, seq: u32): u
     }
     const byte = <u32>load<u8>(data + depth);
     const place = longestIn(node, words, byte);
+    const isWhole = bitAt(node, words, BYTES | byte);
+    const longest = choose(BYTES | byte, place, isWhole);
+    if (longest == 0) break;
+    const item = itemOf(trie, node, words, longest);
+    if (isStale(trie, seq)) return CHANGED;
+    at = load<u32>(item);
+    if (isStale(trie, seq)) return CHANGED;
+    if (at != 0 && (at & IS_NODE) == 0) {
+      const elem = elemOf(trie, item, <u32>at);
+      const its = prefixOf(elem);
+      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) return elem;
+    }
     if (place != 0) {
       const elem = longestAt(trie, node, words, place, seq);
       if (elem == CHANGED) return CHANGED;
       if (elem != 0) found = elem;
     }
-    if (!has(node, words, BYTES | byte)) break;
-    const item = itemOf(trie, node, words, BYTES | byte);
-    if (isStale(trie, seq)) return CHANGED;
-    at = load<u32>(item);
-    if ((at & IS_NODE) == 0) {
-      if (at == 0) break;
-      if (isStale(trie, seq)) return CHANGED;
-      const elem = elemOf(trie, item, <u32>at);
-      const its = prefixOf(elem);
-      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) found = elem;
-      break;
-    }
+    if ((at & IS_NODE) == 0) break;
     from = depth + 1;
   }
   return found;
@@ -812,20 +817,15 @@ function takeFork(
 /**
  * BPF_MAP_LOOKUP_BATCH: the cursor is the key delivered last. Behaves as generic_map_lookup_batch.
  *
- * @returns 0; -ENOENT when the last elem was reached; -EFAULT; -ENOMEM
+ * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 function lookupBatch(trie: LpmTrie, batch: BatchAttr, user: usize): i32 {
   if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   if (batch.inBatch != 0 && !isUser(batch.inBatch, trie.keySize)) return -EFAULT;
-  // Two keys by turns: one that is being looked for must not change when a look is repeated.
-  const room = 2 * roundUp8(trie.keySize);
-  const keys = allocKernel(room, true);
-  if (keys == 0) return -ENOMEM;
-  const ret = deliver(trie, batch, user, keys, keys + room / 2);
-  freePages(keys);
-  return ret;
+  // Two keys by turns: one that is being looked for must not change when a look is repeated. No copy is made of this command's keys.
+  return deliver(trie, batch, user, keyCopy(), keyCopy() + CURSOR_BYTES);
 }
 
 function deliver(trie: LpmTrie, batch: BatchAttr, user: usize, one: usize, other: usize): i32 {

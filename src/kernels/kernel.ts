@@ -54,6 +54,11 @@ export interface DirectMap {
   deleteMany(keys: number, rets: number, n: number): number;
   /** How many elems the map holds. */
   count(): number;
+  /**
+   * Has an LRU hash let go of exactly the elem whose last use is the longest ago, from now on: -EINVAL for other types, or if it does
+   * already; -EBUSY if it is not empty; -ENOMEM.
+   */
+  setExact(): number;
   [Symbol.dispose](): void;
 }
 

@@ -3,6 +3,7 @@
  * (an fd, an id or 0; a negative errno). For what is called now and then; hot loops use `Kernel.prepare`.
  */
 import {
+  BPF_BTF_LOAD,
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
@@ -22,10 +23,16 @@ export interface MapAttr {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags?: number;
+  /** Of a map of maps: the fd of its template. */
+  readonly innerMapFd?: number;
   readonly numaNode?: number;
   readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
   readonly mapName?: string;
+  /** BTF that `btfLoad` has loaded, and what it says of keys and values. */
+  readonly btfFd?: number;
+  readonly btfKeyTypeId?: number;
+  readonly btfValueTypeId?: number;
 }
 
 /** What `struct bpf_map_info` says of a map. */
@@ -44,6 +51,9 @@ export interface MapInfo {
   readonly name: string;
   /** The id of the BTF that it was created with, or 0. */
   readonly btfId: number;
+  /** The types of it that its keys and values are. */
+  readonly btfKeyTypeId: number;
+  readonly btfValueTypeId: number;
 }
 
 /** A view of all of a buffer. */
@@ -59,10 +69,21 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     value_size: attr.valueSize,
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
+    inner_map_fd: attr.innerMapFd ?? 0,
     numa_node: attr.numaNode ?? 0,
     map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),
+    btf_fd: attr.btfFd ?? 0,
+    btf_key_type_id: attr.btfKeyTypeId ?? 0,
+    btf_value_type_id: attr.btfValueTypeId ?? 0,
   });
+}
+
+/** BPF_BTF_LOAD. Returns an fd. */
+export function btfLoad(kernel: Kernel, bytes: Uint8Array): number {
+  using btf = kernel.alloc(Math.max(bytes.length, 1));
+  btf.bytes.set(bytes);
+  return call(kernel, BPF_BTF_LOAD, bpfAttr.btfLoad, { btf: btf.address, btf_size: bytes.length });
 }
 
 /** BPF_OBJ_PIN. Returns 0. */
@@ -132,6 +153,8 @@ export function readMapInfo(buffer: UserBuffer): MapInfo {
     mapExtra: view.getBigUint64(bpfMapInfo.map_extra.off, true),
     name,
     btfId: read(bpfMapInfo.btf_id),
+    btfKeyTypeId: read(bpfMapInfo.btf_key_type_id),
+    btfValueTypeId: read(bpfMapInfo.btf_value_type_id),
   };
 }
 

@@ -46,7 +46,8 @@ export function asCodec<T>(field: string, value: Codec<T>): Codec<T> {
   return value;
 }
 
-function kindOf(value: unknown): string {
+/** What a value is, for a message. */
+export function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   return value === null ? "null" : `${/^[aeiou]/.test(typeof value) ? "an" : "a"} ${typeof value}`;
 }

@@ -21,7 +21,7 @@ import { type Access, type ElemShape, closedAccess, openAccess, openSyscalls } f
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import { openMapped } from "./_mapped_array.js";
-import type { MapFd } from "./_map_fd.js";
+import type { FailureAbout, MapFd } from "./_map_fd.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
@@ -86,6 +86,10 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
     this.#walks = new WalkBuffer(mapFd, key, value);
     this.#many = new Many(mapFd, key, value, () => this.#access);
+  }
+
+  override get codecs(): object {
+    return { key: this.key, value: this.#delta };
   }
 
   /**
@@ -269,6 +273,11 @@ export class KeyedMap<K, V> extends TypedMap {
     throw this.#takeFailure(key, ret);
   }
 
+  /** What is known of a failed update beside key and map. */
+  protected aboutUpdate(): FailureAbout {
+    return {};
+  }
+
   /** BPF_MAP_LOOKUP_AND_DELETE_BATCH of all: what each takes. */
   protected *takeBatches(): Generator<[K, V][], void, void> {
     const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
@@ -327,22 +336,18 @@ export class KeyedMap<K, V> extends TypedMap {
 
   #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
     const isReplace = flags === BPF_EXIST;
-    return this.#failure(
-      isReplace ? "replace" : "insert",
-      isReplace ? "in" : "into",
-      key,
-      ret,
-      BPF_MAP_UPDATE_ELEM,
-      about,
-    );
+    return this.#failure(isReplace ? "replace" : "insert", isReplace ? "in" : "into", key, ret, BPF_MAP_UPDATE_ELEM, {
+      ...about,
+      ...this.aboutUpdate(),
+    });
   }
 
   #removeFailure(key: K, ret: number, about?: SomeDone): Error {
     return this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about);
   }
 
-  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about?: SomeDone): Error {
-    const before = about === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
+  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about: Partial<SomeDone> = {}): Error {
+    const before = about.done === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
     const what = `${verb} key ${hexOf(this.key, key)}${before} ${preposition}`;
     return this.mapFd.failure(what, ret, cmd, { key, ...about });
   }

@@ -1,6 +1,7 @@
 /**
  * A map's fd: how typed maps get one (create, open by pinned name, by id), look at it, give it back, and complain.
  */
+import type { MapBtf } from "../btf/btf_of_codecs.js";
 import {
   BPF_F_NO_COMMON_LRU,
   BPF_F_RDONLY,
@@ -20,7 +21,6 @@ import type { Kernel } from "../kernels/kernel.js";
 import {
   type MapAttr,
   type MapInfo,
-  mapCreate,
   mapFreeze,
   mapGetFdById,
   mapGetInfoByFd,
@@ -28,17 +28,28 @@ import {
   objPin,
 } from "../kernels/syscalls.js";
 import { asCString, asU32 } from "./_arguments.js";
+import { createWithBtf } from "./_btf.js";
 import { type OpenOptions, fdFlags } from "./_options.js";
 
 /** What a typed map takes a map for. */
 export interface Wanted {
   /** The class that opens it: "HashMap". */
   readonly className: string;
-  /** BPF_MAP_TYPE_*. */
-  readonly type: number;
+  /** BPF_MAP_TYPE_*; any unless told, as the following ones. */
+  readonly type?: number;
   /** Sizes, and what they are sizes of: "u32", "struct { src: u32 }". */
-  readonly key: { readonly size: number; readonly type: string };
-  readonly value: { readonly size: number; readonly type: string };
+  readonly key?: { readonly size: number; readonly type: string };
+  readonly value?: { readonly size: number; readonly type: string };
+}
+
+/** What is known of a failure beside the map: what hints look at, and whatever else its `details` are to hold. */
+export interface FailureAbout extends Pick<Failure, "inner" | "template"> {
+  readonly [detail: string]: unknown;
+}
+
+/** What a typed map is created with. */
+export interface TypedAttr extends MapAttr {
+  readonly btf?: MapBtf | undefined;
 }
 
 /** An open map. It is the process's (or the embedded kernel's) fd that is owned: `close` gives it back. */
@@ -53,9 +64,12 @@ export class MapFd {
     this.info = info;
   }
 
-  /** @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint */
-  static create(kernel: Kernel, attr: MapAttr): MapFd {
-    const fd = mapCreate(kernel, attr);
+  /**
+   * @param about What is known beside attr: of a map of maps its template.
+   * @throws {BpfError} whatever BPF_MAP_CREATE answers, with the hint
+   */
+  static create(kernel: Kernel, attr: TypedAttr, about: FailureAbout = {}): MapFd {
+    const fd = createWithBtf(kernel, attr, attr.btf);
     if (fd < 0) {
       const map = {
         type: attr.mapType,
@@ -65,7 +79,7 @@ export class MapFd {
         mapFlags: attr.mapFlags ?? 0,
         name: attr.mapName ?? "",
       };
-      throw failure(kernel, `Cannot create ${describe(map)}`, fd, BPF_MAP_CREATE, map);
+      throw failure(kernel, `Cannot create ${describe(map)}`, fd, BPF_MAP_CREATE, map, about);
     }
     return MapFd.#adopt(kernel, fd, `Cannot create map "${attr.mapName ?? ""}"`);
   }
@@ -99,7 +113,7 @@ export class MapFd {
    * BPF_MAP_CREATE and BPF_OBJ_PIN answer, with the hint
    * @throws {TypeError | RangeError} for a path that is no C string
    */
-  static openOrCreate(kernel: Kernel, path: string, className: string, attr: MapAttr): MapFd {
+  static openOrCreate(kernel: Kernel, path: string, className: string, attr: TypedAttr): MapFd {
     const what = `Cannot open or create "${asCString("path", path)}" as ${className}`;
     while (true) {
       const fd = objGet(kernel, path, (attr.mapFlags ?? 0) & FD_FLAGS);
@@ -173,7 +187,7 @@ export class MapFd {
    * @param verb What was tried, as in "insert key 0x00000007 into".
    * @param about What of the error's `details` is known beside the map.
    */
-  failure(verb: string, ret: number, cmd: number, about: Readonly<Record<string, unknown>> = {}): BpfError {
+  failure(verb: string, ret: number, cmd: number, about: FailureAbout = {}): BpfError {
     return failure(this.kernel, `Cannot ${verb} ${describe(this.info)}`, ret, cmd, this.info, about);
   }
 }
@@ -225,9 +239,10 @@ function failure(
   ret: number,
   cmd: number,
   map?: Failure["map"],
-  about: Readonly<Record<string, unknown>> = {},
+  about: FailureAbout = {},
 ): BpfError {
-  const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map });
+  const { inner, template } = about;
+  const hint = hintFor({ errno: -ret, cmd, kernel: kernel.name, map, inner, template });
   return new BpfError(what, ret, {
     cmd: cmdName(cmd),
     ...(hint !== undefined && { hint }),
@@ -240,7 +255,7 @@ function refuseOther(info: MapInfo, { type, key, value }: Wanted, what: string):
   const refuse = (field: string, found: number | string, wanted: number | string, codec = ""): never => {
     throw new TypeError(`${what}: its ${field} is ${found}, wanted ${wanted}${codec === "" ? "" : ` (${codec})`}`);
   };
-  if (info.type !== type) refuse("type", info.typeName, mapTypeName(type) ?? type);
-  if (info.keySize !== key.size) refuse("keySize", info.keySize, key.size, key.type);
-  if (info.valueSize !== value.size) refuse("valueSize", info.valueSize, value.size, value.type);
+  if (type !== undefined && info.type !== type) refuse("type", info.typeName, mapTypeName(type) ?? type);
+  if (key !== undefined && info.keySize !== key.size) refuse("keySize", info.keySize, key.size, key.type);
+  if (value !== undefined && info.valueSize !== value.size) refuse("valueSize", info.valueSize, value.size, value.type);
 }

@@ -5,7 +5,8 @@ import { BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_W
 import type { Codec } from "../codec/codec.js";
 import type { MapAttr } from "../kernels/syscalls.js";
 import { asAccess, asCString, asCodec, asU32 } from "./_arguments.js";
-import type { Wanted } from "./_map_fd.js";
+import { btfOf } from "./_btf.js";
+import type { TypedAttr, Wanted } from "./_map_fd.js";
 
 /** Who may read, and who may write. */
 export type MapAccess = "read" | "write" | "read-write";
@@ -34,10 +35,21 @@ export interface MapOptions {
   readonly programAccess?: MapAccess;
   /** The NUMA node that its memory is on; sets BPF_F_NUMA_NODE. */
   readonly numaNode?: number;
+  /** Whether the kernel is told what keys and values are, so that bpftool shows names and fields: it is, unless false. */
+  readonly btf?: boolean;
 }
 
 /** What a map of keys and values is created with. */
 export interface CreateOptions<K, V> extends Codecs<K, V>, MapOptions {}
+
+/** What an LRU hash is created with. */
+export interface LruOptions<K, V> extends CreateOptions<K, V> {
+  /**
+   * Whether it lets go of exactly the elem whose last use is the longest ago. Only on the embedded kernel, where each use then is a
+   * step on a word that all threads share. Without it, as on Linux: one that was not used for long.
+   */
+  readonly exact?: boolean;
+}
 
 /** What the values are, of a map whose keys are indices, or that has none. */
 export interface ValueCodec<V> extends OpenOptions {
@@ -61,16 +73,32 @@ export function attrOf(
   key: Codec<unknown>,
   value: Codec<unknown>,
   options: MapOptions & OpenOptions,
-): MapAttr {
-  return attrOfSizes(mapType, asCodec("key", key).size, asCodec("value", value).size, options);
+): TypedAttr {
+  return attrOfCodecs(mapType, asCodec("key", key), asCodec("value", value), options);
 }
 
 /** The same for a map without keys. */
-export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): MapAttr {
-  return attrOfSizes(mapType, 0, asCodec("value", options.value).size, options);
+export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): TypedAttr {
+  return attrOfCodecs(mapType, undefined, asCodec("value", options.value), options);
 }
 
-function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions & OpenOptions): MapAttr {
+function attrOfCodecs(
+  mapType: number,
+  key: Codec<unknown> | undefined,
+  value: Codec<unknown>,
+  options: MapOptions & OpenOptions,
+): TypedAttr {
+  const attr = attrOfSizes(mapType, key?.size ?? 0, value.size, options);
+  return options.btf === false ? attr : { ...attr, btf: btfOf(mapType, key, value) };
+}
+
+/** The same for sizes that no codec has. */
+export function attrOfSizes(
+  mapType: number,
+  keySize: number,
+  valueSize: number,
+  options: MapOptions & OpenOptions,
+): MapAttr {
   const { name = "", maxEntries, mapFlags = 0, numaNode, access, programAccess } = options;
   const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {

@@ -18,6 +18,7 @@ import type { UserBuffer } from "../kernels/kernel.js";
 import { viewOf } from "../kernels/syscalls.js";
 import { align8 } from "./_access.js";
 import { Column } from "./_column.js";
+import { LastPrefix } from "./_last_prefix.js";
 import type { MapFd } from "./_map_fd.js";
 
 /** Of keys and values, for a batch to begin with: large enough that the call does not count, small enough for the cache. */
@@ -42,7 +43,7 @@ export class WalkBuffer<K, V> {
   readonly #key: Codec<K>;
   readonly #value: Codec<V>;
   /** Whether a walk may come back to where it was: see above. */
-  readonly mayReturn: boolean;
+  readonly #mayReturn: boolean;
   /** In elems. */
   #room: number;
   #open: { readonly buffer: UserBuffer; readonly keys: Column<K>; readonly values: Column<V> } | undefined;
@@ -54,18 +55,23 @@ export class WalkBuffer<K, V> {
     this.#mapFd = mapFd;
     this.#key = key;
     this.#value = value;
-    this.mayReturn = mapFd.info.type === BPF_MAP_TYPE_LPM_TRIE;
+    this.#mayReturn = mapFd.info.type === BPF_MAP_TYPE_LPM_TRIE;
     this.#room = Math.max(1, Math.min(mapFd.info.maxEntries, Math.floor(BATCH_BYTES / (key.size + value.size))));
+  }
+
+  /** What a walk that may come back begins with. */
+  lastPrefix(): LastPrefix | undefined {
+    return this.#mayReturn ? new LastPrefix(this.#key.size) : undefined;
   }
 
   /**
    * Reads a walk's next batch.
    *
    * @param cursor Where the walk is; written to.
-   * @param met Keys that the walk has met, which are left out; those of the batch are added.
+   * @param last Of an LPM trie, up to where the walk has met all: that is left out.
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, meanwhile too
    */
-  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean, met?: Set<string>): Batch<K, V> {
+  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean, last?: LastPrefix): Batch<K, V> {
     this.release(walk);
     this.#keepBatch();
     while (true) {
@@ -80,7 +86,7 @@ export class WalkBuffer<K, V> {
         throw this.#mapFd.failure(walk.cmd === BPF_MAP_LOOKUP_BATCH ? "walk over" : "drain", ret, walk.cmd);
       const { buffer, keys, values } = this.#open!;
       const found = viewOf(buffer).getUint32(bpfAttr.batch.count.off, true);
-      const count = met === undefined ? found : this.#leaveOut(met, buffer.bytes, found);
+      const count = last === undefined ? found : this.#leaveOut(last, buffer.bytes, found);
       cursor.set(buffer.bytes.subarray(OUT_BATCH_OFF, OUT_BATCH_OFF + CURSOR_BYTES));
       this.#walk = walk;
       return { count, isLast: ret === -ENOENT, keys, values };
@@ -88,18 +94,18 @@ export class WalkBuffer<K, V> {
   }
 
   /** Moves what was not met together, to the front of the batch. Returns how many. */
-  #leaveOut(met: Set<string>, bytes: Uint8Array, count: number): number {
+  #leaveOut(last: LastPrefix, bytes: Uint8Array, count: number): number {
     const { size: keySize } = this.#key;
     const { size: valueSize } = this.#value;
     const valuesOff = this.#valuesOff();
     let kept = 0;
     for (let i = 0; i < count; i++) {
       const at = KEYS_OFF + i * keySize;
-      const key = String.fromCharCode(...bytes.subarray(at, at + keySize));
-      if (met.has(key)) continue;
-      met.add(key);
-      bytes.copyWithin(KEYS_OFF + kept * keySize, at, at + keySize);
-      bytes.copyWithin(valuesOff + kept * valueSize, valuesOff + i * valueSize, valuesOff + (i + 1) * valueSize);
+      if (!last.moveTo(bytes, at)) continue;
+      if (kept < i) {
+        bytes.copyWithin(KEYS_OFF + kept * keySize, at, at + keySize);
+        bytes.copyWithin(valuesOff + kept * valueSize, valuesOff + i * valueSize, valuesOff + (i + 1) * valueSize);
+      }
       kept++;
     }
     return kept;
@@ -198,7 +204,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
   readonly #buffer: WalkBuffer<K, V>;
   readonly #what: typeof KEYS | typeof VALUES | typeof ENTRIES;
   readonly #cursor = new Uint8Array(CURSOR_BYTES);
-  readonly #met: Set<string> | undefined;
+  readonly #last: LastPrefix | undefined;
   #keys: Column<K> | undefined;
   #values: Column<V> | undefined;
   #next = 0;
@@ -215,7 +221,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     this.#buffer = buffer;
     this.cmd = cmd;
     this.#what = what;
-    this.#met = buffer.mayReturn ? new Set() : undefined;
+    this.#last = buffer.lastPrefix();
   }
 
   next(): IteratorResult<T, void> {
@@ -282,7 +288,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     while (!this.#isOver) {
       // So it is after an exception.
       this.#isOver = true;
-      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst, this.#met);
+      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst, this.#last);
       this.#isOver = batch.isLast;
       this.#isFirst = false;
       this.moveTo(batch.keys, batch.values);

@@ -5,8 +5,9 @@ import { BPF_MAP_TYPE_LRU_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
 import { HtabMap } from "./_htab_map.js";
+import { createLru } from "./_lru.js";
 import { MapFd } from "./_map_fd.js";
-import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
+import { type Codecs, type CreateOptions, type LruOptions, attrOf, wanted } from "./_options.js";
 
 /**
  * A hash map that is never full: what was not used for long makes room for what is new.
@@ -38,11 +39,11 @@ export class LruHashMap<K, V> extends HtabMap<K, V> {
    * Kernel name: BPF_MAP_CREATE.
    *
    * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
-   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
+   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; EOPNOTSUPP for `exact` on Linux; its hint says why
    */
-  static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): LruHashMap<K, V> {
+  static create<K, V>(kernel: Kernel, options: LruOptions<K, V>): LruHashMap<K, V> {
     const attr = attrOf(BPF_MAP_TYPE_LRU_HASH, options.key, options.value, options);
-    return new LruHashMap(MapFd.create(kernel, attr), options.key, options.value);
+    return new LruHashMap(createLru(kernel, attr, options.exact), options.key, options.value);
   }
 
   /**

@@ -6,8 +6,9 @@ import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
 import { HtabMap } from "./_htab_map.js";
 import type { SetOptions } from "./_keyed_map.js";
+import { createLru } from "./_lru.js";
 import { MapFd } from "./_map_fd.js";
-import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
+import { type Codecs, type CreateOptions, type LruOptions, attrOf, wanted } from "./_options.js";
 import { type PerCpu, perCpuCodec } from "./percpu.js";
 
 /**
@@ -36,11 +37,11 @@ export class LruPerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
    * Kernel name: BPF_MAP_CREATE.
    *
    * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
-   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
+   * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; EOPNOTSUPP for `exact` on Linux; its hint says why
    */
-  static create<K, V>(kernel: Kernel, options: CreateOptions<K, V>): LruPerCpuHashMap<K, V> {
+  static create<K, V>(kernel: Kernel, options: LruOptions<K, V>): LruPerCpuHashMap<K, V> {
     const attr = attrOf(BPF_MAP_TYPE_LRU_PERCPU_HASH, options.key, options.value, options);
-    return new LruPerCpuHashMap(MapFd.create(kernel, attr), options.key, options.value);
+    return new LruPerCpuHashMap(createLru(kernel, attr, options.exact), options.key, options.value);
   }
 
   /**

@@ -65,6 +65,10 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#low = Number(BigInt.asUintN(32, this.#position));
   }
 
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
+  }
+
   /**
    * Creates a ring, and opens it.
    *

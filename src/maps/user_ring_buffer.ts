@@ -60,6 +60,10 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
     this.#isDoubled = this.kernel.name === "linux";
   }
 
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
+  }
+
   /**
    * Creates a ring, and opens it.
    *

@@ -5,6 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
+import { insertAndDrain } from "./draining.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -24,6 +25,7 @@ const jobs = {
   createAndClose,
   exhaust,
   fill,
+  insertAndDrain,
   keepModel,
   outlive,
   pushAndPop,

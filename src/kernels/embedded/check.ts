@@ -49,6 +49,9 @@ const texts: Readonly<Record<number, Text>> = {
   74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
+  75: (where, found, wanted) =>
+    `line at ${where}: an elem was used last at ${found}, and the map's clock is at ${wanted}`,
+  76: (where, found, wanted) => `map at ${where}: the queue of its oldest elems is at ${found} of ${wanted}`,
   96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
   97: (where, found, wanted) =>
     `trie node at ${where}: at byte ${found}, with ${wanted} items, is damaged or not in its place`,

@@ -72,6 +72,7 @@ export interface Engine {
   lruLookup44(map: number, key: number, to: number): number;
   lruLookup48(map: number, key: number, to: number): number;
   lruLookup(map: number, key: number, to: number): number;
+  setExact(map: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
   trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
