@@ -69,7 +69,7 @@ const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
 
        BTF_SRC := { id BTF_ID | prog PROG | map MAP [{ key | value | kv | all }] | file FILE }
        FILE: BTF as it is, as /sys/kernel/btf/vmlinux, or an ELF object that has it
-       FORMAT := { raw }
+       FORMAT := { raw | c }
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
        PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 ${OPTIONS}`;
