@@ -32,11 +32,15 @@ export function isArray({ type }: MapInfo): boolean {
   return type === BPF_MAP_TYPE_ARRAY || type === BPF_MAP_TYPE_PERCPU_ARRAY;
 }
 
-/** How much a map holds, as far as that is known without reading its elems: elems, or of a ring buffer bytes. */
+/**
+ * How much a map holds, as far as that is known without reading its elems: elems, or of a ring buffer bytes. The embedded
+ * kernel tells it of most types, Linux of none.
+ */
 export function countOf(bpf: Syscalls, { fd, info }: OpenMap): number | undefined {
   if (isArray(info)) return info.maxEntries;
   if (info.type === BPF_MAP_TYPE_RINGBUF) return pendingBytes(bpf, fd);
-  return undefined;
+  const known = bpf.kernel.count?.(fd);
+  return known === undefined || known < 0 ? undefined : known;
 }
 
 /** Bytes in a ring buffer that were reserved and not read yet. */

@@ -66,6 +66,7 @@ describe.each(["embedded", "linux"])("elems of maps on the %s kernel", (name) =>
       values!.setUint32(0, 3 * i, true);
       expect(bpf.updateElem(map.fd, key, value, 0)).toBe(0);
     }
+    expect(countOf(bpf, map)).toBe(name === "embedded" ? count : undefined);
     const { elems, ret } = readAll(made);
     expect([elems.length, ret]).toEqual([count, 0]);
     const read = (bytes: Uint8Array, off: number): number =>
@@ -80,6 +81,7 @@ describe.each(["embedded", "linux"])("elems of maps on the %s kernel", (name) =>
       using kernel = await open();
       using queue = make(kernel, "queue", 0, 4);
       expect(readAll(queue).elems).toEqual([]);
+      expect(countOf(queue.bpf, queue.map)).toBe(name === "embedded" ? 0 : undefined);
       using array = make(kernel, "array", 4, 7);
       expect(readAll(array).elems).toHaveLength(7);
       expect(countOf(array.bpf, array.map)).toBe(7);
