@@ -5,6 +5,8 @@
  * everything stands still meanwhile (lock.ts), so that no structure is half changed.
  */
 import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
+import { btfAt, btfFdsAndMaps } from "./btf";
+import { btfOf } from "./fd";
 import { BpfMap, tablesLock } from "./map";
 import { CHECK, callOp } from "./map_types";
 import { checkPages } from "./mem/check_pages";
@@ -27,6 +29,11 @@ const MAP_SEQ_ODD: u32 = 40;
 const MAPS_DEAD: u32 = 41;
 const MAP_HELD: u32 = 42;
 const HELD_BY_NOBODY: u32 = 43;
+const FD_OF_NO_BTF: u32 = 44;
+const BTF_LINKS: u32 = 45;
+const BTF_ID_TWICE: u32 = 46;
+const BTF_REFS: u32 = 47;
+const MAP_OF_NO_BTF: u32 = 48;
 
 /** Writes findings to `to`, as many as have room. Returns how many there are. */
 export function check(to: usize, room: u32): u32 {
@@ -36,6 +43,7 @@ export function check(to: usize, room: u32): u32 {
   checkPages();
   checkFds();
   checkMaps();
+  checkBtfs();
   checkCpus();
   goOn();
   unlock(tablesLock());
@@ -51,10 +59,13 @@ function isAlive(at: usize): bool {
 function checkFds(): void {
   let open: u32 = 0;
   for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
-    const map: usize = load<u32>(FD_TABLE + 8 * <usize>fd);
-    if (map == 0) continue;
+    const word = load<u64>(FD_TABLE + 8 * <usize>fd);
+    if (word == 0) continue;
     open++;
-    if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
+    const map: usize = <u32>word;
+    if (map == 0) {
+      if (!isListedBtf(btfOf(word))) finding(FD_OF_NO_BTF, fd, <u32>btfOf(word), 0);
+    } else if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
   }
   if (open != tables().fdsOpen) finding(FDS_OPEN, 0, tables().fdsOpen, open);
   for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
@@ -83,6 +94,7 @@ function checkMaps(): void {
     }
     const refs = namesAndFds(at);
     if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
+    if (map.btf != 0 && !isListedBtf(map.btf)) finding(MAP_OF_NO_BTF, at, map.btf, 0);
     checkHolds(map);
     checkStripes(map);
     callOp(map.type, CHECK, at, 0, 0, 0);
@@ -90,6 +102,29 @@ function checkMaps(): void {
   if (alive != t.mapsCount) finding(MAPS_COUNT, 0, t.mapsCount, alive);
   if (dead != t.mapsDead) finding(MAPS_DEAD, 0, t.mapsDead, dead);
   if (before != t.mapsTail) finding(MAP_LINKS, before, t.mapsTail, before);
+}
+
+function isListedBtf(at: usize): bool {
+  let btf: usize = tables().btfsHead;
+  while (btf != 0 && btf != at) btf = btfAt(btf).next;
+  return btf != 0;
+}
+
+function checkBtfs(): void {
+  let before: u32 = 0;
+  for (let at = tables().btfsHead; at != 0; at = btfAt(at).next) {
+    const btf = btfAt(at);
+    if (btf.prev != before) {
+      finding(BTF_LINKS, at, btf.prev, before);
+      break;
+    }
+    before = at;
+    for (let other = btf.next; other != 0; other = btfAt(other).next) {
+      if (btfAt(other).id == btf.id) finding(BTF_ID_TWICE, at, btf.id, 0);
+    }
+    const refs = btfFdsAndMaps(at);
+    if (btf.refs != refs) finding(BTF_REFS, at, btf.refs, refs);
+  }
 }
 
 /** Only tasks that are there hold a map. */

@@ -33,7 +33,7 @@ export const PAGE_TABLE: usize = 0xc3000;
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 2;
+export const LAYOUT_VERSION: u32 = 3;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
@@ -71,6 +71,10 @@ export class Tables {
   mapsDead: u32;
   pinsHead: u32;
   fdsOpen: u32;
+  /** BTF objects, and the id given last to one; as above. */
+  btfsHead: u32;
+  lastBtfId: u32;
+  btfIdsWrapped: u32;
 }
 
 /** What pagesLock guards. */

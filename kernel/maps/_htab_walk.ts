@@ -6,6 +6,7 @@
  * unless writers keep disturbing; what was copied counts if the home line's seq is unchanged.
  */
 import { EFAULT, EINVAL, ENOENT } from "../../src/uapi/errno";
+import { mayLock } from "../_btf_fields";
 import { BatchAttr, putBatchCount } from "../attr";
 import { unlock } from "../lock";
 import { isUser } from "../mem/pages";
@@ -139,7 +140,7 @@ function copyFull(
  * @returns 0; -ENOENT when the last line was reached; -EFAULT
  */
 export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
@@ -191,7 +192,7 @@ export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
  * @returns 0; -ENOENT when the last bucket was reached; -EFAULT
  */
 export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;

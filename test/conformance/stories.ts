@@ -4,6 +4,7 @@
 import { BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "tsbpf/uapi";
 import { array } from "./array.js";
 import { bloomFilter } from "./bloom_filter.js";
+import { btf } from "./btf.js";
 import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
 import { elem } from "./elem.js";
@@ -34,6 +35,7 @@ export const stories: Readonly<Record<string, Story>> = {
   BPF_OBJ_GET_INFO_BY_FD: info,
   "pinned names": pins,
   ids,
+  btf,
   hash,
   array,
   percpu_hash: percpuHash,

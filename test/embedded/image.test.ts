@@ -26,7 +26,7 @@ const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
 
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
-async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; close: () => void }> {
+async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; hashFd: number; close: () => void }> {
   const kernel = await open({ maxMemory, possibleCpus: 3 });
   const gone = HashMap.create(kernel, { ...flowToBytes, maxEntries: 100 });
   const hash = HashMap.create(kernel, { name: "hash", ...u32ToU64, maxEntries: 1000 });
@@ -56,6 +56,7 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
   gone.close();
   return {
     kernel,
+    hashFd: hash.fd,
     close: () => {
       for (const map of [hash, loose, array, perCpuHash]) map.close();
       kernel.unlink("/sys/fs/bpf/loose");
@@ -66,7 +67,7 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
 
 describe("an image", () => {
   it.each([2 ** 22, 2 ** 30, 2 ** 32])("of a kernel with %i bytes brings everything back", async (maxMemory) => {
-    const { kernel, close } = await someKernel(maxMemory);
+    const { kernel, hashFd, close } = await someKernel(maxMemory);
     const loaded = await EmbeddedKernel.load(kernel.save());
     close();
     expect(loaded.check()).toEqual([]);
@@ -91,7 +92,7 @@ describe("an image", () => {
     for (let i = 0; i < 100; i++) expect([...perCpuHash.get(i)!]).toEqual([1n, 2n, BigInt(i)]);
     const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/percpu_array", { value: u64 });
     for (let i = 0; i < 100; i++) expect(perCpuArray.get(i)!.sum()).toBe(BigInt(i));
-    using raw = new RawMap(loaded, 4, 4, 8);
+    using raw = new RawMap(loaded, hashFd, 4, 8);
     raw.key.setUint32(0, 7, true);
     expect(raw.lookup()).toBe(0);
     expect(raw.value.getBigUint64(0, true)).toBe(7n);
@@ -134,6 +135,7 @@ describe("an image", () => {
     const loaded = await EmbeddedKernel.load(kernel.save());
     direct[Symbol.dispose]();
     buffer[Symbol.dispose]();
+    const { fd } = map;
     map.close();
 
     // The map that only the short way held is gone, and the CPU is free for whoever adds first.
@@ -147,7 +149,7 @@ describe("an image", () => {
     first.close();
     second.close();
     attached[Symbol.dispose]();
-    loaded.close(3);
+    loaded.close(fd);
     watched(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
   });
@@ -168,7 +170,7 @@ describe("an image", () => {
         using map = ArrayMap.fromId(loaded, id, { value: bytes(4096) });
         expect(map.get(2)).toEqual(new Uint8Array(4096).fill(7));
       }
-      for (const fd of [3, 4]) loaded.close(fd);
+      for (const { fd } of [upper, lower]) loaded.close(fd);
       expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
       loaded[Symbol.dispose]();
       for (const buffer of buffers) buffer[Symbol.dispose]();

@@ -6,6 +6,8 @@
 import type { Kernel, UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
   BPF_MAP_CREATE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_KEY,
@@ -29,6 +31,8 @@ interface Slot {
   fd: number;
   open: boolean;
   map: MapFacts | undefined;
+  /** Of a BTF object's fd. */
+  btfId: number | undefined;
 }
 
 export class Machine implements AskedOf {
@@ -77,6 +81,14 @@ export class Machine implements AskedOf {
   mapIn(slot: number): MapFacts | undefined {
     const found = this.#slots[slot];
     return found?.open === true ? found.map : undefined;
+  }
+
+  btfOfFd(fd: number): number | undefined {
+    return this.#slots.find((slot) => slot.open && slot.fd === fd)?.btfId;
+  }
+
+  openBtfIds(): number[] {
+    return this.#slots.flatMap(({ open, btfId }) => (open && btfId !== undefined ? [btfId] : []));
   }
 
   mapOfFd(fd: number): MapFacts | undefined {
@@ -173,7 +185,7 @@ export class Machine implements AskedOf {
     if (typeof word !== "object") return BigInt(word);
     if ("to" in word) return BigInt(this.arena.address + word.to);
     if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
-    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? 0);
+    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? this.#slots[word.id]?.btfId ?? 0);
     const isName = !word.path.startsWith("/");
     const text = Buffer.from(`${isName ? `${this.#pins.path}/${word.path}` : word.path}\0`, "latin1");
     this.#path.bytes.set(text);
@@ -191,8 +203,9 @@ export class Machine implements AskedOf {
   #bind(fd: number): number {
     const free = this.#slots.findIndex(({ open }) => !open);
     const slot = free < 0 ? this.#slots.length : free;
-    const map = this.probe.facts(fd);
-    this.#slots[slot] = { fd, open: true, map };
+    const btfId = this.probe.btfId(fd);
+    const map = btfId === undefined ? this.probe.facts(fd) : undefined;
+    this.#slots[slot] = { fd, open: true, map, btfId };
     if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
     return slot;
   }
@@ -258,8 +271,16 @@ export class Machine implements AskedOf {
 
 const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };
 
+const givers: ReadonlySet<number> = new Set([
+  BPF_MAP_CREATE,
+  BPF_OBJ_GET,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
+  BPF_BTF_GET_FD_BY_ID,
+]);
+
 function givesFd(cmd: number): boolean {
-  return cmd === BPF_MAP_CREATE || cmd === BPF_OBJ_GET || cmd === BPF_MAP_GET_FD_BY_ID;
+  return givers.has(cmd);
 }
 
 /** The order of a hash's elems is the kernel's; an array's is not. */

@@ -29,6 +29,11 @@ const texts: Readonly<Record<number, Text>> = {
   41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
+  44: (where, found) => `fd ${Number(where)} is of BTF at 0x${found.toString(16)} that is not listed`,
+  45: (where, found, wanted) => `BTF at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  46: (where, found) => `BTF at ${where}: another one has its id ${found} too`,
+  47: (where, found, wanted) => `BTF at ${where}: ${found} references, where fds and maps are ${wanted}`,
+  48: (where, found) => `map at ${where}: its BTF at 0x${found.toString(16)} is not listed`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>
