@@ -2,12 +2,15 @@
  * All suites, in the order in which they are measured.
  */
 import { arraySuite } from "./array.js";
+import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
+import { lpmTrieSuites } from "./lpm_trie.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
+import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
 import { sweeps } from "./sizes.js";
 import { apartSuite, threadsSuite } from "./threads.js";
@@ -19,8 +22,11 @@ export const suites: readonly Suite[] = [
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
+  ...lpmTrieSuites,
   rawSuite,
+  commandsSuite,
   sharedSuite,
+  ringbufSuite,
   threadsSuite,
   apartSuite,
 ];

@@ -35,6 +35,7 @@ import {
   vlen,
 } from "./_btf_types";
 import { BpfMap } from "./map";
+import { hashBytes } from "./maps/_htab";
 import { allocKernel, freePages } from "./mem/pages";
 import { shadow } from "./task";
 
@@ -92,6 +93,9 @@ function offAt(i: u32): usize {
 function kindIn(kinds: u64, i: u32): u32 {
   return <u32>(kinds >> (KIND_BITS * i)) & ((1 << KIND_BITS) - 1);
 }
+
+/** Of a map's head. */
+const FIELDS_BYTES: u32 = <u32>(offsetof<BpfMap>("fieldOff10") + 4 - offsetof<BpfMap>("fields"));
 
 function isText(at: usize, text: string): bool {
   const length = text.length;
@@ -309,6 +313,12 @@ function fieldOffAt(map: BpfMap, i: u32): usize {
 @inline
 export function hasSpinLock(map: BpfMap): bool {
   return (map.fields & (1 << SPIN_LOCK)) != 0;
+}
+
+/** A word that is the same for maps whose values have the same fields at the same places. */
+export function fieldsMark(map: BpfMap): u32 {
+  if (map.fields == 0) return 0;
+  return hashBytes(changetype<usize>(map) + offsetof<BpfMap>("fields"), FIELDS_BYTES, 1) | 1;
 }
 
 /**

@@ -8,9 +8,9 @@ import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
 import { btfAt, btfFdsAndMaps } from "./btf";
 import { btfOf } from "./fd";
 import { BpfMap, tablesLock } from "./map";
-import { CHECK, callOp } from "./map_types";
+import { CHECK, COUNT_REFS, callOp, isMapInMap } from "./map_types";
 import { checkPages } from "./mem/check_pages";
-import { nextPin, pinnedMap } from "./bpffs";
+import { directoryOf, isDirectory, isSameName, nextName, pinnedMap, replacedBy } from "./bpffs";
 import { goOn, lock, standStill, unlock } from "./lock";
 import { slotStripeOf } from "./maps/_stripe";
 import { finding, findings, startFindings } from "./finding";
@@ -29,11 +29,15 @@ const MAP_SEQ_ODD: u32 = 40;
 const MAPS_DEAD: u32 = 41;
 const MAP_HELD: u32 = 42;
 const HELD_BY_NOBODY: u32 = 43;
-const FD_OF_NO_BTF: u32 = 44;
-const BTF_LINKS: u32 = 45;
-const BTF_ID_TWICE: u32 = 46;
-const BTF_REFS: u32 = 47;
-const MAP_OF_NO_BTF: u32 = 48;
+const NAME_IN_NOTHING: u32 = 50;
+const NAME_TWICE: u32 = 51;
+const NAME_REPLACING: u32 = 52;
+const NAME_IN_CIRCLE: u32 = 53;
+const FD_OF_NO_BTF: u32 = 54;
+const BTF_LINKS: u32 = 55;
+const BTF_ID_TWICE: u32 = 56;
+const BTF_REFS: u32 = 57;
+const MAP_OF_NO_BTF: u32 = 58;
 
 /** Writes findings to `to`, as many as have room. Returns how many there are. */
 export function check(to: usize, room: u32): u32 {
@@ -42,6 +46,7 @@ export function check(to: usize, room: u32): u32 {
   standStill();
   checkPages();
   checkFds();
+  checkNames();
   checkMaps();
   checkBtfs();
   checkCpus();
@@ -68,10 +73,42 @@ function checkFds(): void {
     } else if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
   }
   if (open != tables().fdsOpen) finding(FDS_OPEN, 0, tables().fdsOpen, open);
-  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
-    const map = changetype<usize>(pinnedMap(pin));
-    if (!isAlive(map)) finding(PIN_OF_NO_MAP, <u32>pin, <u32>map, 0);
+}
+
+/** Each name is a map's or a directory's, alone in a directory that there is, and on the way to the root. */
+function checkNames(): void {
+  for (let node = nextName(0); node != 0; node = nextName(node)) {
+    const at = <u32>node;
+    const map = changetype<usize>(pinnedMap(node));
+    if (!isDirectory(node) && !isAlive(map)) finding(PIN_OF_NO_MAP, at, <u32>map, 0);
+    if (replacedBy(node) != 0) finding(NAME_REPLACING, at, <u32>replacedBy(node), 0);
+    for (let other = nextName(node); other != 0; other = nextName(other)) {
+      if (isSameName(node, other)) finding(NAME_TWICE, at, <u32>other, 0);
+    }
+    const dir = directoryOf(node);
+    if (dir == 0) continue;
+    if (!isListed(dir) || !isDirectory(dir)) finding(NAME_IN_NOTHING, at, <u32>dir, 0);
+    else if (isDirectory(node) && isInCircle(node)) finding(NAME_IN_CIRCLE, at, <u32>dir, 0);
   }
+}
+
+function isListed(node: usize): bool {
+  let at = nextName(0);
+  while (at != 0 && at != node) at = nextName(at);
+  return at != 0;
+}
+
+/** Whether the directory's parents lead back to it; not whether they lead to another one that is in a circle. */
+function isInCircle(node: usize): bool {
+  let steps: u32 = 0;
+  let at = directoryOf(node);
+  // No directory has more above it than there are names.
+  for (let each = nextName(0); each != 0; each = nextName(each)) steps++;
+  while (at != 0 && at != node && isListed(at) && steps > 0) {
+    at = directoryOf(at);
+    steps--;
+  }
+  return at == node;
 }
 
 function checkMaps(): void {
@@ -92,7 +129,7 @@ function checkMaps(): void {
     for (let other = map.next; other != 0; other = changetype<BpfMap>(<usize>other).next) {
       if (changetype<BpfMap>(<usize>other).id == map.id) finding(MAP_ID_TWICE, at, map.id, 0);
     }
-    const refs = namesAndFds(at);
+    const refs = namesAndFds(at) + outerElems(map.id);
     if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
     if (map.btf != 0 && !isListedBtf(map.btf)) finding(MAP_OF_NO_BTF, at, map.btf, 0);
     checkHolds(map);
@@ -144,8 +181,18 @@ function namesAndFds(at: u32): u32 {
   for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
     if (load<u32>(FD_TABLE + 8 * <usize>fd) == at) refs++;
   }
-  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) {
-    if (<u32>changetype<usize>(pinnedMap(pin)) == at) refs++;
+  for (let node = nextName(0); node != 0; node = nextName(node)) {
+    if (<u32>changetype<usize>(pinnedMap(node)) == at) refs++;
+  }
+  return refs;
+}
+
+/** How many elems of maps of maps hold a map. */
+function outerElems(id: u32): u32 {
+  let refs: u32 = 0;
+  for (let at = tables().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
+    const type = changetype<BpfMap>(<usize>at).type;
+    if (isMapInMap(type)) refs += callOp(type, COUNT_REFS, at, id, 0, 0);
   }
   return refs;
 }

@@ -6,13 +6,14 @@
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
 import { EEXIST, EINVAL, ENOENT, EPERM } from "../src/uapi/errno";
-import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
+import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, SET_EXACT, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab, hashOf, valueWord } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
-import { add, htabLookupElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
+import { add, htabLookupElem, htabUseElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
+import { LpmTrie, lpmLookupElem } from "./maps/lpm_trie";
 import { Lanes, roundUp8 } from "./maps/_value";
 
 /** Whether the map was frozen: then the short way does not write either, as system calls do not. */
@@ -29,7 +30,7 @@ function refuseAll(rets: usize, n: u32): u32 {
 }
 
 export function hashLookup4(map: usize, key: u32, to: usize): i32 {
-  return lookup<u32>(changetype<Htab>(map), key, to);
+  return lookup<u32>(changetype<Htab>(map), key, to, false);
 }
 
 /** 4 or 8 for a hash with keys of 4 bytes that the functions ending in 44 or 48 are for; else 0. */
@@ -39,12 +40,32 @@ export function hashWord(map: usize): u32 {
 
 export function hashLookup44(map: usize, key: u32, to: usize): i32 {
   const htab = changetype<Htab>(map);
-  return lookupWord<u32, u32>(htab, key, hashOf<u32>(htab, key), to);
+  return lookupWord<u32, u32>(htab, key, hashOf<u32>(htab, key), to, false);
 }
 
 export function hashLookup48(map: usize, key: u32, to: usize): i32 {
   const htab = changetype<Htab>(map);
-  return lookupWord<u32, u64>(htab, key, hashOf<u32>(htab, key), to);
+  return lookupWord<u32, u64>(htab, key, hashOf<u32>(htab, key), to, false);
+}
+
+// Lookups in LRU hashes: the short way is for those who use them as programs do, so each is a use.
+
+export function lruLookup4(map: usize, key: u32, to: usize): i32 {
+  return lookup<u32>(changetype<Htab>(map), key, to, true);
+}
+
+export function lruLookup44(map: usize, key: u32, to: usize): i32 {
+  const htab = changetype<Htab>(map);
+  return lookupWord<u32, u32>(htab, key, hashOf<u32>(htab, key), to, true);
+}
+
+export function lruLookup48(map: usize, key: u32, to: usize): i32 {
+  const htab = changetype<Htab>(map);
+  return lookupWord<u32, u64>(htab, key, hashOf<u32>(htab, key), to, true);
+}
+
+export function lruLookup(map: usize, key: usize, to: usize): i32 {
+  return htabUseElem(changetype<Htab>(map), key, to);
 }
 
 export function hashUpdate44(map: usize, key: u32, value: usize, flags: u32): i32 {
@@ -89,6 +110,17 @@ export function hashUpdate(map: usize, key: usize, value: usize, flags: u32): i3
   me().doing = SHORT_WAY | UPDATE_ELEM;
   if (isFrozenMap(map)) return -EPERM;
   return htabUpdateElem(changetype<Htab>(map), key, value, flags);
+}
+
+// Tries: always by the key's address.
+
+export function trieLookup(map: usize, key: usize, to: usize): i32 {
+  return lpmLookupElem(changetype<LpmTrie>(map), key, to);
+}
+
+/** Has an LRU hash that is empty keep the true order of uses. */
+export function setExact(map: usize): i32 {
+  return callOp(changetype<BpfMap>(map).type, SET_EXACT, map, 0, 0, 0);
 }
 
 export function arrayLookup4(map: usize, index: u32, to: usize): i32 {

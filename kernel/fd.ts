@@ -90,6 +90,11 @@ export function fdEntry(fd: u32): u64 {
   return fd < MAX_FDS ? atomic.load<u64>(entry(fd)) : 0;
 }
 
+/** Whether there is something behind an fd: a map, or what a process has open from the start. */
+export function isOpen(fd: u32): bool {
+  return fd < FIRST_FD || fdEntry(fd) != 0;
+}
+
 /** What a command answers for an fd that is no map's: 0, 1 and 2 are open, of the others those of BTF. */
 export function noMap(fd: u32): i32 {
   return fd < FIRST_FD || btfOf(fdEntry(fd)) != 0 ? -EINVAL : -EBADF;

@@ -27,3 +27,6 @@ export function finding(what: u32, where: u32, found: u32, wanted: u32): void {
 export function findings(): u32 {
   return me().findings;
 }
+
+/** Code of a finding of maps of maps: an elem's id is no map's. */
+export const ELEM_OF_NO_MAP: u32 = 44;

@@ -2,10 +2,16 @@
  * What the host (src/kernels/embedded) asks of the engine that is no system call: to set up a memory, to hand out user
  * memory, to map a map, to stand still while the memory is saved.
  */
-import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF } from "../src/uapi/bpf";
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_MAP_TYPE_ARENA,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
+} from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
-import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
-import { listPins, unlinkObj } from "./bpffs";
+import { READ, WRITE, canRead, closeFd, endUse, fdEntry, mapOf, useFd } from "./fd";
+import { listNames, makeDirectory, removeDirectory, renameObj, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { goOn, lock, standStill, stillWord, unlock } from "./lock";
 import { beginMapping, endMapping, BpfMap, collectDeadMaps, holdMap, isMmapable, putMap, tablesLock } from "./map";
@@ -70,9 +76,26 @@ export function unlink(pathname: usize): i32 {
   return unlinkObj(pathname);
 }
 
-/** Lists pinned names into `room` bytes of user memory. Returns how many bytes the list has. */
-export function pins(to: usize, room: u32): u32 {
-  return listPins(to, room);
+/** mkdir(2), rmdir(2) and rename(2), likewise. */
+export function mkdir(pathname: usize): i32 {
+  return makeDirectory(pathname);
+}
+
+export function rmdir(pathname: usize): i32 {
+  return removeDirectory(pathname);
+}
+
+export function rename(from: usize, to: usize): i32 {
+  return renameObj(from, to);
+}
+
+/**
+ * Lists what is in a directory, or, for the path 0, all pinned names and directories, into `room` bytes of user memory.
+ *
+ * @returns How many bytes the list has, or a negative errno.
+ */
+export function names(pathname: usize, to: usize, room: u32): i32 {
+  return listNames(pathname, to, room);
 }
 
 /** The map of an fd with a reference for the caller, or a negative errno. */
@@ -98,9 +121,10 @@ export function canReadAndWrite(map: usize, fd: u32): bool {
 /**
  * mmap(2) of `length` bytes from `offset` on: the address, or a negative errno. Behaves as array_map_mmap.
  *
+ * @param asked The address that is asked for, or 0: only an arena cares.
  * @param held The map that `hold` gave for the fd, which another thread may have closed since.
  */
-export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: bool): i32 {
+export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: bool, asked: u64): i32 {
   const word = fdEntry(fd);
   if (<usize>word != held) return -EBADF;
   const map = mapOf(word);
@@ -108,12 +132,13 @@ export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: b
   // Without the right to write, the pages are not shared in Linux; without the right to read there is no mapping.
   if ((mode & READ) == 0) return -EACCES;
   if (writable && (mode & WRITE) == 0) return -EACCES;
-  const isRing = isRingbuf(map.type);
-  if ((map.type != BPF_MAP_TYPE_ARRAY && !isRing) || map.fields != 0) return -ENOTSUPP;
+  const hasOwn = isRingbuf(map.type) || map.type == BPF_MAP_TYPE_ARENA;
+  if ((map.type != BPF_MAP_TYPE_ARRAY && !hasOwn) || map.fields != 0) return -ENOTSUPP;
   if (writable && map.frozen != 0) return -EPERM;
   if (writable && (map.mapFlags & BPF_F_RDONLY_PROG) != 0) return -EACCES;
   if ((mode & WRITE) == 0) return -EINVAL;
-  const at = isRing ? callOp(map.type, MMAP, held, offset, length, writable ? 1 : 0) : mapArray(map, offset, length);
+  const flags = (asked & ~(<u64>PAGE_SIZE - 1)) | (writable ? 1 : 0);
+  const at = hasOwn ? callOp(map.type, MMAP, held, offset, length, flags) : mapArray(map, offset, length);
   if (<u32>at <= <u32>-4096 && writable && !beginMapping(map)) return -EPERM;
   return at;
 }
@@ -135,13 +160,13 @@ function isRingbuf(type: u32): bool {
   return type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF;
 }
 
-/** Whether a held map can be read, 1 or 0; -EPERM for one that nobody waits for. `arm`: see `wakeWord`. */
-export function poll(map: usize, arm: bool): i32 {
-  const ret = callOp(changetype<BpfMap>(map).type, POLL, map, arm ? 1 : 0, 0, 0);
+/** Whether a held map can be read (or, `forRoom`, written), 1 or 0; -EPERM for one that nobody waits for. `arm`: see `wakeWord`. */
+export function poll(map: usize, arm: bool, forRoom: bool): i32 {
+  const ret = callOp(changetype<BpfMap>(map).type, POLL, map, arm ? 1 : 0, forRoom ? 1 : 0, 0);
   return ret == -ENOTSUPP ? -EPERM : ret;
 }
 
-/** The word that changes, and whose sleepers wake, when a ring that was polled with `arm` can be read. */
+/** The word that changes, and whose sleepers wake, when a ring that was polled with `arm` can be read, or written. */
 export function wakeWord(map: usize): usize {
   return map + offsetof<Ringbuf>("waiting");
 }
@@ -176,9 +201,18 @@ export function drainRecord(map: usize, to: usize, room: u32): i32 {
   return ringDrain(changetype<Ringbuf>(map), to, room);
 }
 
-/** How many elems the map holds. */
-export function count(map: usize): u32 {
+/** How many elems the held map holds; -EOPNOTSUPP where nobody can tell. */
+export function count(map: usize): i32 {
   return callOp(changetype<BpfMap>(map).type, COUNT, map, 0, 0, 0);
+}
+
+/** The same for the map of an fd: -EBADF, or -EPERM where it may not read. */
+export function countOf(fd: u32): i32 {
+  const word = useFd(fd);
+  if (word == 0) return -EBADF;
+  const ret = canRead(word) ? count(<usize>word) : -EPERM;
+  endUse();
+  return ret;
 }
 
 /** Whether these lanes (see maps/_value.ts) lie in the map's values. */

@@ -27,8 +27,8 @@ import { btfAt, dropBtf, rebuildBtfs } from "./btf";
 import { FD_TABLE, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
-import { OWN_RUNS, callOp, freeMap } from "./map_types";
-import { nextPin, pinnedMap } from "./bpffs";
+import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
+import { isDirectory, nextName, pinnedMap, settleNames } from "./bpffs";
 
 @unmanaged
 export class BpfMap {
@@ -40,7 +40,7 @@ export class BpfMap {
   maxEntries: u32;
   /** As given at create, without BPF_F_RDONLY, BPF_F_WRONLY and BPF_F_TOKEN_FD: those are the fd's. */
   mapFlags: u32;
-  /** Fds and names; one more while the map is being made. */
+  /** Fds, names, and elems of maps of maps; one more while the map is being made. */
   refs: u32;
   /** How often tasks hold it: the sum of what `holdsAt` says. */
   held: u32;
@@ -168,6 +168,16 @@ export function dropRef(map: BpfMap): void {
   endIfLoose(map);
 }
 
+export function addRef(map: BpfMap): void {
+  map.refs++;
+}
+
+/** As `dropRef`, but the map is freed by the caller's `collectDeadMaps`. */
+export function looseRef(map: BpfMap): void {
+  map.refs--;
+  markIfLoose(map);
+}
+
 // @ts-ignore: decorator
 @inline
 function holdsAt(map: BpfMap, id: u32): usize {
@@ -270,19 +280,19 @@ export function putAllOf(id: u32): void {
     if (n == 0) continue;
     store<u32>(holdsAt(map, id), 0);
     map.held -= n;
-    endIfLoose(map);
+    markIfLoose(map);
   }
   collectDeadMaps();
 }
 
 /** Takes the id of a map that nothing holds. It is freed at once, unless it is in use. */
 function endIfLoose(map: BpfMap): void {
-  if (map.refs != 0 || map.held != 0 || map.id == 0) return;
-  markDead(map);
-  collectDeadMaps();
+  markIfLoose(map);
+  if (map.id == 0) collectDeadMaps();
 }
 
-function markDead(map: BpfMap): void {
+function markIfLoose(map: BpfMap): void {
+  if (map.refs != 0 || map.held != 0 || map.id == 0) return;
   map.id = 0;
   tables().mapsCount--;
   tables().mapsDead++;
@@ -290,7 +300,12 @@ function markDead(map: BpfMap): void {
 
 /** Frees the maps that have ended and that no task is using any more. The caller holds the tables lock. */
 export function collectDeadMaps(): void {
-  if (tables().mapsDead == 0) return;
+  while (tables().mapsDead != 0 && collectSome()) markAllLoose();
+}
+
+/** Whether there was a map of maps among them: its inner maps may have ended with it. */
+function collectSome(): bool {
+  let hadInner = false;
   for (let at = tables().mapsHead; at != 0; ) {
     const map = mapAt(at);
     const next = map.next;
@@ -300,10 +315,19 @@ export function collectDeadMaps(): void {
       unlistMap(map);
       tables().mapsDead--;
       if (map.btf != 0) dropBtf(btfAt(map.btf));
+      if (isMapInMap(map.type)) {
+        callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
+        hadInner = true;
+      }
       freeMap(map);
     }
     at = next;
   }
+  return hadInner;
+}
+
+function markAllLoose(): void {
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) markIfLoose(mapAt(at));
 }
 
 /** Whether some task's system call is using the map. Pairs with the store in fd.ts `useFd`. */
@@ -320,6 +344,7 @@ function isUsed(at: u32): bool {
  */
 export function rebuildTables(): void {
   const t = tables();
+  settleNames();
   let before: u32 = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
     const map = mapAt(at);
@@ -353,5 +378,10 @@ function countRefs(): void {
     if (<u32>word != 0) mapAt(<u32>word).refs++;
   }
   tables().fdsOpen = open;
-  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) pinnedMap(pin).refs++;
+  for (let node = nextName(0); node != 0; node = nextName(node)) {
+    if (!isDirectory(node)) pinnedMap(node).refs++;
+  }
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
+    if (isMapInMap(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
+  }
 }

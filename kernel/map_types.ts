@@ -4,24 +4,34 @@
  * To add a type: write its file in maps/, with one function that switches over the operations, and add its row below.
  */
 import {
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
-  BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
 import { EINVAL } from "../src/uapi/errno";
 import { BpfMap } from "./map";
 import { sb } from "./super";
+import { arenaOps } from "./maps/arena";
 import { arrayOps } from "./maps/array";
+import { arrayOfMapsOps } from "./maps/array_of_maps";
 import { bloomFilterOps } from "./maps/bloom_filter";
 import { hashOps } from "./maps/hash";
+import { hashOfMapsOps } from "./maps/hash_of_maps";
 import { lpmTrieOps } from "./maps/lpm_trie";
+import { progArrayOps } from "./maps/prog_array";
 import { queueStackOps } from "./maps/queue_stack_maps";
 import { ringbufOps } from "./maps/ringbuf";
 
@@ -37,7 +47,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      GET_NEXT_KEY     a = key or 0, b = to
  *      ADD_ELEM         a = key, b = delta, flags = address of Lanes
  *      LOOKUP_BATCH     a = BatchAttr, b = address of the user's attr, where count is written
- *      COUNT                                        how many elems the map holds
+ *      COUNT                                        how many elems the map holds; -EOPNOTSUPP where nobody can tell
  *      MEM_USAGE                                    bytes of all that it has allocated
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
@@ -45,9 +55,12 @@ import { ringbufOps } from "./maps/ringbuf";
  *      LOOKUP_AND_DELETE_ELEM  a = key, b = to      the value is copied to `to`, unless that is 0; flags = those of attr
  *      LOOKUP_AND_DELETE_BATCH, UPDATE_BATCH, DELETE_BATCH    as LOOKUP_BATCH
  *      CHECK                                        reports what is wrong with it to finding.ts
- *      MMAP             a = offset, b = bytes, flags = writable     the address, or a negative errno
- *      POLL             a = whether to be woken     1 if it can be read, 0 if not yet
+ *      MMAP             a = offset, b = bytes, flags = writable | page that is asked for     the address, or a negative errno
+ *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
+ *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
+ *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
+ *      SET_EXACT                                    has an empty LRU hash keep the true order of uses
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -71,6 +84,9 @@ export const DELETE_BATCH: u32 = 18;
 export const MMAP: u32 = 20;
 export const POLL: u32 = 21;
 export const LET_GO: u32 = 23;
+export const COUNT_REFS: u32 = 30;
+export const ADD_REFS: u32 = 31;
+export const SET_EXACT: u32 = 35;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -81,8 +97,18 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return arrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_HASH:
       return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_HASH:
+      return hashOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+      return hashOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+      return arrayOfMapsOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_HASH_OF_MAPS:
+      return hashOfMapsOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_PROG_ARRAY:
+      return progArrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_LPM_TRIE:
       return lpmTrieOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_QUEUE:
@@ -95,6 +121,8 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return ringbufOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_USER_RINGBUF:
       return ringbufOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_ARENA:
+      return arenaOps(op, map, a, b, flags);
     default:
       return -EINVAL;
   }
@@ -102,12 +130,24 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
 
 /** Whether a type is of the hash family (maps/_htab.ts). */
 export function isHash(type: u32): bool {
-  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH;
+  return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || isLruHash(type);
+}
+
+/** Whether a full map of this type makes room for new elems. */
+export function isLruHash(type: u32): bool {
+  return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/** Whether elems of this type are maps (maps/_map_in_map.ts). */
+export function isMapInMap(type: u32): bool {
+  return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
 /** Whether values of this type have a slot for each CPU. */
 export function isPerCpu(type: u32): bool {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+  return (
+    type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it: of a per-CPU type the slots of all CPUs. */

@@ -21,7 +21,7 @@ import { endStillnessOf, heldAt, isHeldBy, lock, release, unlock } from "./lock"
 import { LOST, freeRunsOf, ownAllRuns, ownRun, pagesLock, rebuild } from "./mem/pages";
 import { HOLDS_BYTES, mapAt, putAllOf, rebuildTables, tablesLock } from "./map";
 import { CLEAR_LOCKS, LET_GO, OWN_RUNS, REPAIR, callOp } from "./map_types";
-import { nextPin } from "./bpffs";
+import { nextName } from "./bpffs";
 import { ownBtfs } from "./btf";
 import { settleUndo } from "./maps/_count";
 
@@ -144,7 +144,7 @@ function letGo(id: u32): void {
 /** What a map or a name leads to belongs to nobody else. The caller holds the tables lock. */
 function disownReachable(): void {
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) callOp(mapAt(at).type, OWN_RUNS, at, 0, 0, 0);
-  for (let pin = nextPin(0); pin != 0; pin = nextPin(pin)) ownRun(pin, 0);
+  for (let node = nextName(0); node != 0; node = nextName(node)) ownRun(node, 0);
   ownBtfs(0);
 }
 

@@ -57,7 +57,7 @@ export const TABLES: usize = SUPER + 128;
 
 @unmanaged
 export class Tables {
-  /** Guards the fd table, the list of maps with their ids and references, and pins. Outermost. */
+  /** Guards the fd table, the list of maps with their ids and references, and names. Outermost. */
   tablesLock: u32;
   /** The id given last. */
   lastId: u32;
@@ -69,7 +69,8 @@ export class Tables {
   mapsCount: u32;
   /** How many of them have ended. */
   mapsDead: u32;
-  pinsHead: u32;
+  /** Pinned names and directories: see bpffs.ts. */
+  namesHead: u32;
   fdsOpen: u32;
   /** BTF objects, and the id given last to one; as above. */
   btfsHead: u32;

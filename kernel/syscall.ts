@@ -54,7 +54,7 @@ import {
 } from "../src/uapi/offsets";
 import { BatchAttr, BtfLoadAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
 import { dropValue, mayLock, takeValue } from "./_btf_fields";
-import { getObj, pinObj } from "./bpffs";
+import { AT_FDCWD, getObj, pinObj } from "./bpffs";
 import { btfAt, btfForMap, btfGetFdById, btfInfo, btfLoad, dropBtf, nextBtfId } from "./btf";
 import { btfOf, canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
@@ -419,7 +419,7 @@ function objPin(attr: ObjAttr): i32 {
   if (fdEntry(attr.bpfFd) == 0) return -EINVAL;
   const fd = useFd(attr.bpfFd);
   if (fd == 0) return -EINVAL;
-  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0);
+  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0 ? attr.pathFd : AT_FDCWD);
   endUse();
   return ret;
 }
@@ -430,7 +430,7 @@ function objGet(attr: ObjAttr): i32 {
   if ((attr.fileFlags & BPF_F_PATH_FD) == 0 && attr.pathFd != 0) return -EINVAL;
   const mode = modeOf(attr.fileFlags);
   if (mode == 0) return -EINVAL;
-  return getObj(attr.pathname, mode, (attr.fileFlags & BPF_F_PATH_FD) != 0);
+  return getObj(attr.pathname, mode, (attr.fileFlags & BPF_F_PATH_FD) != 0 ? attr.pathFd : AT_FDCWD);
 }
 
 function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {

@@ -47,6 +47,10 @@ export class ArrayMap extends BpfMap {
   slotsSize: u32;
   /** What is copied of a slot: value_size; of a per-CPU array all of the slot, its padding too. */
   copySize: u32;
+  /** Of an array of maps: its Template (_map_in_map.ts). */
+  private template0: u64;
+  private template1: u64;
+  private template2: u64;
 }
 
 /** Refusals of BPF_MAP_CREATE that are the arrays', in array_map_alloc_check's order. */
@@ -58,6 +62,12 @@ export function arrayAllocCheck(attr: CreateAttr): i32 {
   if (attr.valueSize > MAX_VALUE_BYTES) return -E2BIG;
   if (perCpu && roundUp8(attr.valueSize) > MAX_PERCPU_BYTES) return -E2BIG;
   return 0;
+}
+
+/** The same for arrays of fds: fd_array_map_alloc_check. */
+export function fdArrayAllocCheck(attr: CreateAttr): i32 {
+  if (attr.maxEntries == 0 || attr.keySize != 4 || attr.valueSize != 4) return -EINVAL;
+  return (attr.mapFlags & ~(BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_NUMA_NODE)) != 0 ? -EINVAL : 0;
 }
 
 /** The map, or a negative errno. */

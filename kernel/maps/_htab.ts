@@ -1,5 +1,5 @@
 /**
- * Hash tables: the structure that HASH and PERCPU_HASH have in common (their operations: _htab_ops.ts). Behaves as
+ * Hash tables: the structure that HASH, LRU_HASH and their per-CPU kinds have in common (their operations: _htab_ops.ts). Behaves as
  * kernel/bpf/hashtab.c.
  *
  *      map       head, holds, stripes of the CPUs' values (per-CPU), bitmaps: one run of pages
@@ -15,6 +15,7 @@
  *      16  tags   a byte a cell: 0 if it is empty, else 0x80 and seven bits of the key's hash
  *      24  keys   of `cells` elems, keyStride apart; or addresses of their slots ("slotted")
  *       .  values at valuesOff, aligned, valueStride apart
+ *       .  of an LRU table, the last 16 bytes: how warm each cell is, and who went (_lru.ts)
  *
  *      slot  0  home, index   as above
  *            8  key           padded to 8
@@ -32,6 +33,7 @@
  * Differs from Linux: when they are not enough all the same, an insert is refused with ENOMEM.
  */
 import {
+  BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
@@ -40,12 +42,12 @@ import {
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
 } from "../../src/uapi/bpf";
-import { E2BIG, EINVAL, ENOMEM } from "../../src/uapi/errno";
+import { E2BIG, EINVAL, ENOMEM, ENOTSUPP } from "../../src/uapi/errno";
 import { allocKernel, freePages, ownRun, runBytes } from "../mem/pages";
 import { MAX_TASKS, nextRandom, sb } from "../super";
 import { BpfMap, HOLDS_BYTES, initHead } from "../map";
 import { CreateAttr } from "../attr";
-import { isPerCpu } from "../map_types";
+import { isLruHash, isPerCpu } from "../map_types";
 import { keepOrder } from "../order";
 import {
   Slots,
@@ -61,6 +63,7 @@ import { clearStripes, initStripes, loadSeq, rowBytes, stripesFor } from "./_str
 import { roundUp8 } from "./_value";
 
 const CREATE_FLAGS: u32 =
+  BPF_F_NO_COMMON_LRU |
   BPF_F_NO_PREALLOC |
   BPF_F_NUMA_NODE |
   BPF_F_RDONLY |
@@ -85,10 +88,17 @@ const MAX_CELL_BYTES: u64 = 40;
 /** Elems to a line of n cells when the map is full, in sixteenths of n: more, and lines overflow; less, and caches hold fewer. */
 const FILL_SIXTEENTHS: u32 = 12;
 /**
+ * The same for LRU tables, which are full all the time, and where buckets that the hand has just passed hold few: they use 0.3 to
+ * 0.45 of an overflow line for each line (simulated, and measured).
+ */
+const LRU_FILL_SIXTEENTHS: u32 = 11;
+/**
  * Overflow lines: half as many as lines, and some more for maps of few. At the fill above, a full map uses 0.15 to 0.18 of a line
  * for each line, and 0.4 after its keys were exchanged at random many times; of 14 lines, up to 0.57 (simulated).
  */
 const LEAST_OVERFLOW: u32 = 64;
+/** Of a line of an LRU table: a byte a cell, and eight bytes more. */
+const LRU_BYTES: u32 = 16;
 
 @unmanaged
 export class Htab extends BpfMap {
@@ -106,21 +116,28 @@ export class Htab extends BpfMap {
   valueOff: u32;
   /** Per-CPU: bytes of one CPU's value. */
   slotSize: u32;
+  /** Of an LRU table: where in a line its cells' warmth lies (_lru.ts); else 0. */
+  heatOff: u32;
+  /** Where the state of an LRU table lies that keeps the true order (_lru_exact.ts); else 0. */
+  exact: u32;
   /** A random odd number: the map's hash function. */
   seed: u64;
-  /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
-  private pad0: u64;
-  private pad1: u64;
-  private pad2: u64;
+  /** Of a hash of maps: its Template (_map_in_map.ts). */
+  private template0: u64;
+  private template1: u64;
+  private template2: u64;
   private pad3: u64;
   private pad4: u64;
   private pad5: u64;
   private pad6: u64;
+  /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
   count: u64;
+  /** Of an LRU table: the number of the bucket that the next elem to go is looked for in. */
+  hand: u32;
 }
 
 /** Overflow lines, and slots: behind the head. */
-const OVERFLOW_AT: usize = offsetof<Htab>();
+const OVERFLOW_AT: usize = (offsetof<Htab>() + 7) & ~7;
 const SLOTS_AT: usize = OVERFLOW_AT + offsetof<Slots>();
 const HEAD_BYTES: u32 = (<u32>SLOTS_AT + <u32>offsetof<Slots>() + 63) & ~63;
 
@@ -156,8 +173,12 @@ export function countWord(map: Htab): usize {
 /** Refusals of BPF_MAP_CREATE that are the hash family's, in htab_map_alloc_check's order. */
 export function htabAllocCheck(attr: CreateAttr): i32 {
   const perCpu = isPerCpu(attr.mapType);
+  const lru = isLruHash(attr.mapType);
+  const noCommonLru = (attr.mapFlags & BPF_F_NO_COMMON_LRU) != 0;
   if ((attr.mapFlags & ~CREATE_FLAGS) != 0 || !attr.accessOk()) return -EINVAL;
-  if (perCpu && attr.wantsNumaNode()) return -EINVAL;
+  if (noCommonLru && !lru) return -EINVAL;
+  if (lru && (attr.mapFlags & BPF_F_NO_PREALLOC) != 0) return -ENOTSUPP;
+  if ((perCpu || noCommonLru) && attr.wantsNumaNode()) return -EINVAL;
   if (attr.maxEntries == 0 || attr.keySize == 0 || attr.valueSize == 0) return -EINVAL;
   if (<u64>attr.keySize + attr.valueSize >= MAX_ELEM_BYTES) return -E2BIG;
   if (perCpu && roundUp8(attr.valueSize) > MAX_PERCPU_BYTES) return -E2BIG;
@@ -166,17 +187,26 @@ export function htabAllocCheck(attr: CreateAttr): i32 {
 
 /** The map, or a negative errno. */
 export function htabAlloc(attr: CreateAttr): isize {
-  if (attr.maxEntries > MAX_BUCKETS) return -E2BIG;
+  const maxEntries = maxEntriesFor(attr);
+  if (maxEntries > MAX_BUCKETS) return -E2BIG;
   const shape = allocKernel(offsetof<Htab>());
   if (shape == 0) return -ENOMEM;
   const map = changetype<Htab>(shape);
   const perCpu = isPerCpu(attr.mapType);
   initHead(map, attr, 0);
+  map.maxEntries = <u32>maxEntries;
   shapeElems(map, perCpu);
   shapeLines(map);
   const made = allocShaped(map, perCpu ? sb().possibleCpus : 0);
   freePages(shape);
   return made;
+}
+
+/** On Linux each CPU has lists of its own with BPF_F_NO_COMMON_LRU, of equal length: a multiple of the CPUs. */
+function maxEntriesFor(attr: CreateAttr): u64 {
+  if ((attr.mapFlags & BPF_F_NO_COMMON_LRU) == 0) return attr.maxEntries;
+  const cpus = <u64>sb().possibleCpus;
+  return ((<u64>attr.maxEntries + cpus - 1) / cpus) * cpus;
 }
 
 /** Where keys and values lie in a line or a slot. */
@@ -197,16 +227,19 @@ function shapeElems(map: Htab, perCpu: bool): void {
 
 /** Of 5 to 8 cells a line, as many as waste least; as many lines as max_entries then fill to FILL_SIXTEENTHS. */
 function shapeLines(map: Htab): void {
+  const lruBytes: u32 = isLruHash(map.type) ? LRU_BYTES : 0;
   for (let cells: u32 = 5; cells <= MAX_CELLS; cells++) {
     const valueAlign: u32 = map.valueStride >= 8 ? 7 : 3;
     const valuesOff = (KEYS_OFF + cells * map.keyStride + valueAlign) & ~valueAlign;
-    const size = (valuesOff + cells * map.valueStride + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+    const size = (valuesOff + cells * map.valueStride + lruBytes + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
     if (map.cells != 0 && size * map.cells > map.lineSize * cells) continue;
     map.cells = cells;
     map.valuesOff = valuesOff;
     map.lineSize = size;
   }
-  map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * FILL_SIXTEENTHS)) + 1;
+  map.heatOff = lruBytes == 0 ? 0 : map.lineSize - lruBytes;
+  const fill = lruBytes == 0 ? FILL_SIXTEENTHS : LRU_FILL_SIXTEENTHS;
+  map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * fill)) + 1;
 }
 
 /** Allocates a map of this shape. */
@@ -269,17 +302,20 @@ function allocParts(map: Htab): bool {
 
 /** Bytes of all that the map has allocated. */
 export function htabMemory(map: Htab): u32 {
-  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map));
+  const exactBytes = map.exact == 0 ? 0 : runBytes(map.exact);
+  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map)) + exactBytes;
 }
 
 export function htabFree(map: Htab): void {
   freeChunks(slotsOf(map));
+  if (map.exact != 0) freePages(map.exact);
   if (map.lines != 0) freePages(map.lines);
   freePages(changetype<usize>(map));
 }
 
 export function htabOwnRuns(map: Htab, owner: u32): void {
   ownChunks(slotsOf(map), owner);
+  if (map.exact != 0) ownRun(map.exact, owner);
   ownRun(map.lines, owner);
   ownRun(changetype<usize>(map), owner);
 }
@@ -288,6 +324,7 @@ export function htabOwnRuns(map: Htab, owner: u32): void {
 export function htabClearLocks(map: Htab): void {
   map.count = <u64>(<u32>map.count);
   if (map.slotSize != 0) clearStripes(map);
+  if (map.exact != 0) store<u32>(map.exact, 0);
   for (let i: u32 = 0; i < map.lineCount; i++) {
     // Most are free: a store would take memory for lines that were never used.
     if (load<u32>(lineAt(map, i)) != 0) store<u32>(lineAt(map, i), 0);

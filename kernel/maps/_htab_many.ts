@@ -9,6 +9,7 @@ import { EEXIST, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { fence } from "../order";
 import { Htab, Key16, KeyBytes, hashOf, lineAt, lineOf, valueWord } from "./_htab";
 import { lookupHashed, lookupWord, updateHashed, updateWord } from "./_htab_ops";
+import { isLru } from "./_lru";
 import { attrCopy } from "../task";
 import { roundUp8 } from "./_value";
 
@@ -79,8 +80,8 @@ function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, n: u32, hashes: usi
 // @ts-ignore: decorator
 @inline
 function lookupOne<K, V>(map: Htab, key: K, hash: u32, to: usize): i32 {
-  if (isInteger<V>()) return lookupWord<K, V>(map, key, hash, to);
-  return lookupHashed<K>(map, key, hash, to);
+  if (isInteger<V>()) return lookupWord<K, V>(map, key, hash, to, isLru(map));
+  return lookupHashed<K>(map, key, hash, to, isLru(map));
 }
 
 // @ts-ignore: decorator

@@ -35,6 +35,8 @@ import {
   tagOf,
   valueOfTag,
 } from "./_htab";
+import { coldestOf, homeOfTag, isLru, mayGo, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
+import { forgetQueue } from "./_lru_exact";
 import {
   NO_MEMORY,
   NO_SLOT,
@@ -143,16 +145,20 @@ function fillSlots(map: Htab, value: usize, from: usize, lanes: Lanes | null): v
   }
 }
 
-/** Copies the value of a key to `to`, unless that is 0. */
+/**
+ * Copies the value of a key to `to`, unless that is 0.
+ *
+ * @param isUse Whether an LRU table is to note it: as Linux has it, lookups of programs are uses, system calls' are not.
+ */
 // @ts-ignore: decorator
 @inline
-export function lookup<K>(map: Htab, key: K, to: usize): i32 {
-  return lookupHashed<K>(map, key, hashOf<K>(map, key), to);
+export function lookup<K>(map: Htab, key: K, to: usize, isUse: bool): i32 {
+  return lookupHashed<K>(map, key, hashOf<K>(map, key), to, isUse);
 }
 
 // @ts-ignore: decorator
 @inline
-export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
+export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize, isUse: bool): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   for (let tries = 0; tries < OPTIMISTIC_LOOKUPS; tries++) {
@@ -160,10 +166,13 @@ export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
     const tag = findTag<K>(map, line, key, hash, seq);
     if (tag != 0 && to != 0) readValue(map, valueOfTag(map, tag), index, to);
     keepOrder();
-    if (loadSeq(line) == seq && (seq & 1) == 0) return tag != 0 ? 0 : -ENOENT;
+    if (loadSeq(line) == seq && (seq & 1) == 0) {
+      if (isUse && tag != 0) noteUse(map, tag);
+      return tag != 0 ? 0 : -ENOENT;
+    }
     if (seq & 1) awaitWriter(map, line);
   }
-  return lookupLocked<K>(map, key, hash, to);
+  return lookupLocked<K>(map, key, hash, to, isUse);
 }
 
 /**
@@ -172,7 +181,7 @@ export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
  */
 // @ts-ignore: decorator
 @inline
-export function lookupWord<K, V>(map: Htab, key: K, hash: u32, to: usize): i32 {
+export function lookupWord<K, V>(map: Htab, key: K, hash: u32, to: usize, isUse: bool): i32 {
   const line = lineAt(map, lineOf(map, hash));
   const seq = loadSeq(line);
   const found = cellsWith(line, tagOf(hash));
@@ -180,18 +189,21 @@ export function lookupWord<K, V>(map: Htab, key: K, hash: u32, to: usize): i32 {
   const i = <usize>ctz<u32>(found);
   let ret: i32 = 0;
   if (found == 0 && nextLine(line) == 0) ret = -ENOENT;
-  else if (found == 0 || load<K>(line + i * sizeof<K>(), KEYS_OFF) != key) return lookupHashed<K>(map, key, hash, to);
+  else if (found == 0 || load<K>(line + i * sizeof<K>(), KEYS_OFF) != key) return lookupHashed<K>(map, key, hash, to, isUse);
   else if (to != 0) store<V>(to, load<V>(line + map.valuesOff + i * sizeof<V>()));
   keepOrder();
-  return loadSeq(line) == seq && (seq & 1) == 0 ? ret : lookupHashed<K>(map, key, hash, to);
+  if (loadSeq(line) != seq || (seq & 1) != 0) return lookupHashed<K>(map, key, hash, to, isUse);
+  if (isUse && ret == 0) noteUse(map, line + TAGS_OFF + i);
+  return ret;
 }
 
-function lookupLocked<K>(map: Htab, key: K, hash: u32, to: usize): i32 {
+function lookupLocked<K>(map: Htab, key: K, hash: u32, to: usize, isUse: bool): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   lockStripe(map, line);
   const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
   if (tag != 0 && to != 0) readValue(map, valueOfTag(map, tag), index, to);
+  if (tag != 0 && isUse) noteUse(map, tag);
   unlock(line);
   return tag != 0 ? 0 : -ENOENT;
 }
@@ -210,10 +222,13 @@ export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
 export function updateHashed<K>(map: Htab, key: K, hash: u32, value: usize, flags: u64): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
-  lockStripe(map, line);
-  const ret = updateUnder<K>(map, key, hash, index, value, flags);
-  unlock(line);
-  return ret;
+  while (true) {
+    lockStripe(map, line);
+    const ret = updateUnder<K>(map, key, hash, index, value, flags);
+    unlock(line);
+    if (ret != -E2BIG || !isLru(map)) return ret;
+    makeRoom(map);
+  }
 }
 
 /** The same for a caller that holds the line's lock. */
@@ -222,6 +237,7 @@ function updateUnder<K>(map: Htab, key: K, hash: u32, index: u32, value: usize, 
   const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
   if (tag == 0) return flags == <u64>BPF_EXIST ? -ENOENT : insert<K>(map, key, hash, line, value, null);
   if (flags == <u64>BPF_NOEXIST) return -EEXIST;
+  if (isLru(map)) noteUse(map, tag);
   return replace(map, valueOfTag(map, tag), index, line, value);
 }
 
@@ -236,11 +252,15 @@ export function updateWord<K, V>(map: Htab, key: K, hash: u32, value: usize, fla
   const i = <usize>ctz<u32>(found);
   const isHit = found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
   let ret: i32 = 0;
-  if (isHit) store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
-  else if (found == 0 && nextLine(line) == 0 && flags != <u64>BPF_EXIST) ret = insert<K>(map, key, hash, line, value, null);
+  if (isHit) {
+    store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
+    if (isLru(map)) noteUse(map, line + TAGS_OFF + i);
+  } else if (found == 0 && nextLine(line) == 0 && flags != <u64>BPF_EXIST) ret = insert<K>(map, key, hash, line, value, null);
   else ret = updateUnder<K>(map, key, hash, index, value, flags);
   unlock(line);
-  return ret;
+  if (ret != -E2BIG || !isLru(map)) return ret;
+  makeRoom(map);
+  return updateHashed<K>(map, key, hash, value, flags);
 }
 
 // @ts-ignore: decorator
@@ -266,8 +286,14 @@ function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lane
   let fresh: usize = 0;
   if (tag == 0) {
     fresh = takeLine(map, line);
-    if (fresh == NO_SLOT) return -ENOMEM;
-    tag = fresh + TAGS_OFF;
+    if (fresh != NO_SLOT) {
+      tag = fresh + TAGS_OFF;
+    } else {
+      // An LRU table never is without room: it makes some in this bucket, and -E2BIG has the caller try again.
+      if (!isLru(map)) return -ENOMEM;
+      dropOut(map, line, coldestOf(map, line));
+      return -E2BIG;
+    }
   }
   // Slots that come on demand may not come at all: so first the slot, then the count, which cannot fail afterwards.
   const onDemand = map.slotted != 0 && (map.mapFlags & BPF_F_NO_PREALLOC) != 0;
@@ -283,6 +309,7 @@ function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lane
   if (map.slotted != 0 && !onDemand) takeElem(map, line, tag);
   putKey<K>(map, lineOfTag(tag), cellOfTag(tag), key);
   fillValue(map, valueOfTag(map, tag), value, lanes);
+  if (isLru(map)) noteNew(map, line, tag, hash);
   // Until the tag is stored it is an empty line.
   if (fresh != 0) storeInOrder<u32>(last + NEXT_OFF, <u32>fresh);
   storeInOrder<u8>(tag, <u8>tagOf(hash));
@@ -412,6 +439,26 @@ function unlinkLine(map: Htab, home: usize, line: usize, task: Task): void {
   dropLine(map, line, task);
 }
 
+/** Deletes an elem of a full LRU table. The caller holds no lock: there is room for one more, if no other thread takes it. */
+function makeRoom(map: Htab): void {
+  for (let tries = 0; countOf(countWord(map)) >= map.maxEntries; tries++) {
+    // That there is none can only be because of those who are about to insert one: they hold locks.
+    const tag = nextToGo(map, tries != 0);
+    if (tag == 0) continue;
+    const home = homeOfTag(map, tag);
+    if (home == 0) continue;
+    lockStripe(map, home);
+    if (mayGo(map, home, tag) && countOf(countWord(map)) >= map.maxEntries) dropOut(map, home, tag);
+    unlock(home);
+  }
+}
+
+/** Deletes an elem to make room. The caller holds the lock of its home line. */
+function dropOut(map: Htab, home: usize, tag: usize): void {
+  noteGone(map, home, tag);
+  removeElem(map, home, tag, 0, 0);
+}
+
 /** Adds to the value of a key, lane by lane; an absent one starts at zero. Of a per-CPU table, to this thread's CPU. */
 // @ts-ignore: decorator
 @inline
@@ -420,18 +467,24 @@ export function add<K>(map: Htab, key: K, delta: usize, lanes: Lanes): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
   if (isPerCpuTable(map)) return addToSlot<K>(map, key, hash, index, delta, lanes);
-  lockStripe(map, line);
-  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
-  let ret: i32 = 0;
-  if (tag == 0) {
-    ret = insert<K>(map, key, hash, line, delta, lanes);
-  } else {
-    const value = valueOfTag(map, tag);
-    if (isWord(map.valueSize)) addWord(value, delta, map.valueSize, lanes);
-    else ret = addInPlace(line, value, delta, map.valueSize, lanes);
+  while (true) {
+    lockStripe(map, line);
+    const ret = addUnder<K>(map, key, hash, line, delta, lanes);
+    unlock(line);
+    if (ret != -E2BIG || !isLru(map)) return ret;
+    makeRoom(map);
   }
-  unlock(line);
-  return ret;
+}
+
+/** The same for a caller that holds the line's lock. */
+function addUnder<K>(map: Htab, key: K, hash: u32, line: usize, delta: usize, lanes: Lanes): i32 {
+  const tag = findTag<K>(map, line, key, hash, load<u32>(line, 4));
+  if (tag == 0) return insert<K>(map, key, hash, line, delta, lanes);
+  if (isLru(map)) noteUse(map, tag);
+  const value = valueOfTag(map, tag);
+  if (!isWord(map.valueSize)) return addInPlace(line, value, delta, map.valueSize, lanes);
+  addWord(value, delta, map.valueSize, lanes);
+  return 0;
 }
 
 /**
@@ -457,10 +510,14 @@ function addToSlot<K>(map: Htab, key: K, hash: u32, index: u32, delta: usize, la
       else ret = addInPlace(stripe, at, delta, map.slotSize, lanes);
     }
     unlock(stripe);
-    if (isSame && tag != 0) return ret;
+    if (isSame && tag != 0) {
+      if (isLru(map)) noteUse(map, tag);
+      return ret;
+    }
     if (isSame) {
       ret = insertAdded<K>(map, key, hash, line, delta, lanes);
-      if (ret != -EEXIST) return ret;
+      if (ret == -E2BIG && isLru(map)) makeRoom(map);
+      else if (ret != -EEXIST) return ret;
     }
   }
 }
@@ -489,6 +546,7 @@ function awaitAdders(map: Htab, line: usize): void {
 /** Finishes or undoes what a task that has ended did under the lock of a line, or of a CPU's slot. */
 export function htabRepair(map: Htab, word: usize, id: u32): void {
   settleWrite(word, id);
+  if (word == map.exact) forgetQueue(map);
   const isLine = word >= <usize>map.lines && word - map.lines < <usize>map.lineSize * map.lineCount;
   if (!isLine) return;
   settleSpares(map, word, taskOf(id));
@@ -533,10 +591,19 @@ function hasSlot(map: Htab, home: usize, slot: usize): bool {
 
 export function htabLookupElem(map: Htab, key: usize, to: usize): i32 {
   const bytes = map.keySize;
-  if (bytes == 4) return lookup<u32>(map, load<u32>(key), to);
-  if (bytes == 8) return lookup<u64>(map, load<u64>(key), to);
-  if (bytes == 16) return lookup<Key16>(map, changetype<Key16>(key), to);
-  return lookup<KeyBytes>(map, changetype<KeyBytes>(key), to);
+  if (bytes == 4) return lookup<u32>(map, load<u32>(key), to, false);
+  if (bytes == 8) return lookup<u64>(map, load<u64>(key), to, false);
+  if (bytes == 16) return lookup<Key16>(map, changetype<Key16>(key), to, false);
+  return lookup<KeyBytes>(map, changetype<KeyBytes>(key), to, false);
+}
+
+/** The same as a program does it: a use, of an LRU table. */
+export function htabUseElem(map: Htab, key: usize, to: usize): i32 {
+  const bytes = map.keySize;
+  if (bytes == 4) return lookup<u32>(map, load<u32>(key), to, true);
+  if (bytes == 8) return lookup<u64>(map, load<u64>(key), to, true);
+  if (bytes == 16) return lookup<Key16>(map, changetype<Key16>(key), to, true);
+  return lookup<KeyBytes>(map, changetype<KeyBytes>(key), to, true);
 }
 
 export function htabUpdateElem(map: Htab, key: usize, value: usize, flags: u64): i32 {

@@ -9,6 +9,7 @@ import { EFAULT, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { mayLock } from "../_btf_fields";
 import { BatchAttr, putBatchCount } from "../attr";
 import { unlock } from "../lock";
+import { isMapInMap } from "../map_types";
 import { isUser } from "../mem/pages";
 import { keepOrder } from "../order";
 import { sb } from "../super";
@@ -33,6 +34,7 @@ import {
   valueAt,
 } from "./_htab";
 import { isPerCpuTable, readValue, removeElem } from "./_htab_ops";
+import { exchangeRefs } from "./_map_in_map";
 import { awaitWriter, loadSeq, lockStripe } from "./_stripe";
 import { copy } from "./_value";
 
@@ -241,8 +243,11 @@ function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
     const toValue = batch.values + <u64>(done + taken) * valueSize;
     if (!isUser(toKey, keySize) || !isUser(toValue, valueSize)) return -EFAULT;
     const cell = <u32>ctz<u32>(fullCells(map, line));
+    // Of a hash of maps, whose caller holds the tables lock.
+    const inner = isMapInMap(map.type) ? load<u32>(valueAt(map, line, cell)) : 0;
     copy(<usize>toKey, keyAt(map, line, cell), keySize);
     removeElem(map, home, line + TAGS_OFF + cell, index, <usize>toValue);
+    if (inner != 0) exchangeRefs(0, inner);
     taken++;
   }
   return taken;

@@ -1,27 +1,24 @@
 /**
  * BPF_MAP_TYPE_LPM_TRIE: prefixes, and the longest of them that matches. Behaves as kernel/bpf/lpm_trie.c.
  *
- *      map       head, holds, one stripe: one run of pages
- *      chunks    nodes of equal size, in runs of their own, linked; freed with the map
+ *      map     head, holds, one stripe: one run of pages
+ *      pages   nodes, and elems that are not inline: see _slab.ts
  *
- *      chunk  0  next     the chunk before, or 0
- *             4  used     nodes from here on were never taken
- *             8  nodes
+ *      root -> node at byte 0 -- 10 --> node at byte 1 -- 1 --> elem 10.1.0.0/16
+ *                  |                        |--- 1001.... ----> elem 10.144.0.0/12
+ *                  |--- 11...... --> elem 192.0.0.0/2
+ *                  |--- 127 -------> elem 127.0.0.1/32: alone on its way, so it needs no node
+ *                  `--- 172 -------> node at byte 2: all below begins with 172.16
  *
- *      node   0  child0   of a free node: the next free one
- *             4  child1
- *             8  prefix   bits of data that count
- *            12  kind     INNER: no elem, only a fork with two children; MARK: see `rebuild`
- *            16  value    value_size
- *             +  data     as many bytes as the key has behind its prefixlen, network byte order, host bits as given
+ * A multibit trie, eight bits a node, with paths compressed: a node has two items or more (but for the root's), and lies at
+ * the first byte in which what is below it differs. Nodes are packed (_lpm_node.ts): bitmaps of which places have an item,
+ * and the items, elems of up to INLINE_BYTES among them. Which nodes there are follows from the elems alone.
  *
- * A binary trie with paths compressed: a node's prefix is longer than its parent's and begins with it, and the bit behind the
- * parent's says which child it is. Which nodes there are follows from the elems alone.
- *
- * Threads: writers take the map's stripe. A node is filled before a single store leads to it, and is never written again
- * except for its children and its kind; so the trie is whole at any instruction. Readers take no lock: they look at the
- * stripe's seq before and after (odd: a writer is in the middle), and again if it has changed. What they see meanwhile may be
- * nodes that were freed and taken again: these are still nodes, and a walk in which prefixes grow comes to an end.
+ * Threads: writers take the map's stripe. A changed node is a new one, filled before a single store leads to it; so
+ * the trie is whole at any instruction, and that store is the change: count, free blocks and pages follow from it
+ * (`rebuild`). Readers take no lock: they look at the stripe's seq before and after (odd: a writer is in the
+ * middle), and again if it has changed. Blocks are given back at once: so a reader looks at seq after each word that it is about to
+ * follow, too. If that is as it was, the word led to a node then; what it reads there may be anything, until it looks again.
  */
 import {
   BPF_EXIST,
@@ -57,7 +54,8 @@ import {
   UPDATE_ELEM,
 } from "../map_types";
 import { allocKernel, freePages, isUser, ownRun, runBytes } from "../mem/pages";
-import { keepOrder } from "../order";
+import { keepOrder, storeInOrder } from "../order";
+import { ME, keyCopy } from "../task";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import {
   awaitWriter,
@@ -71,76 +69,129 @@ import {
   rowBytes,
   settleSeq,
 } from "./_stripe";
+import {
+  BYTES,
+  bitAt,
+  choose,
+  IS_NODE,
+  countOf,
+  depthOf,
+  has,
+  isNodeSound,
+  itemsOffOf,
+  longestIn,
+  nextPlace,
+  nodeBytes,
+  pathOf,
+  placeOf,
+  rankOf,
+  setBits,
+  startNode,
+  wordBit,
+  wordsOf,
+  wordsWithout,
+} from "./_lpm_node";
+import {
+  SLABS_BYTES,
+  clearMarks,
+  freeSlabs,
+  giveBlock,
+  markBlock,
+  ownSlabs,
+  slabsMemory,
+  sweep,
+  takeBlock,
+  usedBlocks,
+} from "./_slab";
 import { copy, roundUp8 } from "./_value";
 
 const CREATE_FLAGS: u32 =
   BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
-/** prefixlen, in front of a key's data. */
+/** prefixlen, in front of a key's data, and of an elem's. */
 const PREFIX_BYTES: u32 = 4;
 const MIN_KEY_BYTES: u32 = PREFIX_BYTES + 1;
 const MAX_KEY_BYTES: u32 = PREFIX_BYTES + 256;
+/** Room for a key. */
+const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
+/** Elems up to this size lie in their nodes: an IPv4 prefix and 8 bytes. */
+const INLINE_BYTES: u32 = 32;
 
-const CHUNK_BYTES: u32 = 128 * 1024;
-const CHUNK_HEAD: u32 = 8;
-const NODE_HEAD: u32 = 16;
+/**
+ * From so many elems on there are tables that a lookup begins with; they go when a quarter is left. A table of a depth has, for
+ * all that begin with the same bytes up to there, the first node at this depth or behind: with keys of up to 4 bytes one table,
+ * by 2 bytes; with longer ones two, by 3 and by 4 (IPv6: what lies in a /24, and in a /32), whose places are hashes. Of two nodes
+ * that want one place one is there.
+ */
+const TOP_COUNT: u32 = 16384;
+const TOP_WORDS: u32 = 65536;
+const TOP_BYTES: u32 = 4 * TOP_WORDS;
 
-/** Kinds of nodes. */
-const ELEM: u32 = 0;
-const INNER: u32 = 1;
-/** Beside the kind, while `rebuild` runs: the root leads to it. */
-const MARK: u32 = 2;
+/** As the depth of a change that is none of nodes. */
+const INNERMOST: u32 = 256;
 
-/** Instead of a node: the trie changed under the reader. No node has this address. */
+const NO_FORK: u32 = u32.MAX_VALUE;
+
+/** Instead of an elem: the trie changed under the reader; the key is not there. No elem has such an address. */
 const CHANGED: usize = 1;
+const NOT_THERE: usize = 2;
 /** Looks without the lock, before a reader takes it. */
 const OPTIMISTIC_READS: i32 = 64;
 
 /** Findings of CHECK: texts in src/kernels/embedded/check.ts. */
 const LPM_COUNT: u32 = 96;
 const LPM_NODE: u32 = 97;
-const LPM_NODES: u32 = 98;
+const LPM_BLOCKS: u32 = 98;
+const LPM_ELEM: u32 = 99;
+const LPM_TOP: u32 = 100;
 
 @unmanaged
 export class LpmTrie extends BpfMap {
+  /** As an item's word: the node at byte 0, + 1; or 0. */
   root: u32;
-  /** Elems: inner nodes do not count. */
+  /** Elems. */
   count: u32;
-  /** The first free node, or 0. */
-  free: u32;
-  /** The chunk added last, or 0: the others have no node that was never taken. */
-  chunks: u32;
-  /** Bytes from one node to the next, and where its data begin. */
-  stride: u32;
-  dataOff: u32;
   dataBytes: u32;
-  nodesPerChunk: u32;
+  elemBytes: u32;
+  /** From one item of a node to the next: an inline elem's size, or 4. */
+  itemBytes: u32;
+  isInline: u32;
+  slabs: u32;
+  /** The tables, items' words, or 0: see TOP_COUNT. */
+  top: u32;
 }
 
 // @ts-ignore: decorator
 @inline
-function prefixOf(node: usize): u32 {
-  return load<u32>(node, 8);
+function rootSlot(trie: LpmTrie): usize {
+  return changetype<usize>(trie) + offsetof<LpmTrie>("root");
 }
 
 // @ts-ignore: decorator
 @inline
-function isInner(node: usize): bool {
-  return (load<u32>(node, 12) & INNER) != 0;
+function stripe(trie: LpmTrie): usize {
+  return trie.stripes;
 }
 
 // @ts-ignore: decorator
 @inline
-function childWord(node: usize, side: u32): usize {
-  return node + 4 * <usize>side;
+function prefixOf(elem: usize): u32 {
+  return (load<u32>(elem) >> 1) - 1;
 }
 
-/** The nth bit of data. */
+/** The item of a place that has one. */
 // @ts-ignore: decorator
 @inline
-function bitOf(data: usize, n: u32): u32 {
-  return (load<u8>(data + (n >> 3)) >> (7 - (n & 7))) & 1;
+function itemOf(trie: LpmTrie, node: usize, words: u32, place: u32): usize {
+  return node + itemsOffOf(node) + rankOf(node, words, place) * trie.itemBytes;
+}
+
+/** Where the elem is that an item is, or leads to. */
+// @ts-ignore: decorator
+@inline
+function elemOf(trie: LpmTrie, item: usize, word: u32): usize {
+  return trie.isInline != 0 ? item : <usize>word;
 }
 
 /** How many of the first `limit` bits of two data are the same. */
@@ -164,6 +215,20 @@ function commonBitsOfMany(a: usize, b: usize, bytes: u32, limit: u32): u32 {
   return limit;
 }
 
+/** The first byte, at or behind `from`, in which a node's path and a key's data differ; the node's depth if none does. */
+// @ts-ignore: decorator
+@inline
+function sameBytes(node: usize, data: usize, from: u32): u32 {
+  const depth = depthOf(node);
+  return from == depth ? depth : sameBytesOfMany(pathOf(node, wordsOf(node)), data, from, depth);
+}
+
+function sameBytesOfMany(path: usize, data: usize, from: u32, depth: u32): u32 {
+  while (from + 4 <= depth && load<u32>(path + from) == load<u32>(data + from)) from += 4;
+  while (from < depth && load<u8>(path + from) == load<u8>(data + from)) from++;
+  return from;
+}
+
 /** Refusals of BPF_MAP_CREATE that are the trie's. Linux makes them when it allocates, after all others. */
 function allocCheck(attr: CreateAttr): i32 {
   if (attr.maxEntries == 0 || (attr.mapFlags & BPF_F_NO_PREALLOC) == 0) return -EINVAL;
@@ -176,108 +241,201 @@ function allocCheck(attr: CreateAttr): i32 {
 function alloc(attr: CreateAttr): isize {
   const refused = allocCheck(attr);
   if (refused != 0) return refused;
-  const head = (<u32>offsetof<LpmTrie>() + 63) & ~63;
+  const head = (<u32>offsetof<LpmTrie>() + SLABS_BYTES + 63) & ~63;
   const run = allocKernel(<u64>(head + HOLDS_BYTES) + rowBytes(1));
   if (run == 0) return -ENOMEM;
   const trie = changetype<LpmTrie>(run);
   initHead(trie, attr, run + head);
   initStripes(trie, run + head + HOLDS_BYTES, 1, 1);
   trie.dataBytes = attr.keySize - PREFIX_BYTES;
-  trie.dataOff = NODE_HEAD + attr.valueSize;
-  trie.stride = roundUp8(trie.dataOff + trie.dataBytes);
-  // An elem needs at most one inner node beside its own; and while it is replaced, another one.
-  const most = min<u64>(2 * <u64>attr.maxEntries + 1, CHUNK_BYTES);
-  trie.nodesPerChunk = max<u32>(1, min<u32>(<u32>most, (CHUNK_BYTES - CHUNK_HEAD) / trie.stride));
+  trie.elemBytes = (attr.keySize + attr.valueSize + 3) & ~3;
+  trie.isInline = trie.elemBytes <= INLINE_BYTES ? 1 : 0;
+  trie.itemBytes = trie.isInline != 0 ? trie.elemBytes : 4;
+  trie.slabs = <u32>(run + offsetof<LpmTrie>());
   return run;
 }
 
 function free(trie: LpmTrie): void {
-  for (let chunk: usize = trie.chunks; chunk != 0; ) {
-    const next: usize = load<u32>(chunk);
-    freePages(chunk);
-    chunk = next;
-  }
+  if (trie.top != 0) freePages(trie.top);
+  freeSlabs(trie.slabs);
   freePages(changetype<usize>(trie));
 }
 
 function ownRuns(trie: LpmTrie, owner: u32): void {
-  for (let chunk: usize = trie.chunks; chunk != 0; chunk = load<u32>(chunk)) ownRun(chunk, owner);
+  if (trie.top != 0) ownRun(trie.top, owner);
+  ownSlabs(trie.slabs, owner);
   ownRun(changetype<usize>(trie), owner);
 }
 
 function memUsage(trie: LpmTrie): u32 {
-  let bytes = runBytes(changetype<usize>(trie));
-  for (let chunk: usize = trie.chunks; chunk != 0; chunk = load<u32>(chunk)) bytes += runBytes(chunk);
-  return bytes;
+  const top = trie.top != 0 ? runBytes(trie.top) : 0;
+  return runBytes(changetype<usize>(trie)) + top + slabsMemory(trie.slabs);
+}
+
+/** Whether what a reader has seen since it looked at seq may not be so. */
+// @ts-ignore: decorator
+@inline
+function isStale(trie: LpmTrie, seq: u32): bool {
+  keepOrder();
+  return loadSeq(stripe(trie)) != seq;
+}
+
+/**
+ * The longest prefix that matches a key and is not longer than the key's own; 0 if there is none; or CHANGED.
+ *
+ * @param seq The stripe's, when the reader began.
+ */
+// @ts-ignore: decorator
+@inline
+function match(trie: LpmTrie, key: usize, seq: u32): usize {
+  const prefix = load<u32>(key);
+  if (prefix > trie.dataBytes << 3) return 0;
+  if (trie.top != 0) {
+    const data = key + PREFIX_BYTES;
+    for (let table: i32 = tablesOf(trie) - 1; table >= 0; table--) {
+      const depth = tableDepth(trie, table);
+      if (prefix < depth << 3) continue;
+      const at: usize = load<u32>(tableSlot(trie.top, table, depth, data));
+      if (at == 0) continue;
+      // Where a place is a hash the node is perhaps of other bytes.
+      const found = matchFrom(trie, at, depth == 2 ? 2 : 0, key, seq);
+      if (found != 0) return found;
+    }
+  }
+  return matchFrom(trie, trie.root, 0, key, seq);
 }
 
 // @ts-ignore: decorator
 @inline
-function stripe(trie: LpmTrie): usize {
-  return trie.stripes;
+function tablesOf(trie: LpmTrie): i32 {
+  return trie.dataBytes > 4 ? 2 : 1;
 }
 
-/** Takes a node; 0 when memory is out. The caller holds the lock. */
-function takeNode(trie: LpmTrie): usize {
-  const node: usize = trie.free;
-  if (node != 0) {
-    trie.free = load<u32>(node);
-    return node;
-  }
-  let chunk: usize = trie.chunks;
-  if (chunk == 0 || load<u32>(chunk, 4) == trie.nodesPerChunk) {
-    chunk = allocKernel(<u64>trie.nodesPerChunk * trie.stride + CHUNK_HEAD);
-    if (chunk == 0) return 0;
-    store<u32>(chunk, trie.chunks);
-    trie.chunks = <u32>chunk;
-  }
-  const used = load<u32>(chunk, 4);
-  store<u32>(chunk, used + 1, 4);
-  return chunk + CHUNK_HEAD + <usize>used * trie.stride;
-}
-
-/** Gives back a node that nothing leads to. The caller holds the lock. */
-function giveNode(trie: LpmTrie, node: usize): void {
-  store<u32>(node, trie.free);
-  trie.free = <u32>node;
-}
-
-/** The longest prefix that matches a key and is not longer than the key's own; 0 if there is none; or CHANGED. */
 // @ts-ignore: decorator
 @inline
-function match(trie: LpmTrie, key: usize): usize {
+function tableDepth(trie: LpmTrie, table: u32): u32 {
+  return trie.dataBytes > 4 ? 3 + table : 2;
+}
+
+/** The first bytes of some data, as many as a table goes by. */
+// @ts-ignore: decorator
+@inline
+function firstBytes(data: usize, depth: u32): u32 {
+  return depth == 2 ? load<u16>(data) : load<u32>(data) & (u32.MAX_VALUE >> (32 - 8 * depth));
+}
+
+/** The word of a table for some data. */
+// @ts-ignore: decorator
+@inline
+function tableSlot(top: usize, table: u32, depth: u32, data: usize): usize {
+  const first = firstBytes(data, depth);
+  return top + table * TOP_BYTES + 4 * (depth == 2 ? first : (first * 0x9e3779b1) >> 16);
+}
+
+/**
+ * The same of what hangs on a node, which is a prefix itself up to byte `from`.
+ *
+ * @param at The node, as an item's word.
+ */
+function matchFrom(trie: LpmTrie, at: usize, from: u32, key: usize, seq: u32): usize {
   const bytes = trie.dataBytes;
   const prefix = load<u32>(key);
-  if (prefix > bytes << 3) return 0;
   const data = key + PREFIX_BYTES;
-  const dataOff = trie.dataOff;
   let found: usize = 0;
-  let longest: i32 = -1;
-  for (let node: usize = trie.root; node != 0; ) {
-    const at = prefixOf(node);
-    if (<i32>at <= longest) return CHANGED;
-    if (at > prefix || commonBits(data, node + dataOff, bytes, at) != at) break;
-    if (!isInner(node)) found = node;
-    if (at == prefix) break;
-    longest = <i32>at;
-    node = load<u32>(childWord(node, bitOf(data, at)));
+  while (at != 0) {
+    if (isStale(trie, seq)) return CHANGED;
+    const node = at - IS_NODE;
+    const depth = depthOf(node);
+    if (prefix < depth << 3 || sameBytes(node, data, from) != depth) break;
+    const words = wordsOf(node);
+    if (prefix - (depth << 3) < 8) {
+      const elem = longestAt(trie, node, words, placeOf(depth, prefix, data), seq);
+      return elem == 0 ? found : elem;
+    }
+    const byte = <u32>load<u8>(data + depth);
+    const place = longestIn(node, words, byte);
+    const isWhole = bitAt(node, words, BYTES | byte);
+    const longest = choose(BYTES | byte, place, isWhole);
+    if (longest == 0) break;
+    const item = itemOf(trie, node, words, longest);
+    if (isStale(trie, seq)) return CHANGED;
+    at = load<u32>(item);
+    if (isStale(trie, seq)) return CHANGED;
+    if (at != 0 && (at & IS_NODE) == 0) {
+      const elem = elemOf(trie, item, <u32>at);
+      const its = prefixOf(elem);
+      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) return elem;
+    }
+    if (place != 0) {
+      const elem = longestAt(trie, node, words, place, seq);
+      if (elem == CHANGED) return CHANGED;
+      if (elem != 0) found = elem;
+    }
+    if ((at & IS_NODE) == 0) break;
+    from = depth + 1;
   }
   return found;
 }
 
-/** The first elem in post-order of what hangs on a node; 0 if the node is 0; or CHANGED. */
-function firstIn(top: usize): usize {
-  let found: usize = 0;
-  let longest: i32 = -1;
-  for (let node: usize = top; node != 0; ) {
-    if (<i32>prefixOf(node) <= longest) return CHANGED;
-    longest = <i32>prefixOf(node);
-    found = node;
-    node = load<u32>(node);
-    if (node == 0) node = load<u32>(found, 4);
+/** The elem of the longest prefix of a place that has one, of less than eight bits; 0 if none has; or CHANGED. */
+function longestAt(trie: LpmTrie, node: usize, words: u32, place: u32, seq: u32): usize {
+  for (; place != 0; place >>= 1) {
+    if (!has(node, words, place)) continue;
+    const item = itemOf(trie, node, words, place);
+    if (isStale(trie, seq)) return CHANGED;
+    const word = load<u32>(item);
+    if (isStale(trie, seq)) return CHANGED;
+    if (word != 0) return elemOf(trie, item, word);
   }
-  // Only a fork that lost its children has none.
-  return found != 0 && isInner(found) ? CHANGED : found;
+  return 0;
+}
+
+/** The first elem behind a place in post-order, of what hangs on a node; 0 if there is none; or CHANGED. */
+function nextIn(trie: LpmTrie, node: usize, place: u32, seq: u32): usize {
+  const words = wordsOf(node);
+  while (true) {
+    place = nextPlace(node, words, place);
+    if (isStale(trie, seq)) return CHANGED;
+    if (place == 0) return 0;
+    const item = itemOf(trie, node, words, place);
+    if (isStale(trie, seq)) return CHANGED;
+    const word = load<u32>(item);
+    if (isStale(trie, seq)) return CHANGED;
+    if (word == 0) continue;
+    const elem = (word & IS_NODE) == 0 ? elemOf(trie, item, word) : nextIn(trie, word - IS_NODE, 0, seq);
+    if (elem != 0) return elem;
+  }
+}
+
+/** The same of what follows a key. 0 if the key is there and none follows it; NOT_THERE; or CHANGED. */
+function behind(trie: LpmTrie, node: usize, from: u32, key: usize, seq: u32): usize {
+  const prefix = load<u32>(key);
+  const data = key + PREFIX_BYTES;
+  const depth = depthOf(node);
+  if (prefix < depth << 3 || sameBytes(node, data, from) != depth) return NOT_THERE;
+  const words = wordsOf(node);
+  const place = placeOf(depth, prefix, data);
+  if (!has(node, words, place)) return NOT_THERE;
+  const item = itemOf(trie, node, words, place);
+  if (isStale(trie, seq)) return CHANGED;
+  const word = load<u32>(item);
+  if (isStale(trie, seq)) return CHANGED;
+  if (word & IS_NODE) {
+    const elem = behind(trie, word - IS_NODE, depth + 1, key, seq);
+    if (elem != 0) return elem;
+  } else if (word == 0 || !isElemOf(trie, elemOf(trie, item, word), key)) {
+    return NOT_THERE;
+  }
+  return nextIn(trie, node, place, seq);
+}
+
+/** Whether an elem has a key's prefix. */
+// @ts-ignore: decorator
+@inline
+function isElemOf(trie: LpmTrie, elem: usize, key: usize): bool {
+  const prefix = load<u32>(key);
+  const itsData = elem + PREFIX_BYTES;
+  return prefixOf(elem) == prefix && commonBits(itsData, key + PREFIX_BYTES, trie.dataBytes, prefix) == prefix;
 }
 
 /**
@@ -286,46 +444,28 @@ function firstIn(top: usize): usize {
  *
  * @returns 0 behind the last; or CHANGED
  */
-function follower(trie: LpmTrie, key: usize): usize {
+function follower(trie: LpmTrie, key: usize, seq: u32): usize {
   const root: usize = trie.root;
-  const prefix = key == 0 ? u32.MAX_VALUE : load<u32>(key);
-  if (prefix > trie.dataBytes << 3) return firstIn(root);
-  const data = key + PREFIX_BYTES;
-  // Of the way down: the last turn at which something follows, either a whole subtree or the node itself.
-  let next: usize = 0;
-  let isTree = false;
-  let longest: i32 = -1;
-  let node = root;
-  while (node != 0) {
-    const at = prefixOf(node);
-    if (<i32>at <= longest) return CHANGED;
-    longest = <i32>at;
-    if (at > prefix || commonBits(data, node + trie.dataOff, trie.dataBytes, at) != at) return firstIn(root);
-    if (at == prefix) break;
-    const side = bitOf(data, at);
-    const sibling: usize = side == 0 ? <usize>load<u32>(node, 4) : 0;
-    if (sibling != 0) {
-      next = sibling;
-      isTree = true;
-    } else if (!isInner(node)) {
-      next = node;
-      isTree = false;
-    }
-    node = load<u32>(childWord(node, side));
+  if (root == 0) return 0;
+  if (isStale(trie, seq)) return CHANGED;
+  const node = root - IS_NODE;
+  if (key != 0 && load<u32>(key) <= trie.dataBytes << 3) {
+    const elem = behind(trie, node, 0, key, seq);
+    if (elem != NOT_THERE) return elem;
+    if (isStale(trie, seq)) return CHANGED;
   }
-  if (node == 0 || isInner(node)) return firstIn(root);
-  return isTree ? firstIn(next) : next;
+  return nextIn(trie, node, 0, seq);
 }
 
 /** Copies the elem found, each part unless its address is 0. */
 // @ts-ignore: decorator
 @inline
-function copyOut(trie: LpmTrie, node: usize, toKey: usize, toValue: usize): void {
+function copyOut(trie: LpmTrie, elem: usize, toKey: usize, toValue: usize): void {
   if (toKey != 0) {
-    store<u32>(toKey, prefixOf(node));
-    copy(toKey + PREFIX_BYTES, node + trie.dataOff, trie.dataBytes);
+    store<u32>(toKey, prefixOf(elem));
+    copy(toKey + PREFIX_BYTES, elem + PREFIX_BYTES, trie.dataBytes);
   }
-  if (toValue != 0) copy(toValue, node + NODE_HEAD, trie.valueSize);
+  if (toValue != 0) copy(toValue, elem + trie.keySize, trie.valueSize);
 }
 
 /** BPF_MAP_LOOKUP_ELEM. */
@@ -337,16 +477,21 @@ export function lpmLookupElem(trie: LpmTrie, key: usize, to: usize): i32 {
       awaitWriter(trie, word);
       continue;
     }
-    const node = match(trie, key);
-    if (node > CHANGED && to != 0) copy(to, node + NODE_HEAD, trie.valueSize);
     keepOrder();
-    if (loadSeq(word) == seq && node != CHANGED) return node == 0 ? -ENOENT : 0;
+    const elem = match(trie, key, seq);
+    if (elem == CHANGED) continue;
+    if (elem != 0 && to != 0) copy(to, elem + trie.keySize, trie.valueSize);
+    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
   }
-  lockStripe(trie, word);
-  const node = match(trie, key);
-  if (node != 0) copyOut(trie, node, 0, to);
-  unlock(word);
-  return node == 0 ? -ENOENT : 0;
+  return lookupLocked(trie, key, to);
+}
+
+function lookupLocked(trie: LpmTrie, key: usize, to: usize): i32 {
+  lockStripe(trie, stripe(trie));
+  const elem = match(trie, key, loadSeq(stripe(trie)));
+  if (elem != 0) copyOut(trie, elem, 0, to);
+  unlock(stripe(trie));
+  return elem == 0 ? -ENOENT : 0;
 }
 
 /** The key, and the value where it is wanted, of the elem that follows `key`. */
@@ -358,16 +503,17 @@ function readNext(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 
       awaitWriter(trie, word);
       continue;
     }
-    const node = follower(trie, key);
-    if (node > CHANGED) copyOut(trie, node, toKey, toValue);
     keepOrder();
-    if (loadSeq(word) == seq && node != CHANGED) return node == 0 ? -ENOENT : 0;
+    const elem = follower(trie, key, seq);
+    if (elem == CHANGED) continue;
+    if (elem != 0) copyOut(trie, elem, toKey, toValue);
+    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
   }
   lockStripe(trie, word);
-  const node = follower(trie, key);
-  if (node != 0) copyOut(trie, node, toKey, toValue);
+  const elem = follower(trie, key, loadSeq(word));
+  if (elem != 0) copyOut(trie, elem, toKey, toValue);
   unlock(word);
-  return node == 0 ? -ENOENT : 0;
+  return elem == 0 ? -ENOENT : 0;
 }
 
 /** BPF_MAP_UPDATE_ELEM. The key does not change meanwhile: syscall.ts has copied it. */
@@ -376,6 +522,7 @@ function updateElem(trie: LpmTrie, key: usize, value: usize, flags: u64): i32 {
   if (load<u32>(key) > trie.dataBytes << 3) return -EINVAL;
   lockStripe(trie, stripe(trie));
   const ret = update(trie, key, value, <u32>flags);
+  if (trie.top == 0) fitTop(trie);
   unlock(stripe(trie));
   return ret;
 }
@@ -383,72 +530,261 @@ function updateElem(trie: LpmTrie, key: usize, value: usize, flags: u64): i32 {
 function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
   const prefix = load<u32>(key);
   const data = key + PREFIX_BYTES;
-  const dataOff = trie.dataOff;
-  // `slot` is the word that leads to the place of the new node, `same` how much of the node there it shares.
-  let slot = changetype<usize>(trie) + offsetof<LpmTrie>("root");
-  let node: usize = load<u32>(slot);
-  let same: u32 = 0;
-  while (node != 0) {
-    const at = prefixOf(node);
-    same = commonBits(data, node + dataOff, trie.dataBytes, min(at, prefix));
-    if (at != same || at == prefix) break;
-    slot = childWord(node, bitOf(data, at));
-    node = load<u32>(slot);
+  // `slot` is the word that leads to the node that the prefix belongs in; `item` what lies in its place there.
+  let slot = rootSlot(trie);
+  let slotDepth: u32 = 0;
+  let node: usize = load<u32>(slot) & ~IS_NODE;
+  let place = placeOf(0, prefix, data);
+  let item: usize = 0;
+  // Unless this is NO_FORK, the byte before which it parts from the node, or from the item if there is one.
+  let fork = NO_FORK;
+  for (let from: u32 = 0; node != 0; ) {
+    const depth = depthOf(node);
+    const same = sameBytes(node, data, from);
+    if (same < depth || prefix < depth << 3) {
+      fork = min(same, prefix >> 3);
+      break;
+    }
+    const words = wordsOf(node);
+    place = placeOf(depth, prefix, data);
+    if (!has(node, words, place)) break;
+    item = itemOf(trie, node, words, place);
+    const word = load<u32>(item);
+    if (word & IS_NODE) {
+      slot = item;
+      slotDepth = depth;
+      node = word - IS_NODE;
+      from = depth + 1;
+      item = 0;
+      continue;
+    }
+    if (place >= BYTES && word != 0) {
+      const elem = elemOf(trie, item, word);
+      const its = prefixOf(elem);
+      const common = commonBits(data, elem + PREFIX_BYTES, trie.dataBytes, min(prefix, its));
+      if (common != prefix || common != its) fork = common >> 3;
+    }
+    break;
   }
-  const isPlace = node != 0 && same == prefix && prefixOf(node) == prefix;
-  const isThere = isPlace && !isInner(node);
+  const isThere = fork == NO_FORK && item != 0 && load<u32>(item) != 0;
   if (isThere) {
     if (flags == BPF_NOEXIST) return -EEXIST;
   } else {
     if (flags == BPF_EXIST) return -ENOENT;
     if (trie.count == trie.maxEntries) return -ENOSPC;
   }
-  const made = takeNode(trie);
-  if (made == 0) return -ENOMEM;
-  store<u64>(made, isPlace ? load<u64>(node) : 0);
-  store<u32>(made, prefix, 8);
-  store<u32>(made, ELEM, 12);
-  copy(made + NODE_HEAD, value, trie.valueSize);
-  copy(made + dataOff, data, trie.dataBytes);
-  let top = made;
-  if (node != 0 && !isPlace) {
-    if (same == prefix) {
-      store<u32>(childWord(made, bitOf(node + dataOff, same)), <u32>node);
-    } else {
-      top = makeFork(trie, made, node, same);
-      if (top == 0) {
-        giveNode(trie, made);
-        return -ENOMEM;
-      }
+  if (isThere && isWordInPlace(trie) && isSameData(trie, item, data)) {
+    publish(trie, item + trie.keySize, load<u32>(value), 0, key, INNERMOST);
+    return 0;
+  }
+  // An elem that is not inline. Inline ones are put where they stay.
+  let apart: usize = 0;
+  if (trie.isInline == 0) {
+    apart = takeBlock(trie.slabs, trie.elemBytes);
+    if (apart == 0) return -ENOMEM;
+    writeElem(trie, apart, key, value);
+    if (fork == NO_FORK && item != 0) {
+      const old: usize = load<u32>(item);
+      publish(trie, item, <u32>apart, isThere ? 0 : 1, key, INNERMOST);
+      if (old != 0) giveBlock(trie.slabs, old);
+      return 0;
     }
   }
-  publish(trie, slot, top, isThere ? 0 : 1);
-  if (isPlace) giveNode(trie, node);
+  let made: usize;
+  if (fork != NO_FORK) {
+    made = makeFork(trie, fork, node, item, key);
+    place = placeOf(fork, prefix, data);
+  } else if (item == 0) {
+    made = makeWith(trie, node, place);
+  } else {
+    made = makeCopy(trie, node);
+  }
+  if (made == 0) {
+    if (apart != 0) giveBlock(trie.slabs, apart);
+    return -ENOMEM;
+  }
+  const to = itemOf(trie, made, wordsOf(made), place);
+  if (apart != 0) store<u32>(to, <u32>apart);
+  else writeElem(trie, to, key, value);
+  if (fork != NO_FORK) {
+    publish(trie, item == 0 ? slot : item, <u32>made + IS_NODE, 1, key, item == 0 ? slotDepth : depthOf(node));
+  } else {
+    publish(trie, slot, <u32>made + IS_NODE, isThere ? 0 : 1, key, slotDepth);
+    if (node != 0) giveBlock(trie.slabs, node);
+  }
   return 0;
 }
 
-/** An inner node above two others, which share so many bits; 0 when memory is out. */
-function makeFork(trie: LpmTrie, made: usize, node: usize, same: u32): usize {
-  const fork = takeNode(trie);
+/** Whether a value is a word of an inline elem: then it can be replaced by one store. */
+// @ts-ignore: decorator
+@inline
+function isWordInPlace(trie: LpmTrie): bool {
+  return trie.isInline != 0 && trie.valueSize == 4 && (trie.keySize & 3) == 0;
+}
+
+/** Whether an elem has the same data, host bits too. */
+// @ts-ignore: decorator
+@inline
+function isSameData(trie: LpmTrie, elem: usize, data: usize): bool {
+  const bits = trie.dataBytes << 3;
+  return commonBits(elem + PREFIX_BYTES, data, trie.dataBytes, bits) == bits;
+}
+
+function writeElem(trie: LpmTrie, elem: usize, key: usize, value: usize): void {
+  store<u32>(elem, (load<u32>(key) + 1) << 1);
+  copy(elem + PREFIX_BYTES, key + PREFIX_BYTES, trie.dataBytes);
+  copy(elem + trie.keySize, value, trie.valueSize);
+}
+
+/** A node at a byte for a key, whose item is not written yet, and for the item; or for the node, if that is 0. 0 when memory is out. */
+function makeFork(trie: LpmTrie, depth: u32, node: usize, item: usize, key: usize): usize {
+  let other: u32;
+  if (item == 0) {
+    other = BYTES | load<u8>(pathOf(node, wordsOf(node)) + depth);
+  } else {
+    const elem = elemOf(trie, item, load<u32>(item));
+    other = placeOf(depth, prefixOf(elem), elem + PREFIX_BYTES);
+  }
+  const place = placeOf(depth, load<u32>(key), key + PREFIX_BYTES);
+  const words = wordBit(place) | wordBit(other);
+  const fork = takeBlock(trie.slabs, nodeBytes(depth, words, 2, trie.itemBytes));
   if (fork == 0) return 0;
-  const dataOff = trie.dataOff;
-  const side = bitOf(made + dataOff, same);
-  store<u32>(childWord(fork, side), <u32>made);
-  store<u32>(childWord(fork, side ^ 1), <u32>node);
-  store<u32>(fork, same, 8);
-  store<u32>(fork, INNER, 12);
-  copy(fork + dataOff, node + dataOff, trie.dataBytes);
+  startNode(fork, depth, words, 2, key + PREFIX_BYTES);
+  setBits(fork, 0, place, other, 0);
+  const to = itemOf(trie, fork, words, other);
+  if (item == 0) store<u32>(to, <u32>node + IS_NODE);
+  else memory.copy(to, item, trie.itemBytes);
   return fork;
 }
 
-/** The one store that changes the trie. */
-function publish(trie: LpmTrie, slot: usize, node: usize, more: i32): void {
+/** A node with all that another has, and one item more, which is not written yet. 0 when memory is out. */
+function makeWith(trie: LpmTrie, node: usize, place: u32): usize {
+  const itemBytes = trie.itemBytes;
+  const depth = node == 0 ? 0 : depthOf(node);
+  const count = node == 0 ? 0 : countOf(node);
+  const words = wordBit(place) | (node == 0 ? 0 : wordsOf(node));
+  const made = takeBlock(trie.slabs, nodeBytes(depth, words, count + 1, itemBytes));
+  if (made == 0) return 0;
+  startNode(made, depth, words, count + 1, node == 0 ? 0 : pathOf(node, wordsOf(node)));
+  setBits(made, node, place, 0, 0);
+  if (node != 0) {
+    const to = made + itemsOffOf(made);
+    const from = node + itemsOffOf(node);
+    const before = rankOf(made, words, place) * itemBytes;
+    memory.copy(to, from, before);
+    memory.copy(to + before + itemBytes, from + before, count * itemBytes - before);
+  }
+  return made;
+}
+
+/** The same with one item less. */
+function makeWithout(trie: LpmTrie, node: usize, place: u32): usize {
+  const itemBytes = trie.itemBytes;
+  const depth = depthOf(node);
+  const count = countOf(node) - 1;
+  const words = wordsWithout(node, place);
+  const made = takeBlock(trie.slabs, nodeBytes(depth, words, count, itemBytes));
+  if (made == 0) return 0;
+  startNode(made, depth, words, count, pathOf(node, wordsOf(node)));
+  setBits(made, node, 0, 0, place);
+  const to = made + itemsOffOf(made);
+  const from = node + itemsOffOf(node);
+  const before = rankOf(node, wordsOf(node), place) * itemBytes;
+  memory.copy(to, from, before);
+  memory.copy(to + before, from + before + itemBytes, count * itemBytes - before);
+  return made;
+}
+
+function makeCopy(trie: LpmTrie, node: usize): usize {
+  const bytes = nodeBytes(depthOf(node), wordsOf(node), countOf(node), trie.itemBytes);
+  const made = takeBlock(trie.slabs, bytes);
+  if (made != 0) memory.copy(made, node, bytes);
+  return made;
+}
+
+/**
+ * The one store that changes the trie; and what follows from it.
+ *
+ * @param depth Of the node that the word is in.
+ */
+function publish(trie: LpmTrie, slot: usize, word: u32, more: i32, key: usize, depth: u32): void {
   beginWrite(stripe(trie));
-  store<u32>(slot, <u32>node);
+  store<u32>(slot, word);
   trie.count += more;
+  if (trie.top != 0) setTops(trie, load<u32>(key), key + PREFIX_BYTES, depth);
   endWrite(stripe(trie));
-  // Readers see that seq has changed before they see what becomes of the nodes that were taken out.
+  // Readers see that seq has changed before they see what becomes of the blocks that were taken out.
   keepOrder();
+}
+
+/** Brings the tables up to date with a change at a prefix, in a node that stays. A shorter one changes no node that they have. */
+function setTops(trie: LpmTrie, prefix: u32, data: usize, changed: u32): void {
+  for (let table = 0; table < tablesOf(trie); table++) {
+    const depth = tableDepth(trie, table);
+    if (prefix < depth << 3 || changed >= depth) continue;
+    const slot = tableSlot(trie.top, table, depth, data);
+    const was: usize = load<u32>(slot);
+    const is = topOf(trie, data, depth);
+    // What was there is not given back yet: it says whose it is.
+    if (is != 0 || (was != 0 && isFirst(was, data, depth))) store<u32>(slot, is);
+  }
+}
+
+/** Whether an item's node begins with the same bytes as some data. */
+function isFirst(at: usize, data: usize, depth: u32): bool {
+  const node = at - IS_NODE;
+  return firstBytes(pathOf(node, wordsOf(node)), depth) == firstBytes(data, depth);
+}
+
+/** What a table says of some data: the first node at its depth or behind, as an item's word, or 0. */
+function topOf(trie: LpmTrie, data: usize, tableDepth: u32): u32 {
+  let at: u32 = trie.root;
+  while (at != 0 && (at & IS_NODE) != 0) {
+    const node: usize = at - IS_NODE;
+    const depth = depthOf(node);
+    if (depth >= tableDepth) return isFirst(at, data, tableDepth) ? at : 0;
+    const words = wordsOf(node);
+    const place = BYTES | load<u8>(data + depth);
+    at = has(node, words, place) ? load<u32>(itemOf(trie, node, words, place)) : 0;
+  }
+  return 0;
+}
+
+/** Makes the tables when the trie has grown, and lets them go when it has shrunk. Without them, as when memory is out, lookups take longer. */
+function fitTop(trie: LpmTrie): void {
+  const top: usize = trie.top;
+  if (top == 0) {
+    if (trie.count < TOP_COUNT || trie.dataBytes <= 2) return;
+    const made = allocKernel(tablesOf(trie) * TOP_BYTES);
+    if (made == 0) return;
+    fillTops(trie, made);
+    storeInOrder<u32>(changetype<usize>(trie) + offsetof<LpmTrie>("top"), <u32>made);
+  } else if (trie.count < TOP_COUNT / 4) {
+    ownRun(top, ME);
+    beginWrite(stripe(trie));
+    trie.top = 0;
+    endWrite(stripe(trie));
+    keepOrder();
+    freePages(top);
+  }
+}
+
+/** Fills tables of zeros. */
+function fillTops(trie: LpmTrie, top: usize): void {
+  for (let table = 0; table < tablesOf(trie); table++) fillTable(trie, top, table, trie.root);
+}
+
+/** Notes the first nodes at a table's depth or behind, of all that hang on one. */
+function fillTable(trie: LpmTrie, top: usize, table: u32, at: u32): void {
+  if (at == 0 || (at & IS_NODE) == 0) return;
+  const node: usize = at - IS_NODE;
+  const depth = tableDepth(trie, table);
+  if (depthOf(node) >= depth) {
+    store<u32>(tableSlot(top, table, depth, pathOf(node, wordsOf(node))), at);
+    return;
+  }
+  const items = node + itemsOffOf(node);
+  for (let i: u32 = 0; i < countOf(node); i++) fillTable(trie, top, table, load<u32>(items + i * trie.itemBytes));
 }
 
 /** BPF_MAP_DELETE_ELEM. */
@@ -456,6 +792,7 @@ function deleteElem(trie: LpmTrie, key: usize): i32 {
   if (load<u32>(key) > trie.dataBytes << 3) return -EINVAL;
   lockStripe(trie, stripe(trie));
   const ret = remove(trie, key);
+  if (trie.top != 0) fitTop(trie);
   unlock(stripe(trie));
   return ret;
 }
@@ -463,54 +800,93 @@ function deleteElem(trie: LpmTrie, key: usize): i32 {
 function remove(trie: LpmTrie, key: usize): i32 {
   const prefix = load<u32>(key);
   const data = key + PREFIX_BYTES;
-  let parent: usize = 0;
+  // `slot` leads to the node, and lies in `parent`, to which `parentSlot` leads.
   let parentSlot: usize = 0;
-  let slot = changetype<usize>(trie) + offsetof<LpmTrie>("root");
-  let node: usize = load<u32>(slot);
-  while (node != 0) {
-    const at = prefixOf(node);
-    if (at > prefix || commonBits(data, node + trie.dataOff, trie.dataBytes, at) != at) return -ENOENT;
-    if (at == prefix) break;
-    parent = node;
+  let parent: usize = 0;
+  let slot = rootSlot(trie);
+  let node: usize = load<u32>(slot) & ~IS_NODE;
+  let place: u32 = 0;
+  let item: usize = 0;
+  for (let from: u32 = 0; ; from = depthOf(parent) + 1) {
+    if (node == 0) return -ENOENT;
+    const depth = depthOf(node);
+    if (prefix < depth << 3 || sameBytes(node, data, from) != depth) return -ENOENT;
+    const words = wordsOf(node);
+    place = placeOf(depth, prefix, data);
+    if (!has(node, words, place)) return -ENOENT;
+    item = itemOf(trie, node, words, place);
+    const word = load<u32>(item);
+    if ((word & IS_NODE) == 0) break;
     parentSlot = slot;
-    slot = childWord(node, bitOf(data, at));
-    node = load<u32>(slot);
+    parent = node;
+    slot = item;
+    node = word - IS_NODE;
   }
-  if (node == 0 || isInner(node)) return -ENOENT;
-  const child0: usize = load<u32>(node);
-  const child1: usize = load<u32>(node, 4);
-  if (child0 != 0 && child1 != 0) {
-    publish(trie, node + 12, INNER, -1);
-  } else if (child0 == 0 && child1 == 0 && parent != 0 && isInner(parent)) {
-    // A fork with one way left is none.
-    const sibling: usize = load<u32>(childWord(parent, bitOf(data, prefixOf(parent)) ^ 1));
-    publish(trie, parentSlot, sibling, -1);
-    giveNode(trie, parent);
-    giveNode(trie, node);
-  } else {
-    publish(trie, slot, child0 | child1, -1);
-    giveNode(trie, node);
-  }
+  const word = load<u32>(item);
+  if (word == 0 || !isElemOf(trie, elemOf(trie, item, word), key)) return -ENOENT;
+  if (parent != 0 && countOf(node) == 2) takeFork(trie, parentSlot, parent, slot, node, item, key);
+  else takeItem(trie, slot, node, place, item, key);
+  if (trie.isInline == 0) giveBlock(trie.slabs, word);
   return 0;
+}
+
+/** Takes an item out of a node. When memory is out its word says so, and the node stays as it is. */
+function takeItem(trie: LpmTrie, slot: usize, node: usize, place: u32, item: usize, key: usize): void {
+  let made: usize = 0;
+  if (countOf(node) > 1) {
+    made = makeWithout(trie, node, place);
+    if (made == 0) {
+      publish(trie, item, 0, -1, key, INNERMOST);
+      return;
+    }
+  }
+  publish(trie, slot, made == 0 ? 0 : <u32>made + IS_NODE, -1, key, 0);
+  giveBlock(trie.slabs, node);
+}
+
+/** The same with a node of two items: the other one takes the node's place. */
+function takeFork(
+  trie: LpmTrie,
+  parentSlot: usize,
+  parent: usize,
+  slot: usize,
+  node: usize,
+  item: usize,
+  key: usize,
+): void {
+  const first = node + itemsOffOf(node);
+  const other = item == first ? first + trie.itemBytes : first;
+  const word = load<u32>(other);
+  if (word == 0) {
+    publish(trie, item, 0, -1, key, INNERMOST);
+  } else if (trie.isInline == 0 || (word & IS_NODE) != 0) {
+    publish(trie, slot, word, -1, key, 0);
+    giveBlock(trie.slabs, node);
+  } else {
+    const made = makeCopy(trie, parent);
+    if (made == 0) {
+      publish(trie, item, 0, -1, key, INNERMOST);
+      return;
+    }
+    memory.copy(made + (slot - parent), other, trie.itemBytes);
+    publish(trie, parentSlot, <u32>made + IS_NODE, -1, key, 0);
+    giveBlock(trie.slabs, parent);
+    giveBlock(trie.slabs, node);
+  }
 }
 
 /**
  * BPF_MAP_LOOKUP_BATCH: the cursor is the key delivered last. Behaves as generic_map_lookup_batch.
  *
- * @returns 0; -ENOENT when the last elem was reached; -EFAULT; -ENOMEM
+ * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 function lookupBatch(trie: LpmTrie, batch: BatchAttr, user: usize): i32 {
   if (batch.elemFlags != 0) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   if (batch.inBatch != 0 && !isUser(batch.inBatch, trie.keySize)) return -EFAULT;
-  // Two keys by turns: one that is being looked for must not change when a look is repeated.
-  const room = 2 * roundUp8(trie.keySize);
-  const keys = allocKernel(room, true);
-  if (keys == 0) return -ENOMEM;
-  const ret = deliver(trie, batch, user, keys, keys + room / 2);
-  freePages(keys);
-  return ret;
+  // Two keys by turns: one that is being looked for must not change when a look is repeated. No copy is made of this command's keys.
+  return deliver(trie, batch, user, keyCopy(), keyCopy() + CURSOR_BYTES);
 }
 
 function deliver(trie: LpmTrie, batch: BatchAttr, user: usize, one: usize, other: usize): i32 {
@@ -545,70 +921,109 @@ function deliver(trie: LpmTrie, batch: BatchAttr, user: usize, one: usize, other
 }
 
 /**
- * Makes again what follows from the root and the nodes: the count, and the list of nodes that are free. For a task that has ended
- * under the lock. Readers wait meanwhile.
+ * Makes again what follows from the root and what hangs on it: the count, and which blocks are free. For a task that has ended under the
+ * lock. Readers wait meanwhile.
  */
 function rebuild(trie: LpmTrie): void {
   oddSeq(stripe(trie));
-  for (let chunk: usize = trie.chunks; chunk != 0; chunk = load<u32>(chunk)) {
-    for (let i: u32 = 0; i < load<u32>(chunk, 4); i++) {
-      const kind = chunk + CHUNK_HEAD + <usize>i * trie.stride + 12;
-      store<u32>(kind, load<u32>(kind) & ~MARK);
-    }
-  }
-  trie.count = markFrom(trie.root);
-  trie.free = 0;
-  for (let chunk: usize = trie.chunks; chunk != 0; chunk = load<u32>(chunk)) {
-    for (let i: u32 = 0; i < load<u32>(chunk, 4); i++) {
-      const node = chunk + CHUNK_HEAD + <usize>i * trie.stride;
-      const kind = load<u32>(node, 12);
-      if ((kind & MARK) == 0) giveNode(trie, node);
-      else store<u32>(node, kind & ~MARK, 12);
-    }
+  clearMarks(trie.slabs);
+  trie.count = trie.root == 0 ? 0 : markFrom(trie, trie.root - IS_NODE);
+  sweep(trie.slabs);
+  if (trie.top != 0) {
+    memory.fill(trie.top, 0, tablesOf(trie) * TOP_BYTES);
+    fillTops(trie, trie.top);
   }
   settleSeq(stripe(trie));
 }
 
-/** Marks all nodes that hang on one, as deep as a key has bits. Returns how many are elems. */
-function markFrom(node: usize): u32 {
-  if (node == 0) return 0;
-  const kind = load<u32>(node, 12);
-  store<u32>(node, kind | MARK, 12);
-  return ((kind & INNER) ^ 1) + markFrom(load<u32>(node)) + markFrom(load<u32>(node, 4));
-}
-
-/** All nodes lie where their bits lead, forks have two children, and the sums are right. */
-function check(trie: LpmTrie): void {
-  const elems = checkFrom(trie, trie.root, 0, 0);
-  const count = <u32>elems;
-  let nodes = <u32>(elems >> 32);
-  if (trie.count != count) finding(LPM_COUNT, <u32>changetype<usize>(trie), trie.count, count);
-  let used: u32 = 0;
-  for (let chunk: usize = trie.chunks; chunk != 0; chunk = load<u32>(chunk)) used += load<u32>(chunk, 4);
-  for (let node: usize = trie.free; node != 0 && nodes <= used; node = load<u32>(node)) nodes++;
-  if (nodes != used) finding(LPM_NODES, <u32>changetype<usize>(trie), nodes, used);
-}
-
-/** Returns how many elems hang on a node, and, in the upper half, how many nodes. */
-function checkFrom(trie: LpmTrie, node: usize, parent: usize, side: u32): u64 {
-  if (node == 0) return 0;
-  const at = prefixOf(node);
-  let isRight = at <= trie.dataBytes << 3 && load<u32>(node, 12) <= INNER;
-  if (isRight && parent != 0) {
-    const above = prefixOf(parent);
-    const data = node + trie.dataOff;
-    isRight =
-      at > above &&
-      commonBits(data, parent + trie.dataOff, trie.dataBytes, above) == above &&
-      bitOf(data, above) == side;
+/** Marks a node and all that hangs on it. Returns how many elems that is. As deep as a key has bytes. */
+function markFrom(trie: LpmTrie, node: usize): u32 {
+  markBlock(node);
+  let elems: u32 = 0;
+  const items = node + itemsOffOf(node);
+  for (let i: u32 = 0; i < countOf(node); i++) {
+    const word = load<u32>(items + i * trie.itemBytes);
+    if (word & IS_NODE) {
+      elems += markFrom(trie, word - IS_NODE);
+    } else if (word != 0) {
+      elems++;
+      if (trie.isInline == 0) markBlock(word);
+    }
   }
-  if (isRight && isInner(node)) isRight = load<u32>(node) != 0 && load<u32>(node, 4) != 0;
-  if (!isRight) {
-    finding(LPM_NODE, <u32>node, at, load<u32>(node, 12));
+  return elems;
+}
+
+/** Nodes and elems lie where their bits lead, and the sums are right. */
+function check(trie: LpmTrie): void {
+  const sums = trie.root == 0 ? 0 : checkFrom(trie, trie.root - IS_NODE, 0, 0);
+  const count = <u32>sums;
+  const blocks = <u32>(sums >> 32);
+  if (trie.count != count) finding(LPM_COUNT, <u32>changetype<usize>(trie), trie.count, count);
+  const used = usedBlocks(trie.slabs);
+  if (used != blocks) finding(LPM_BLOCKS, <u32>changetype<usize>(trie), used, blocks);
+  if (trie.top != 0) checkTops(trie);
+}
+
+/** Each node in a table is the one that the trie leads to. */
+function checkTops(trie: LpmTrie): void {
+  for (let table = 0; table < tablesOf(trie); table++) {
+    const depth = tableDepth(trie, table);
+    for (let i: u32 = 0; i < TOP_WORDS; i++) {
+      const at = load<u32>(trie.top + table * TOP_BYTES + 4 * i);
+      if (at == 0) continue;
+      const node: usize = at - IS_NODE;
+      const path = pathOf(node, wordsOf(node));
+      const isHere = tableSlot(trie.top, table, depth, path) == trie.top + table * TOP_BYTES + 4 * i;
+      if (!isHere || topOf(trie, path, depth) != at) finding(LPM_TOP, <u32>changetype<usize>(trie), i, at);
+    }
+  }
+}
+
+/**
+ * Returns how many elems a node and what hangs on it have, and, in the upper half, how many blocks.
+ *
+ * @param parent 0 for the root.
+ * @param byte Which leads to it from there.
+ */
+function checkFrom(trie: LpmTrie, node: usize, parent: usize, byte: u32): u64 {
+  if (!isNodeSound(node, trie.dataBytes) || !isBelow(node, parent, byte)) {
+    finding(LPM_NODE, <u32>node, depthOf(node), countOf(node));
     return 0;
   }
-  const own: u64 = ((<u64>1) << 32) | (isInner(node) ? 0 : 1);
-  return own + checkFrom(trie, load<u32>(node), node, 0) + checkFrom(trie, load<u32>(node, 4), node, 1);
+  let sums: u64 = (<u64>1) << 32;
+  const words = wordsOf(node);
+  for (let place = nextPlace(node, words, 0); place != 0; place = nextPlace(node, words, place)) {
+    const item = itemOf(trie, node, words, place);
+    const word = load<u32>(item);
+    if (place >= BYTES && (word & IS_NODE) != 0) {
+      sums += checkFrom(trie, word - IS_NODE, node, place - BYTES);
+    } else if (word != 0) {
+      sums += checkElem(trie, elemOf(trie, item, word), node, place);
+    }
+  }
+  return sums;
+}
+
+/** Whether a node's path leads through the byte of its parent. The root has none. */
+function isBelow(node: usize, parent: usize, byte: u32): bool {
+  if (parent == 0) return depthOf(node) == 0;
+  const depth = depthOf(parent);
+  const path = pathOf(node, wordsOf(node));
+  if (depthOf(node) <= depth || countOf(node) < 2 || load<u8>(path + depth) != byte) return false;
+  return sameBytes(parent, path, 0) == depth;
+}
+
+function checkElem(trie: LpmTrie, elem: usize, node: usize, place: u32): u64 {
+  const prefix = prefixOf(elem);
+  const data = elem + PREFIX_BYTES;
+  const depth = depthOf(node);
+  const isHere =
+    prefix <= trie.dataBytes << 3 &&
+    prefix >= depth << 3 &&
+    sameBytes(node, data, 0) == depth &&
+    placeOf(depth, prefix, data) == place;
+  if (!isHere) finding(LPM_ELEM, <u32>elem, prefix, place);
+  return trie.isInline != 0 ? 1 : ((<u64>1) << 32) | 1;
 }
 
 export function lpmTrieOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

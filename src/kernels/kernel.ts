@@ -54,6 +54,11 @@ export interface DirectMap {
   deleteMany(keys: number, rets: number, n: number): number;
   /** How many elems the map holds. */
   count(): number;
+  /**
+   * Has an LRU hash let go of exactly the elem whose last use is the longest ago, from now on: -EINVAL for other types, or if it does
+   * already; -EBUSY if it is not empty; -ENOMEM.
+   */
+  setExact(): number;
   [Symbol.dispose](): void;
 }
 
@@ -71,6 +76,8 @@ export interface DirectRing {
   discard(record: Uint8Array, flags: number): number;
   /** bpf_ringbuf_output: 0, or -EAGAIN when there is no room for it. */
   output(record: Uint8Array, flags: number): number;
+  /** The same for bytes in memory from `alloc`, by their address. */
+  outputFrom(address: number, size: number, flags: number): number;
   /** bpf_ringbuf_query: what BPF_RB_* asks for. */
   query(what: number): number;
   /** How many records found no room, whoever wrote them. */
@@ -92,14 +99,23 @@ export interface MmapOptions {
   offset?: number;
   /** Maps for writing too. */
   writable?: boolean;
+  /** Where to map it, if there is room. What is an arena's must be mapped there: see Arena. */
+  address?: number;
 }
 
-/** How `readable` waits. */
+/** How `readable` and `writable` wait. */
 export interface ReadableOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
   /** Whether Node's event loop stays alive meanwhile: it does unless this is false. On Linux it always does. */
   readonly ref?: boolean;
+}
+
+/** What a directory of a bpffs holds. */
+export interface DirectoryEntry {
+  readonly name: string;
+  /** Whether it is a directory, and not a pinned object. */
+  readonly isDirectory: boolean;
 }
 
 /** A kernel that answers bpf(2). */
@@ -132,6 +148,16 @@ export interface Kernel {
   /** The same for ring buffers. */
   directRing?(fd: number): DirectRing | undefined;
   /**
+   * How many elems a map holds, without a walk; undefined where a kernel has no such call.
+   *
+   * It is exact when nobody changes the map. While others do, it is what it was at one moment of the call; an elem that is being
+   * inserted or deleted counts.
+   *
+   * @returns The number; -EBADF, -EPERM where the fd may not read, -EOPNOTSUPP for a type that does not know (bloom filters,
+   * ring buffers).
+   */
+  count?(fd: number): number;
+  /**
    * mmap(2) on a map's fd.
    *
    * @param length In bytes.
@@ -140,9 +166,19 @@ export interface Kernel {
   mmap(fd: number, length: number, options?: MmapOptions): UserBuffer;
   /** Resolves true when fd is readable, false when the time is over: epoll on Linux, Atomics.waitAsync on the embedded kernel. */
   readable(fd: number, options?: ReadableOptions): Promise<boolean>;
+  /** The same for writing: of user ring buffers. */
+  writable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
   fdinfo(fd: number): string | undefined;
-  /** Removes a pinned name: unlink(2) in a bpffs. Returns 0 or a negative errno. */
+  /** Removes a pinned name: unlink(2). As the next four, in a bpffs only (elsewhere EPERM). Returns 0 or a negative errno. */
   unlink(path: string): number;
+  /** Makes a directory for pinned names: mkdir(2). Returns 0 or a negative errno. */
+  mkdir(path: string): number;
+  /** Removes an empty directory: rmdir(2). Returns 0 or a negative errno. */
+  rmdir(path: string): number;
+  /** Renames a pinned name or a directory; what has the new name goes: rename(2). Returns 0 or a negative errno. */
+  rename(from: string, to: string): number;
+  /** What is in a directory, sorted by name; or a negative errno. */
+  readdir(path: string): DirectoryEntry[] | number;
   [Symbol.dispose](): void;
 }

@@ -23,6 +23,8 @@ export interface MapAttr {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags?: number;
+  /** Of a map of maps: the fd of its template. */
+  readonly innerMapFd?: number;
   readonly numaNode?: number;
   readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
@@ -44,12 +46,16 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags: number;
+  /** What the map type makes of it: the hashes of a bloom filter, the address of an arena. */
+  readonly mapExtra: bigint;
   readonly name: string;
   /** The id of the BTF that it was created with, or 0. */
   readonly btfId: number;
-  /** The types of it that its keys and values are. */
+  /** What type of that BTF keys have; 0 of maps whose values alone have one. */
   readonly btfKeyTypeId: number;
   readonly btfValueTypeId: number;
+  /** What type of the kernel's own BTF values have, of struct_ops; else 0. */
+  readonly btfVmlinuxValueTypeId: number;
 }
 
 /** A view of all of a buffer. */
@@ -65,6 +71,7 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     value_size: attr.valueSize,
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
+    inner_map_fd: attr.innerMapFd ?? 0,
     numa_node: attr.numaNode ?? 0,
     map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),
@@ -88,9 +95,9 @@ export function objPin(kernel: Kernel, fd: number, path: string): number {
 }
 
 /** BPF_OBJ_GET. Returns an fd. */
-export function objGet(kernel: Kernel, path: string): number {
+export function objGet(kernel: Kernel, path: string, fileFlags = 0): number {
   using pathname = cString(kernel, path);
-  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
+  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address, file_flags: fileFlags });
 }
 
 /** BPF_MAP_FREEZE. Returns 0. */
@@ -99,8 +106,8 @@ export function mapFreeze(kernel: Kernel, fd: number): number {
 }
 
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */
-export function mapGetFdById(kernel: Kernel, id: number): number {
-  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id });
+export function mapGetFdById(kernel: Kernel, id: number, openFlags = 0): number {
+  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id, open_flags: openFlags });
 }
 
 /** BPF_OBJ_GET_INFO_BY_FD of a map. */
@@ -145,10 +152,12 @@ export function readMapInfo(buffer: UserBuffer): MapInfo {
     valueSize: read(bpfMapInfo.value_size),
     maxEntries: read(bpfMapInfo.max_entries),
     mapFlags: read(bpfMapInfo.map_flags),
+    mapExtra: view.getBigUint64(bpfMapInfo.map_extra.off, true),
     name,
     btfId: read(bpfMapInfo.btf_id),
     btfKeyTypeId: read(bpfMapInfo.btf_key_type_id),
     btfValueTypeId: read(bpfMapInfo.btf_value_type_id),
+    btfVmlinuxValueTypeId: read(bpfMapInfo.btf_vmlinux_value_type_id),
   };
 }
 

@@ -1,12 +1,19 @@
 /**
- * Access: the operations on one map's elems, with buffers and calls bound once. Two kinds: by system call, on any kernel;
- * and the embedded kernel's short way.
+ * Access: the operations on one map's elems, with buffers and calls bound once. Three kinds: by system call, on any kernel;
+ * the embedded kernel's short way; and an array's mapping (_mapped_array.ts).
  *
  * The key of the next operation is written to `key`, or given as an argument to the functions that end in 4 (maps whose key
  * is a u32); the value is in `value`. Those that end in Many take theirs from a chunk.
  */
-import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
-import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
+import {
+  BPF_EXIST,
+  BPF_F_LOCK,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_NOEXIST,
+} from "../uapi/bpf.js";
+import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_UPDATE_ELEM_END } from "../uapi/offsets.js";
 import type { Lane } from "../codec/codec.js";
@@ -28,6 +35,8 @@ export interface Access {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   lookup(): number;
+  /** The same with BPF_F_LOCK. */
+  lookupLocked(): number;
   update(flags: number): number;
   remove(): number;
   lookup4(key: number): number;
@@ -57,13 +66,20 @@ export interface ElemShape {
   /** As system calls have it: of a per-CPU map, all slots. */
   readonly valueSize: number;
   readonly isPerCpu: boolean;
+  readonly maxEntries: number;
   /** What `add` adds to, where a value (of a per-CPU map, a slot) is made of integers. */
   readonly lanes: readonly Lane[] | undefined;
 }
 
-export function openAccess(kernel: Kernel, fd: number, shape: ElemShape): Access {
+/** @param openOther Opens the way to take where there is no short one. */
+export function openAccess(
+  kernel: Kernel,
+  fd: number,
+  shape: ElemShape,
+  openOther: typeof openSyscalls = openSyscalls,
+): Access {
   const direct = kernel.direct?.(fd, shape.lanes === undefined ? {} : { lanes: shape.lanes });
-  return direct === undefined ? openSyscalls(kernel, fd, shape) : openDirect(direct);
+  return direct === undefined ? openOther(kernel, fd, shape) : openDirect(direct);
 }
 
 function openDirect(direct: DirectMap): Access {
@@ -71,6 +87,8 @@ function openDirect(direct: DirectMap): Access {
     key: direct.key.bytes,
     value: direct.value.bytes,
     lookup: direct.lookupElem,
+    // Maps whose values have a lock have no short way.
+    lookupLocked: () => -EINVAL,
     update: direct.updateElem,
     remove: direct.deleteElem,
     lookup4: direct.lookupElem4,
@@ -89,7 +107,8 @@ function openDirect(direct: DirectMap): Access {
   };
 }
 
-function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu, lanes }: ElemShape): Access {
+/** By system call. */
+export function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu, lanes }: ElemShape): Access {
   const attrBytes = BPF_ATTR_MAP_UPDATE_ELEM_END;
   const keyOff = attrBytes;
   const valueOff = keyOff + align8(keySize);
@@ -150,6 +169,12 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
     key: buffer.bytes.subarray(keyOff, keyOff + keySize),
     value: buffer.bytes.subarray(valueOff),
     lookup,
+    lookupLocked: () => {
+      view.setUint32(flags.off, BPF_F_LOCK, true);
+      const ret = lookup();
+      view.setUint32(flags.off, 0, true);
+      return ret;
+    },
     update,
     remove: removeCall,
     lookup4: (k) => {
@@ -179,8 +204,8 @@ function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu
 
 /** The errno by which a mode refuses a key; 0 where it refuses none. */
 export function refusalOf(flags: number): number {
-  if (flags === BPF_NOEXIST) return -EEXIST;
-  return flags === BPF_EXIST ? -ENOENT : 0;
+  if ((flags & BPF_NOEXIST) !== 0) return -EEXIST;
+  return (flags & BPF_EXIST) !== 0 ? -ENOENT : 0;
 }
 
 function addLane(to: DataView, at: number, delta: DataView, { offset, width }: Lane): void {
@@ -203,6 +228,7 @@ export const closedAccess: Access = {
   key: none,
   value: none,
   lookup: closed,
+  lookupLocked: closed,
   update: closed,
   remove: closed,
   lookup4: closed,

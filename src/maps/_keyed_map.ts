@@ -5,7 +5,9 @@
  */
 import {
   BPF_EXIST,
+  BPF_F_LOCK,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
@@ -13,13 +15,14 @@ import {
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/bpf.js";
-import { EBADF, EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
+import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
-import { type Access, closedAccess, openAccess } from "./_access.js";
+import { type Access, type ElemShape, closedAccess, openAccess, openSyscalls } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
-import type { MapFd } from "./_map_fd.js";
+import type { FailureAbout, MapFd } from "./_map_fd.js";
+import { openMapped } from "./_mapped_array.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
@@ -28,6 +31,14 @@ import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk
 export interface SetOptions {
   /** "create": only if the key is not there. "replace": only if it is. */
   readonly mode?: "create" | "replace";
+  /** Writes under the lock that the value has (`spinLock`): BPF_F_LOCK. */
+  readonly lock?: boolean;
+}
+
+/** How `get` reads. */
+export interface GetOptions {
+  /** Reads under the lock that the value has (`spinLock`): BPF_F_LOCK. */
+  readonly lock?: boolean;
 }
 
 /** How keys travel: written in place, or as arguments. Hashes and arrays have call sites of their own: see `#lookup`. */
@@ -39,6 +50,7 @@ const AS_INDEX = 2;
 export class KeyedMap<K, V> extends TypedMap {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
+  readonly #shape: ElemShape;
   #access: Access;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
   #keyAt: Column<K>;
@@ -53,8 +65,11 @@ export class KeyedMap<K, V> extends TypedMap {
   /** Made when it is first needed. */
   #take: TakeCall<K, V> | undefined;
 
-  /** @param slot Of a per-CPU map, the codec of one CPU's value. */
-  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
+  /**
+   * @param slot Of a per-CPU map, the codec of one CPU's value.
+   * @param isMapped Of an array, whether to reach its elems by a mapping where there is no shorter way.
+   */
+  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>, isMapped = false) {
     super(mapFd);
     this.key = key;
     this.value = value;
@@ -62,9 +77,15 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#delta = slot ?? value;
     const { lanes } = this.#delta;
     this.#hasLanes = lanes !== undefined;
+    this.#shape = {
+      keySize: key.size,
+      valueSize: value.size,
+      isPerCpu: slot !== undefined,
+      maxEntries: mapFd.info.maxEntries,
+      lanes,
+    };
     try {
-      const shape = { keySize: key.size, valueSize: value.size, isPerCpu: slot !== undefined, lanes };
-      this.#access = openAccess(mapFd.kernel, mapFd.fd, shape);
+      this.#access = openAccess(mapFd.kernel, mapFd.fd, this.#shape, isMapped ? openMapped : openSyscalls);
     } catch (error) {
       mapFd.close();
       throw error;
@@ -76,6 +97,10 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#many = new Many(mapFd, key, value, () => this.#access);
   }
 
+  override get codecs(): object {
+    return { key: this.key, value: this.#delta };
+  }
+
   /**
    * Returns the value of a key.
    *
@@ -83,10 +108,11 @@ export class KeyedMap<K, V> extends TypedMap {
    *
    * @returns The value, or `undefined` when the key is not there (ENOENT).
    * @throws {TypeError | RangeError} for a key that the codec does not take
-   * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed
+   * @throws {BpfError} EPERM when the fd is write-only; EINVAL when it is to lock and values have no lock; EBADF when the map is
+   * closed
    */
-  get(key: K): V | undefined {
-    const ret = this.#lookup(key);
+  get(key: K, options?: GetOptions): V | undefined {
+    const ret = options?.lock === true ? this.#lookupLocked(key) : this.#lookup(key);
     if (ret === 0) return this.#valueAt.read(0);
     if (ret === -ENOENT) return undefined;
     throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
@@ -108,14 +134,15 @@ export class KeyedMap<K, V> extends TypedMap {
    * @returns `false` when the mode refused it: "create" and the key is there, "replace" and it is not; else `true`.
    * @throws {TypeError | RangeError} for a key or value that its codec does not take
    * @throws {BpfError} E2BIG when the map is full, or the index out of range; ENOMEM; EPERM when the fd is read-only or
-   * the map frozen; EBADF when the map is closed
+   * the map frozen; EINVAL when it is to lock and values have no lock; EBADF when the map is closed
    */
   set(key: K, value: V, options?: SetOptions): boolean {
     this.#valueAt.write(0, value, "value");
     const flags = options === undefined ? 0 : flagsOf(options);
     const ret = this.#update(key, flags);
     if (ret === 0) return true;
-    if ((ret === -EEXIST && flags === BPF_NOEXIST) || (ret === -ENOENT && flags === BPF_EXIST)) return false;
+    if (ret === -EEXIST && (flags & BPF_NOEXIST) !== 0) return false;
+    if (ret === -ENOENT && (flags & BPF_EXIST) !== 0) return false;
     throw this.#updateFailure(key, flags, ret);
   }
 
@@ -188,13 +215,31 @@ export class KeyedMap<K, V> extends TypedMap {
   }
 
   /**
-   * How many elems the map holds: without a walk on the embedded kernel.
+   * How many elems the map holds: of an array all of them, always.
+   *
+   * Of others it is a walk on Linux, whose system calls do not tell; none on the embedded kernel. While other threads change the
+   * map, it is a number of elems that it had at one moment of the call (on the embedded kernel; those that are just being inserted
+   * or deleted count), or that a walk has met.
    *
    * @throws {BpfError} as a walk
    */
   count(): number {
     const { count } = this.#access;
-    return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
+    if (count !== undefined) return count();
+    const { kernel, fd, info } = this.mapFd;
+    // What is refused, the walk refuses, and says why.
+    if (isArray(info.type) && this.#access.lookup4(0) === 0) return info.maxEntries;
+    const known = kernel.count?.(fd) ?? -EOPNOTSUPP;
+    return known >= 0 ? known : new BatchWalk(this.#walks, KEYS).rest();
+  }
+
+  /**
+   * How full the map is, from 0 to 1: `count()` of `maxEntries`.
+   *
+   * @throws {BpfError} as `count`
+   */
+  pressure(): number {
+    return this.count() / this.maxEntries;
   }
 
   override close(): void {
@@ -209,6 +254,16 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#valueAt = new Column(this.value);
     this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
+  }
+
+  /** Reaches elems by the mapping from now on, or no more. */
+  protected mapElems(isMapped: boolean): void {
+    this.#access.close();
+    this.#access = closedAccess;
+    this.#access = openAccess(this.kernel, this.fd, this.#shape, isMapped ? openMapped : openSyscalls);
+    this.#keyAt = new Column(this.key, this.#access.key);
+    this.#valueAt = new Column(this.value, this.#access.value);
+    this.#deltaAt = this.#valueAt;
   }
 
   /** BPF_MAP_DELETE_ELEM: whether the key was there. */
@@ -227,6 +282,17 @@ export class KeyedMap<K, V> extends TypedMap {
     if (ret === 0) return this.#take.value;
     if (ret === -ENOENT) return undefined;
     throw this.#takeFailure(key, ret);
+  }
+
+  /** What is known of a failed update beside key and map. */
+  protected aboutUpdate(): FailureAbout {
+    return {};
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_BATCH of all: what each takes. */
+  protected *takeBatches(): Generator<[K, V][], void, void> {
+    const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+    for (let batch = walk.batch(); batch !== undefined; batch = walk.batch()) yield batch;
   }
 
   #takeFailure(key: K, ret: number): Error {
@@ -259,6 +325,11 @@ export class KeyedMap<K, V> extends TypedMap {
     return this.#access.lookup();
   }
 
+  #lookupLocked(key: K): number {
+    this.#keyAt.write(0, key, "key");
+    return this.#access.lookupLocked();
+  }
+
   #update(key: K, flags: number): number {
     if (this.#way === AS_KEY) return this.#access.update4(u32Of(this.key, key), flags);
     if (this.#way === AS_INDEX) return this.#access.update4(u32Of(this.key, key), flags);
@@ -280,23 +351,19 @@ export class KeyedMap<K, V> extends TypedMap {
   }
 
   #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
-    const isReplace = flags === BPF_EXIST;
-    return this.#failure(
-      isReplace ? "replace" : "insert",
-      isReplace ? "in" : "into",
-      key,
-      ret,
-      BPF_MAP_UPDATE_ELEM,
-      about,
-    );
+    const isReplace = (flags & BPF_EXIST) !== 0;
+    return this.#failure(isReplace ? "replace" : "insert", isReplace ? "in" : "into", key, ret, BPF_MAP_UPDATE_ELEM, {
+      ...about,
+      ...this.aboutUpdate(),
+    });
   }
 
   #removeFailure(key: K, ret: number, about?: SomeDone): Error {
     return this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about);
   }
 
-  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about?: SomeDone): Error {
-    const before = about === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
+  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about: Partial<SomeDone> = {}): Error {
+    const before = about.done === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
     const what = `${verb} key ${hexOf(this.key, key)}${before} ${preposition}`;
     return this.mapFd.failure(what, ret, cmd, { key, ...about });
   }
@@ -310,10 +377,11 @@ function u32Of<K>(codec: Codec<K>, key: K): number {
   return key as number;
 }
 
-function flagsOf({ mode }: SetOptions): number {
-  if (mode === undefined) return 0;
-  if (mode === "create") return BPF_NOEXIST;
-  if (mode === "replace") return BPF_EXIST;
+function flagsOf({ mode, lock }: SetOptions): number {
+  const locked = lock === true ? BPF_F_LOCK : 0;
+  if (mode === undefined) return locked;
+  if (mode === "create") return locked | BPF_NOEXIST;
+  if (mode === "replace") return locked | BPF_EXIST;
   throw new TypeError(`options.mode is ${JSON.stringify(mode)}: wanted "create" or "replace"`);
 }
 

@@ -7,42 +7,26 @@ import { BPF_MAP_TYPE_RINGBUF, BPF_RINGBUF_HDR_SZ, BPF_MAP_UPDATE_ELEM } from ".
 import { EAGAIN, EBADF, EOPNOTSUPP } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import type { DirectRing, Kernel, UserBuffer } from "../kernels/kernel.js";
-import { asCString, asU32 } from "./_arguments.js";
-import { MapFd, type Wanted } from "./_map_fd.js";
+import { asU32 } from "./_arguments.js";
+import { MapFd } from "./_map_fd.js";
+import {
+  DISCARD,
+  LEN_MASK,
+  LOOK_MS,
+  PAGE_BYTES,
+  type RecordCodec,
+  RingMemory,
+  type RingOptions,
+  type RingReadOptions,
+  type RingRecord,
+  ringAttrOf,
+  mustHold,
+  storePosition,
+  wantedRing,
+} from "./_ring.js";
 import { TypedMap } from "./_typed_map.js";
 
-const PAGE_BYTES = 4096;
-const DISCARD = 0x40000000;
-const LEN_MASK = 0x3fffffff;
-/** Between two looks at a record that Linux calls readable and whose writer has not submitted it. */
-const BUSY_MS = 1;
-
-/** What the records of a ring are. */
-export interface RecordCodec<T> {
-  /** Decodes records; without it they are views of the ring's bytes. */
-  readonly record?: Codec<T>;
-}
-
-/** What a ring is created with. */
-export interface RingOptions<T> extends RecordCodec<T> {
-  /** At most 15 letters, digits, "_" and ".". */
-  readonly name?: string;
-  /** Bytes of records, their headers of 8 bytes included: a power of two, and a multiple of 4096. Kernel name: max_entries. */
-  readonly size: number;
-}
-
-/** How a ring is read. */
-export interface RingReadOptions {
-  /** Ends the reading: what waits is rejected with its reason. */
-  readonly signal?: AbortSignal;
-}
-
-const wantedRing: Wanted = {
-  className: "RingBuffer",
-  type: BPF_MAP_TYPE_RINGBUF,
-  key: { size: 0, type: "no key" },
-  value: { size: 0, type: "no value" },
-};
+const wanted = wantedRing("RingBuffer", BPF_MAP_TYPE_RINGBUF);
 
 /**
  * A ring buffer. Many threads write, one reads.
@@ -61,43 +45,34 @@ const wantedRing: Wanted = {
 export class RingBuffer<T = Uint8Array> extends TypedMap {
   readonly #codec: Codec<T> | undefined;
   readonly #mask: number;
-  readonly #consumer: UserBuffer;
-  readonly #producer: UserBuffer;
-  readonly #direct: DirectRing | undefined;
+  readonly #memory: RingMemory;
   readonly #consumerWords: Int32Array;
   readonly #producerWords: Int32Array;
-  readonly #view: DataView;
   /** Where the reader is, of which the kernel may not know yet. */
   #position: bigint;
   #low: number;
+  /** How far records were there at the last look, the lower 32 bits: a look takes the line of memory from the writers. */
+  #end: number;
+  #length = 0;
   #ref = true;
+  /** Where `push` encodes to. */
+  #scratch: { readonly buffer: UserBuffer; readonly view: DataView } | undefined;
 
   private constructor(mapFd: MapFd, codec: Codec<T> | undefined) {
     super(mapFd);
     this.#codec = codec;
-    const size = mapFd.info.maxEntries;
-    this.#mask = size - 1;
-    try {
-      this.#consumer = this.kernel.mmap(mapFd.fd, PAGE_BYTES, { writable: true });
-      try {
-        // Linux has the data twice in a row, so that a record may cross the end.
-        const bytes = PAGE_BYTES + size * (this.kernel.name === "linux" ? 2 : 1);
-        this.#producer = this.kernel.mmap(mapFd.fd, bytes, { offset: PAGE_BYTES });
-      } catch (error) {
-        this.#consumer[Symbol.dispose]();
-        throw error;
-      }
-    } catch (error) {
-      mapFd.close();
-      throw error;
-    }
-    this.#direct = this.kernel.directRing?.(mapFd.fd);
-    this.#consumerWords = wordsOf(this.#consumer);
-    this.#producerWords = wordsOf(this.#producer);
-    const { buffer, byteOffset, byteLength } = this.#producer.bytes;
-    this.#view = new DataView(buffer, byteOffset, byteLength);
-    this.#position = new DataView(this.#consumer.bytes.buffer, this.#consumer.bytes.byteOffset).getBigUint64(0, true);
+    this.#mask = mapFd.info.maxEntries - 1;
+    this.#memory = new RingMemory(mapFd, "consumer");
+    this.#consumerWords = this.#memory.consumerWords;
+    this.#producerWords = this.#memory.producerWords;
+    const { buffer, byteOffset } = this.#memory.consumer.bytes;
+    this.#position = new DataView(buffer, byteOffset).getBigUint64(0, true);
     this.#low = Number(BigInt.asUintN(32, this.#position));
+    this.#end = this.#low;
+  }
+
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
   }
 
   /**
@@ -109,14 +84,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EINVAL for a size that is no power of two, or not whole pages; EPERM, ENOMEM, EMFILE
    */
   static create<T = Uint8Array>(kernel: Kernel, options: RingOptions<T>): RingBuffer<T> {
-    const attr = {
-      mapType: BPF_MAP_TYPE_RINGBUF,
-      keySize: 0,
-      valueSize: 0,
-      maxEntries: asU32("size", options.size),
-      mapName: asCString("name", options.name ?? ""),
-    };
-    return new RingBuffer(MapFd.create(kernel, attr), options.record);
+    return new RingBuffer(MapFd.create(kernel, ringAttrOf(BPF_MAP_TYPE_RINGBUF, options)), options.record);
   }
 
   /**
@@ -128,7 +96,23 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {TypeError} when it is not a ring buffer
    */
   static open<T = Uint8Array>(kernel: Kernel, path: string, codec: RecordCodec<T> = {}): RingBuffer<T> {
-    return new RingBuffer(MapFd.open(kernel, path, wantedRing), codec.record);
+    return new RingBuffer(MapFd.open(kernel, path, wanted), codec.record);
+  }
+
+  /**
+   * Opens the ring that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same ring. One that is there must be of this type and size.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<T = Uint8Array>(kernel: Kernel, path: string, options: RingOptions<T>): RingBuffer<T> {
+    const attr = ringAttrOf(BPF_MAP_TYPE_RINGBUF, options);
+    return new RingBuffer(MapFd.openOrCreate(kernel, path, "RingBuffer", attr), options.record);
   }
 
   /**
@@ -140,7 +124,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {TypeError} when it is not a ring buffer
    */
   static fromId<T = Uint8Array>(kernel: Kernel, id: number, codec: RecordCodec<T> = {}): RingBuffer<T> {
-    return new RingBuffer(MapFd.fromId(kernel, id, wantedRing), codec.record);
+    return new RingBuffer(MapFd.fromId(kernel, id, wanted), codec.record);
   }
 
   /** Bytes of records that it holds, headers included. */
@@ -151,13 +135,13 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /** Bytes that are reserved or written, and not read yet. */
   get pending(): number {
     this.#mustBeOpen("look at");
-    return (Atomics.load(this.#producerWords, 0) - Atomics.load(this.#consumerWords, 0)) >>> 0;
+    return this.#memory.pending;
   }
 
   /** How many records found no room; undefined on Linux, which does not count them. */
   get lost(): number | undefined {
     this.#mustBeOpen("look at");
-    return this.#direct?.lost();
+    return this.#memory.direct?.lost();
   }
 
   /** Takes up to `max` records that are there now. What the poll before returned is free for writers again. */
@@ -166,13 +150,36 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#release();
     const records: T[] = [];
     while (records.length < max) {
-      const record = this.#take();
-      if (record === undefined) break;
-      records.push(record);
+      const at = this.#take();
+      if (at === undefined) break;
+      records.push(this.#decode(at, this.#length));
     }
     // Only discarded records were there: nobody has views of them.
     if (records.length === 0) this.#release();
     return records;
+  }
+
+  /**
+   * Visits up to `max` records that are there now, and makes no object of them: with the ring's memory, where in it the record begins,
+   * and how long it is. What is visited is free for writers again when this returns.
+   *
+   * @returns How many there were.
+   */
+  forEach(visit: (memory: DataView, offset: number, length: number) => void, max: number = Infinity): number {
+    this.#mustBeOpen("read");
+    this.#release();
+    const { view } = this.#memory;
+    let count = 0;
+    try {
+      for (; count < max; count++) {
+        const at = this.#take();
+        if (at === undefined) break;
+        visit(view, at, this.#length);
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
+    return count;
   }
 
   /**
@@ -207,7 +214,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
           continue;
         }
         await this.kernel.readable(this.fd, { signal, ref: this.#ref });
-        if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
+        // Linux calls a record readable whose writer has not submitted it.
+        if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
     } finally {
       if (this.mapFd.isOpen) this.#release();
@@ -227,7 +235,28 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   }
 
   /**
-   * Writes a record.
+   * Writes a record as the ring's codec has it; without one it is `output`.
+   *
+   * Kernel name: bpf_ringbuf_output. On Linux only programs write.
+   *
+   * @returns false when there is no room for it: it is lost.
+   * @throws {TypeError | RangeError} for what the codec refuses
+   * @throws {BpfError} EOPNOTSUPP on Linux; EBADF when the ring is closed
+   */
+  push(record: T): boolean {
+    const codec = this.#codec;
+    if (codec === undefined) return this.output(record as Uint8Array);
+    const writer = this.#writer();
+    if (this.#scratch === undefined) {
+      const buffer = this.kernel.alloc(Math.max(codec.size, 1));
+      this.#scratch = { buffer, view: new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, codec.size) };
+    }
+    codec.write(this.#scratch.view, 0, record, "record");
+    return this.#written(writer.outputFrom(this.#scratch.buffer.address, codec.size, 0));
+  }
+
+  /**
+   * Writes bytes as a record.
    *
    * Kernel name: bpf_ringbuf_output. On Linux only programs write.
    *
@@ -235,7 +264,10 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EOPNOTSUPP on Linux; EBADF when the ring is closed
    */
   output(record: Uint8Array): boolean {
-    const ret = this.#writer().output(record, 0);
+    return this.#written(this.#writer().output(record, 0));
+  }
+
+  #written(ret: number): boolean {
     if (ret === 0) return true;
     if (ret === -EAGAIN) return false;
     throw this.mapFd.failure("write to", ret, BPF_MAP_UPDATE_ELEM);
@@ -267,9 +299,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   override close(): void {
     if (!this.mapFd.isOpen) return;
     this.#release();
-    this.#direct?.[Symbol.dispose]();
-    this.#producer[Symbol.dispose]();
-    this.#consumer[Symbol.dispose]();
+    this.#scratch?.buffer[Symbol.dispose]();
+    this.#memory[Symbol.dispose]();
     this.mapFd.close();
   }
 
@@ -279,21 +310,24 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
 
   #writer(): DirectRing {
     this.#mustBeOpen("write to");
-    if (this.#direct === undefined) throw this.mapFd.failure("write to", -EOPNOTSUPP, BPF_MAP_UPDATE_ELEM);
-    return this.#direct;
+    const { direct } = this.#memory;
+    if (direct === undefined) throw this.mapFd.failure("write to", -EOPNOTSUPP, BPF_MAP_UPDATE_ELEM);
+    return direct;
   }
 
-  /** The next record that was submitted, if it is there. */
-  #take(): T | undefined {
+  /** Where the next record that was submitted begins, if it is there; `#length` is its length. */
+  #take(): number | undefined {
     const words = this.#producerWords;
     for (;;) {
-      if (Atomics.load(words, 0) === (this.#low | 0)) return undefined;
-      const offset = PAGE_BYTES + (this.#low & this.#mask);
+      const low = this.#low;
+      if (low === this.#end && low === (this.#end = Atomics.load(words, 0) >>> 0)) return undefined;
+      const offset = PAGE_BYTES + (low & this.#mask);
       const header = Atomics.load(words, offset >>> 2);
       if (header < 0) return undefined;
       const length = header & LEN_MASK;
       this.#advance((length + BPF_RINGBUF_HDR_SZ + 7) & ~7);
-      if ((header & DISCARD) === 0) return this.#decode(offset + BPF_RINGBUF_HDR_SZ, length);
+      this.#length = length;
+      if ((header & DISCARD) === 0) return offset + BPF_RINGBUF_HDR_SZ;
     }
   }
 
@@ -304,11 +338,9 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
 
   #decode(at: number, length: number): T {
     const codec = this.#codec;
-    if (codec === undefined) return this.#producer.bytes.subarray(at, at + length) as T;
-    if (length < codec.size) {
-      throw new RangeError(`A record of "${this.name}" has ${length} bytes: ${codec.type} wants ${codec.size}`);
-    }
-    return codec.read(this.#view, at);
+    if (codec === undefined) return this.#memory.producer.bytes.subarray(at, at + length) as T;
+    mustHold(codec, length, this.name);
+    return codec.read(this.#memory.view, at);
   }
 
   #advance(bytes: number): void {
@@ -322,26 +354,9 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     const words = this.#consumerWords;
     const high = Number(BigInt.asIntN(32, this.#position >> 32n));
     if (words[1] !== high) {
-      // Both halves at once.
-      const position = (this.#position & ~0xffffffffn) | BigInt(this.#low);
-      const { buffer, byteOffset } = this.#consumer.bytes;
-      Atomics.store(new BigInt64Array(buffer, byteOffset, 1), 0, BigInt.asIntN(64, position));
+      storePosition(this.#memory.consumer, (this.#position & ~0xffffffffn) | BigInt(this.#low));
     } else if (words[0] !== (this.#low | 0)) {
       Atomics.store(words, 0, this.#low | 0);
     }
   }
-}
-
-/** A record that is reserved. */
-export interface RingRecord {
-  /** To be filled; not to be used once it was submitted or discarded. */
-  readonly bytes: Uint8Array;
-  /** Gives it to the reader. Kernel name: bpf_ringbuf_submit. */
-  submit(): void;
-  /** Takes it back. Kernel name: bpf_ringbuf_discard. */
-  discard(): void;
-}
-
-function wordsOf({ bytes }: UserBuffer): Int32Array {
-  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
 }

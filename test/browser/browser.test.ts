@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeChromium, launch } from "./_chromium.js";
 import { serve } from "./_server.js";
 import type { Jobs } from "./page.js";
+import { records } from "./ringing.js";
 
 describeChromium("in chromium", () => {
   let browser: Browser;
@@ -48,6 +49,20 @@ describeChromium("in chromium", () => {
     expect(found.damage).toEqual([]);
     expect(found.maxMemory).toBe(2 ** 30);
     expect(found.left).toEqual({ fds: 0, maps: 0, bytes: 0 });
+  });
+
+  it("the main thread of an isolated page reads with `for await` what three workers write", async () => {
+    const { found, said } = await run(true, "readRing");
+    expect(said).toEqual([]);
+    expect(found).toEqual({
+      isolated: true,
+      came: [records, records, records],
+      wrong: [],
+      waited: true,
+      pending: 0,
+      damage: [],
+      left: { fds: 0, maps: 0, bytes: 0 },
+    });
   });
 
   it("the kernel of a page that is not isolated works unshared, and says so once", async () => {

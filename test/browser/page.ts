@@ -1,7 +1,8 @@
 /**
  * The module of the page: what the tests have it do, as functions of the window.
  */
-import { ArrayMap, EmbeddedKernel, HashMap, PerCpuArray, u32, u64 } from "../../dist/index.js";
+import { ArrayMap, EmbeddedKernel, HashMap, PerCpuArray, RingBuffer, u32, u64 } from "../../dist/index.js";
+import { type Writing, record, records, sumOf } from "./ringing.js";
 import { type Done, type Orders, closeMaps, createMaps, idsOf, keys, work } from "./sharing.js";
 
 /** What `shareMaps` found. */
@@ -65,6 +66,52 @@ function nextMessage<T>(worker: Worker): Promise<T> {
   });
 }
 
+/** What `readRing` found. */
+export interface Read {
+  readonly isolated: boolean;
+  /** Of each writer, how many of its records came. */
+  readonly came: number[];
+  /** Records that were torn, or out of their writer's order. */
+  readonly wrong: string[];
+  /** Whether the page was idle while the loop waited. */
+  readonly waited: boolean;
+  readonly pending: number;
+  readonly damage: string[];
+  readonly left: { readonly fds: number; readonly maps: number; readonly bytes: number };
+}
+
+/** Three workers write to a ring, and the main thread reads it with `for await`. */
+async function readRing(): Promise<Read> {
+  const writers = 3;
+  const kernel = await EmbeddedKernel.create();
+  const ring = RingBuffer.create(kernel, { name: "events", size: 16384, record });
+  const workers = Array.from({ length: writers }, (_, writer) => {
+    const worker = new Worker(new URL("ring_worker.js", import.meta.url), { type: "module" });
+    worker.postMessage({ handle: kernel.share(), id: ring.id, writer } satisfies Writing);
+    return worker;
+  });
+  const ends = workers.map((worker) => nextMessage<number>(worker));
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  const came = workers.map(() => 0);
+  const wrong: string[] = [];
+  let left = writers * records;
+  for await (const { writer, n, sum } of ring) {
+    if (n !== came[writer] || sum !== sumOf(writer, n)) wrong.push(`${writer}: ${n} for ${came[writer]}, sum ${sum}`);
+    came[writer] = n + 1;
+    if (--left === 0) break;
+  }
+  clearInterval(timer);
+  await Promise.all(ends);
+  for (const worker of workers) worker.terminate();
+  const { pending } = ring;
+  ring.close();
+  const found = { isolated: globalThis.crossOriginIsolated, came, wrong, waited: ticks > 0, pending };
+  const rest = { damage: kernel.check(), left: kernel.usage() };
+  kernel[Symbol.dispose]();
+  return { ...found, ...rest };
+}
+
 /** What `useAlone` found. */
 export interface Alone {
   readonly isolated: boolean;
@@ -124,7 +171,8 @@ function messageOf(run: () => unknown): string {
 /** The page's functions, and what each finds. */
 export interface Jobs {
   readonly shareMaps: Shared;
+  readonly readRing: Read;
   readonly useAlone: Alone;
 }
 
-Object.assign(globalThis, { shareMaps, useAlone } satisfies { [J in keyof Jobs]: () => Promise<Jobs[J]> });
+Object.assign(globalThis, { shareMaps, readRing, useAlone } satisfies { [J in keyof Jobs]: () => Promise<Jobs[J]> });

@@ -23,8 +23,10 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
@@ -660,6 +662,22 @@ export const btf: Story = {
       for (const fd of [map, reader]) t.command(BPF_MAP_FREEZE, "mapElem", { map_fd: fd }, -ENOTSUPP);
     }
     t.close(lockMap(t, BPF_MAP_TYPE_ARRAY, { map_flags: BPF_F_MMAPABLE }));
+  },
+
+  "maps of maps take no BTF, and a map that goes in has its template's special fields": (t) => {
+    const inner = lockMap(t, BPF_MAP_TYPE_HASH);
+    const other = t.create({ map_type: BPF_MAP_TYPE_HASH, key_size: 4, value_size: 16, max_entries: 4 });
+    const outer = { key_size: 4, value_size: 4, max_entries: 2, inner_map_fd: inner };
+    const btf = load(t, plain);
+    for (const map_type of [BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]) {
+      const withBtf = { ...outer, map_type, btf_fd: btf, btf_value_type_id: 1 };
+      t.refuses(-ENOTSUPP, { ...withBtf, btf_key_type_id: 1 });
+      t.refuses(-ENOTSUPP, withBtf);
+      const fd = t.create({ ...outer, map_type });
+      t.update(fd, u32(0), inner);
+      t.update(fd, u32(0), lockMap(t, BPF_MAP_TYPE_HASH));
+      t.update(fd, u32(0), other, 0, -EINVAL);
+    }
   },
 
   "timers and deferred work are special fields, too": (t) => {

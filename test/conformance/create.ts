@@ -4,6 +4,7 @@
 import {
   BPF_F_INNER_MAP,
   BPF_F_MMAPABLE,
+  BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
@@ -14,13 +15,17 @@ import {
   BPF_F_ZERO_SEED,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   EBADF,
   EFAULT,
   EINVAL,
+  ENOTSUPP,
 } from "tsbpf/uapi";
 import { END, INFO } from "../machine/arena.js";
+import { isLru, isPerCpu as isPerCpuMap } from "../machine/probe.js";
 import { type Story, name, run } from "./story.js";
 
 const array = { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 2 };
@@ -33,6 +38,8 @@ const flagsOf: readonly (readonly [type: number, flags: number])[] = [
   [BPF_MAP_TYPE_ARRAY, fourFlags | BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP],
   [BPF_MAP_TYPE_PERCPU_HASH, fourFlags | BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED],
   [BPF_MAP_TYPE_PERCPU_ARRAY, fourFlags],
+  [BPF_MAP_TYPE_LRU_HASH, fourFlags | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED],
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH, fourFlags | BPF_F_NO_COMMON_LRU | BPF_F_ZERO_SEED],
 ];
 const types = flagsOf.map(([type]) => type);
 
@@ -59,7 +66,8 @@ export const create: Story = {
       for (let bit = 0; bit < 32; bit++) {
         const map_flags = 2 ** bit;
         if ((flags & map_flags) === 0) {
-          t.refuses(-EINVAL, { ...array, map_type, map_flags });
+          const isKnown = isLru({ type: map_type }) && map_flags === BPF_F_NO_PREALLOC;
+          t.refuses(isKnown ? -ENOTSUPP : -EINVAL, { ...array, map_type, map_flags });
           continue;
         }
         const fd = t.create({ ...array, map_type, map_flags });
@@ -80,7 +88,7 @@ export const create: Story = {
 
   "a NUMA node must exist where the flag is set, and per-CPU maps have none": (t) => {
     for (const map_type of types) {
-      const isPerCpu = map_type === BPF_MAP_TYPE_PERCPU_HASH || map_type === BPF_MAP_TYPE_PERCPU_ARRAY;
+      const isPerCpu = isPerCpuMap({ type: map_type });
       const numa = { ...array, map_type, map_flags: BPF_F_NUMA_NODE };
       for (const numa_node of [4096, 2 ** 31 - 1, 2 ** 31, -2]) t.refuses(-EINVAL, { ...numa, numa_node });
       t.create({ ...numa, numa_node: -1 });

@@ -13,6 +13,8 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_UPDATE_ELEM,
@@ -23,16 +25,24 @@ import {
   EPERM,
 } from "tsbpf/uapi";
 import { END, KEY, NEXT, VALUE } from "../machine/arena.js";
+import { isHash as isHashMap, isPerCpu as isPerCpuMap } from "../machine/probe.js";
 import { type Fd, type Story, type Teller, run, u32 } from "./story.js";
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
 const badPointers = [1, 8, 4096, { to: END }, { to: END - 1 }, 2n ** 47n, 2n ** 63n, 2n ** 64n - 1n];
 const key = u32(1);
 
 /** A map of each type with an elem of key 1, and its value. */
 function eachType(t: Teller, tell: (fd: Fd, value: Uint8Array, type: number) => void, map_flags = 0): void {
   for (const map_type of types) {
-    const isPerCpu = map_type === BPF_MAP_TYPE_PERCPU_HASH || map_type === BPF_MAP_TYPE_PERCPU_ARRAY;
+    const isPerCpu = isPerCpuMap({ type: map_type });
     const fd = t.create({ map_type, key_size: 4, value_size: 8, max_entries: 4, map_flags });
     const value = run(isPerCpu ? 8 * t.possibleCpus : 8);
     if ((map_flags & BPF_F_RDONLY) === 0) t.update(fd, key, value);
@@ -41,7 +51,7 @@ function eachType(t: Teller, tell: (fd: Fd, value: Uint8Array, type: number) => 
   }
 }
 
-const isHash = (type: number): boolean => type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+const isHash = (type: number): boolean => isHashMap({ type });
 
 export const elem: Story = {
   "flags: LOOKUP_ELEM looks at them before the fd, UPDATE_ELEM after it": (t) => {

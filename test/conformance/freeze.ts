@@ -17,6 +17,8 @@ import {
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_UPDATE_BATCH,
@@ -28,7 +30,14 @@ import {
 import { INFO, KEY, KEYS, NEXT, VALUE } from "../machine/arena.js";
 import { type Fd, type Fields, type Story, type Teller, run, u32, u64 } from "./story.js";
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
 const key = u32(1);
 
 function freeze(t: Teller, fd: Fd | number, wanted: number, fields: Fields = {}): void {

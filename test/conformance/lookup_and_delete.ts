@@ -8,6 +8,8 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   EBADF,
@@ -20,7 +22,7 @@ import {
 import { KEY, VALUE } from "../machine/arena.js";
 import { type Fd, type Fields, type Story, type Teller, run, u32 } from "./story.js";
 
-const hashes = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH];
+const hashes = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH];
 const types = [...hashes, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY];
 const key = u32(1);
 
@@ -46,7 +48,7 @@ export const lookupAndDelete: Story = {
   },
 
   "arrays do not have it: 524": (t) => {
-    for (const map_type of types.slice(2)) {
+    for (const map_type of types.slice(hashes.length)) {
       const fd = t.create({ map_type, key_size: 4, value_size: 8, max_entries: 4 });
       take(t, fd, -ENOTSUPP);
       take(t, fd, -ENOTSUPP, { value: 0 });

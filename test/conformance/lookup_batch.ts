@@ -7,6 +7,8 @@ import {
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   EBADF,
@@ -17,16 +19,24 @@ import {
   bpfAttr,
 } from "tsbpf/uapi";
 import { END, IN, KEYS, OUT, VALUE } from "../machine/arena.js";
+import { isHash as isHashMap, isLru, isPerCpu as isPerCpuMap } from "../machine/probe.js";
 import { type Fd, type Fields, type Story, type Teller, run, u32 } from "./story.js";
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
-const isHash = (type: number): boolean => type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
+const isHash = (type: number): boolean => isHashMap({ type });
 const badPointers = [0, 8, { to: END }, { to: END - 3 }, 2n ** 63n];
 
 /** A map of each type, of 4 elems: the hashes hold keys 0 to 2. */
 function eachType(t: Teller, tell: (fd: Fd, type: number) => void, map_flags = 0): void {
   for (const map_type of types) {
-    const isPerCpu = map_type === BPF_MAP_TYPE_PERCPU_HASH || map_type === BPF_MAP_TYPE_PERCPU_ARRAY;
+    const isPerCpu = isPerCpuMap({ type: map_type });
     const fd = t.create({ map_type, key_size: 4, value_size: 4, max_entries: 4, map_flags });
     for (let i = 0; i < 3; i++) t.update(fd, u32(i), run(isPerCpu ? 8 * t.possibleCpus : 4, 16 * i));
     tell(fd, map_type);
@@ -147,7 +157,7 @@ export const lookupBatch: Story = {
 
   "walks by batches of any size find all": (t) => {
     for (const map_type of types) {
-      const fd = t.create({ map_type, key_size: 4, value_size: 4, max_entries: 33 });
+      const fd = t.create({ map_type, key_size: 4, value_size: 4, max_entries: isLru({ type: map_type }) ? 128 : 33 });
       const slots = t.slotBytes(map_type, 4) / 4;
       const elems = Array.from({ length: 33 }, (_, i) => {
         const value = new Uint8Array(slots * 4).fill(i);

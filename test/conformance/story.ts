@@ -28,7 +28,7 @@ export type Story = Readonly<Record<string, (t: Teller) => void>>;
 /** The slot of an fd. */
 export type Fd = { readonly fd: number };
 export type Fields = Readonly<Record<string, Word>>;
-type Data = readonly (readonly [offset: number, bytes: Uint8Array])[];
+type Data = NonNullable<Command["data"]>;
 
 /** Four bytes, little endian. */
 export function u32(value: number): Uint8Array {
@@ -117,7 +117,8 @@ export class Teller {
     this.command(BPF_MAP_CREATE, "mapCreate", fields, wanted, rest);
   }
 
-  update(fd: Fd | number, key: Uint8Array, value: Uint8Array, flags: number | bigint = 0, wanted = 0): void {
+  /** BPF_MAP_UPDATE_ELEM. Of a map of maps, or an array of programs, the value is an fd. */
+  update(fd: Fd | number, key: Uint8Array, value: Uint8Array | Fd, flags: number | bigint = 0, wanted = 0): void {
     const fields = { map_fd: fd, key: { to: KEY }, value: { to: VALUE }, flags };
     this.command(BPF_MAP_UPDATE_ELEM, "mapElem", fields, wanted, {
       data: [

@@ -28,6 +28,7 @@ import {
   EINVAL,
   ENOENT,
   ENOMEM,
+  ENOTEMPTY,
   bpfAttr,
 } from "../../src/uapi/index.js";
 import { type Content, Hands, type Shape, expectContent, expectReturned, isHash } from "./hands.js";
@@ -45,11 +46,27 @@ interface Stock {
 /** No test here opens more fds. */
 const MANY_FDS = 40;
 
-/** @param except Fds that are not in question. */
-function takeStock({ survivor }: World, except: readonly number[] = []): Stock {
+/**
+ * @param isScarce Whether there may be no memory to read directories with: then there are none.
+ * @param except Fds that are not in question.
+ */
+function takeStock({ survivor }: World, isScarce = false, except: readonly number[] = []): Stock {
   const fds = [...Array(MANY_FDS).keys()].filter((fd) => survivor.fdinfo(fd) !== undefined);
   expectReturned("Counting the open fds", survivor.usage().fds, fds.length);
-  return { fds: fds.filter((fd) => !except.includes(fd)), names: survivor.pins().map(({ path }) => path) };
+  return {
+    fds: fds.filter((fd) => !except.includes(fd)),
+    names: isScarce ? survivor.pins().map(({ path }) => path) : namesIn(survivor, ROOT),
+  };
+}
+
+/** All that is in a directory and below; what is a directory ends in a slash, and comes behind what is in it. */
+function namesIn(kernel: EmbeddedKernel, directory: string): string[] {
+  const entries = kernel.readdir(directory);
+  if (typeof entries === "number") throw new Error(`Reading ${directory} gave ${entries}`);
+  return entries.flatMap(({ name, isDirectory }) => {
+    const path = `${directory}/${name}`;
+    return isDirectory ? [...namesIn(kernel, path), `${path}/`] : [path];
+  });
 }
 
 const tell = (stock: Stock): string => JSON.stringify(stock);
@@ -95,8 +112,11 @@ export interface Things {
   readonly others: number[];
 }
 
-/** The name that the rows give to maps. */
-const NAME = "/sys/fs/bpf/of_the_dead";
+const ROOT = "/sys/fs/bpf";
+/** The name that the rows give to maps, others, and a directory. */
+const NAME = `${ROOT}/of_the_dead`;
+const OTHER = `${ROOT}/other`;
+const DIRECTORY = `${ROOT}/directory`;
 
 /** A row of the table. P: what `prepare` returns. */
 export interface Life<P = unknown> {
@@ -112,6 +132,8 @@ export interface Life<P = unknown> {
   readonly wanted?: number | "fd" | "any";
   /** What the victim gives back if it lives. */
   readonly end?: (things: Things, prepared: P) => void;
+  /** Whether there is no memory left meanwhile. */
+  readonly isScarce?: boolean;
   /** What the survivor does after a death. */
   readonly afterDeath?: (things: Things, prepared: P) => void;
 }
@@ -129,14 +151,14 @@ interface State<P> {
 const allKeys = ({ maxEntries }: Shape): number[] => [...Array(maxEntries).keys()];
 
 export function lifeScenario<P>(life: Life<P>): Scenario<State<P>> {
-  const { name, shape, prepare, act, wanted = 0, end, afterDeath } = life;
+  const { name, shape, prepare, act, wanted = 0, end, afterDeath, isScarce } = life;
   /** What is in use when nobody died: the first try tells. */
   let after: Stock | undefined;
   return {
     name,
     async setUp(world, victim) {
       const { survivor } = world;
-      const empty = takeStock(world);
+      const empty = takeStock(world, isScarce);
       let fd = -1;
       let content: Content | undefined;
       if (shape !== undefined) {
@@ -158,7 +180,14 @@ export function lifeScenario<P>(life: Life<P>): Scenario<State<P>> {
         others: [],
       };
       const prepared = (await prepare?.(things)) as P;
-      return { things, empty, before: takeStock(world, things.others), content, prepared, returned: undefined };
+      return {
+        things,
+        empty,
+        before: takeStock(world, isScarce, things.others),
+        content,
+        prepared,
+        returned: undefined,
+      };
     },
     async act(_, state) {
       state.returned = await act(state.things, state.prepared);
@@ -168,11 +197,11 @@ export function lifeScenario<P>(life: Life<P>): Scenario<State<P>> {
       if (died) {
         afterDeath?.(things, prepared);
       } else {
-        after = takeStock(world);
+        after = takeStock(world, isScarce);
         if (typeof wanted === "number") expectReturned("The operation", Number(returned), wanted);
         else if (wanted === "fd" && !(Number(returned) >= 0)) throw new Error(`No fd, but ${String(returned)}`);
       }
-      const found = takeStock(world);
+      const found = takeStock(world, isScarce);
       if (!sameStock(found, after!) && !sameStock(found, before)) {
         throw new Error(`In use are ${tell(found)}: expected ${tell(before)} as before, or ${tell(after!)} as after`);
       }
@@ -192,6 +221,10 @@ function giveBack(
   for (const buffer of [attr, info, name]) buffer[Symbol.dispose]();
   const fds = found.fds.filter((fd) => !empty.fds.includes(fd));
   for (const path of found.names) {
+    if (path.endsWith("/")) {
+      expectReturned(`Removing ${path}`, survivor.rmdir(path), 0);
+      continue;
+    }
     const fd = objGet(survivor, path);
     if (fd < 0) throw new Error(`Opening ${path} gave ${fd}`);
     fds.push(fd);
@@ -249,6 +282,7 @@ const pin = (kernel: EmbeddedKernel, { attr, name, fd }: Things): number => {
   return kernel.bpf(BPF_OBJ_PIN, attr);
 };
 const pinned = ({ survivor, fd }: Things): void => expectReturned("Pinning", objPin(survivor, fd, NAME), 0);
+const made = ({ survivor }: Things): void => expectReturned("mkdir", survivor.mkdir(DIRECTORY), 0);
 const closed = ({ survivor, fd }: Things): void => expectReturned("close", survivor.close(fd), 0);
 const get = ({ victim, attr, name }: Things): number => {
   fillAttr(attr, bpfAttr.obj, { pathname: name.address });
@@ -264,6 +298,7 @@ const hogging =
     return hog;
   };
 const releasing = {
+  isScarce: true,
   end: (_: Things, hog: Hog): void => hog.release(),
   afterDeath: (_: Things, hog: Hog): void => hog.release(),
 };
@@ -425,6 +460,89 @@ export const groups: Readonly<Record<string, readonly Life[]>> = {
       shape: plain,
       act: ({ victim }) => victim.unlink(NAME),
       wanted: -ENOENT,
+    }),
+    row({ name: "mkdir", act: ({ victim }) => victim.mkdir(DIRECTORY) }),
+    row({
+      name: "mkdir: a name that is taken",
+      prepare: made,
+      act: ({ victim }) => victim.mkdir(DIRECTORY),
+      wanted: -EEXIST,
+    }),
+    row({ name: "rmdir", prepare: made, act: ({ victim }) => victim.rmdir(DIRECTORY) }),
+    row({
+      name: "rmdir of what is not empty",
+      shape: plain,
+      prepare(things) {
+        made(things);
+        expectReturned("Pinning", objPin(things.survivor, things.fd, `${DIRECTORY}/name`), 0);
+      },
+      act: ({ victim }) => victim.rmdir(DIRECTORY),
+      wanted: -ENOTEMPTY,
+    }),
+    row({
+      name: "rename",
+      shape: plain,
+      prepare: pinned,
+      act: ({ victim }) => victim.rename(NAME, OTHER),
+    }),
+    row({
+      name: "rename into a directory",
+      shape: plain,
+      prepare(things) {
+        made(things);
+        pinned(things);
+      },
+      act: ({ victim }) => victim.rename(NAME, `${DIRECTORY}/name`),
+    }),
+    row({
+      name: "rename a directory with a name in it",
+      shape: plain,
+      prepare(things) {
+        made(things);
+        expectReturned("Pinning", objPin(things.survivor, things.fd, `${DIRECTORY}/name`), 0);
+      },
+      act: ({ victim }) => victim.rename(DIRECTORY, OTHER),
+    }),
+    row({
+      name: "rename over a directory",
+      prepare(things) {
+        made(things);
+        expectReturned("mkdir", things.survivor.mkdir(OTHER), 0);
+      },
+      act: ({ victim }) => victim.rename(DIRECTORY, OTHER),
+    }),
+    row({
+      name: "rename over another name of the map",
+      shape: plain,
+      prepare(things) {
+        pinned(things);
+        expectReturned("Pinning", objPin(things.survivor, things.fd, OTHER), 0);
+      },
+      act: ({ victim }) => victim.rename(NAME, OTHER),
+    }),
+    ...someShapes.map((shape) =>
+      row({
+        name: `rename over what alone holds a map: ${shape.name}`,
+        shape,
+        prepare(things) {
+          const { survivor } = things;
+          pinned(things);
+          closed(things);
+          const other = new Hands(survivor, shape);
+          other.putAll(allKeys(shape), 1);
+          expectReturned("Pinning", objPin(survivor, other.fd, OTHER), 0);
+          other.close();
+        },
+        act: ({ victim }) => victim.rename(OTHER, NAME),
+      }),
+    ),
+    row({ name: "rename a name that is none", act: ({ victim }) => victim.rename(NAME, OTHER), wanted: -ENOENT }),
+    row({
+      name: "read a directory",
+      shape: plain,
+      prepare: pinned,
+      act: ({ victim }) => (victim.readdir(ROOT) as unknown[]).length,
+      wanted: 1,
     }),
     row({
       name: "open an id",

@@ -1,8 +1,11 @@
 /**
- * A writer of a ring buffer dies at each step: its record is there whole, or not at all, and others' records still come.
+ * A writer of a ring buffer, or who drains one that user space writes, dies at each step: a record is there whole, or not at all, and
+ * others' records still come.
  */
 import { afterAll, expect, it } from "vitest";
-import { RingBuffer, type RingRecord } from "../../src/maps/ring_buffer.js";
+import type { RingRecord } from "../../src/maps/_ring.js";
+import { RingBuffer } from "../../src/maps/ring_buffer.js";
+import { UserRingBuffer } from "../../src/maps/user_ring_buffer.js";
 import { type Scenario, exhaust, report } from "./harness.js";
 
 interface State {
@@ -68,6 +71,32 @@ function scenario({ name, from, reserved, act, written }: Act): Scenario<State> 
 
 it.each(acts)("$name, from $from on", async (act) => {
   expect(await exhaust(scenario(act))).toBeGreaterThan(1);
+});
+
+it("drain: the record stays, or is taken out", async () => {
+  interface Drained {
+    readonly ring: UserRingBuffer;
+    readonly victims: UserRingBuffer;
+  }
+  const taken: Scenario<Drained> = {
+    name: "drain",
+    setUp({ survivor }, victim) {
+      const ring = UserRingBuffer.create(survivor, { size: SIZE });
+      ring.push(theirs);
+      ring.push(ours);
+      return { ring, victims: UserRingBuffer.fromId(victim, ring.id) };
+    },
+    act: (_, { victims }) => victims.drain(1),
+    verify(world, { ring, victims }, died) {
+      const found = ring.drain();
+      const isThere = died && found.length > 1;
+      expect(found).toEqual(isThere ? [theirs, ours] : [ours]);
+      expect(ring.pending).toBe(0);
+      world.survivor.close(victims.fd);
+      ring.close();
+    },
+  };
+  expect(await exhaust(taken)).toBeGreaterThan(1);
 });
 
 afterAll(() => console.log(report()));

@@ -1,7 +1,7 @@
 /**
  * A kernel that answers as another one does, but for a fault: to see that the fault is found.
  */
-import type { Kernel, UserBuffer } from "tsbpf";
+import type { DirectoryEntry, Kernel, UserBuffer } from "tsbpf";
 
 /** One call, as a fault sees it. */
 export interface Call {
@@ -69,12 +69,32 @@ export class PlantedKernel implements Kernel {
     return this.#kernel.readable(...args);
   }
 
+  writable(...args: Parameters<Kernel["writable"]>): Promise<boolean> {
+    return this.#kernel.writable(...args);
+  }
+
   fdinfo(fd: number): string | undefined {
     return this.#kernel.fdinfo(fd);
   }
 
   unlink(path: string): number {
     return this.#kernel.unlink(path);
+  }
+
+  mkdir(path: string): number {
+    return this.#kernel.mkdir(path);
+  }
+
+  rmdir(path: string): number {
+    return this.#kernel.rmdir(path);
+  }
+
+  rename(from: string, to: string): number {
+    return this.#kernel.rename(from, to);
+  }
+
+  readdir(path: string): DirectoryEntry[] | number {
+    return this.#kernel.readdir(path);
   }
 
   [Symbol.dispose](): void {

@@ -19,6 +19,10 @@ const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
 
+/** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
+const DIR_OFF = 16;
+const TEXT_OFF = 24;
+
 let kernel: EmbeddedKernel;
 let words: Uint32Array;
 let map: HashMap<number, bigint>;
@@ -52,6 +56,22 @@ function fieldOf(start: number, size: number, value: number): number {
 function lines(): number[] {
   const size = wordAt(head + LINE_SIZE_OFF);
   return Array.from({ length: wordAt(head + LINE_COUNT_OFF) }, (_, i) => wordAt(head + LINES_OFF) + i * size);
+}
+
+/** The node of a name of one letter. */
+function findNode(letter: string): number {
+  for (let at = 0; at < words.byteLength; at += 4096) {
+    const isName = wordAt(at + DIR_OFF + 4) === 1 && wordAt(at + TEXT_OFF) === letter.charCodeAt(0);
+    if (isName) return at;
+  }
+  throw new Error(`No name ${letter}`);
+}
+
+/** This node and those that follow. */
+function nodes(first: number): number[] {
+  const found: number[] = [];
+  for (let at = first; at !== 0; at = wordAt(at)) found.push(at);
+  return found;
 }
 
 const firstUsedLine = (): number => lines().find((at) => (wordAt(at + TAGS_OFF) & 0xff) !== 0)!;
@@ -136,6 +156,20 @@ describe("check", () => {
 
   test("finds references that fds and names do not account for", () => {
     expect(plant((FD_TABLE / 4 + 200) * 4, head).join()).toMatch(/2 references, where fds and names are 3/);
+  });
+
+  test("finds names that lead nowhere, are there twice, or lie in themselves", () => {
+    for (const path of ["/sys/fs/bpf/d", "/sys/fs/bpf/d/e"]) expect(kernel.mkdir(path)).toBe(0);
+    map.pin("/sys/fs/bpf/d/n");
+    // The newest first: d/n, d/e, d, m. See kernel/bpffs.ts.
+    const [inD, e, d, m] = nodes(findNode("n")) as [number, number, number, number];
+    expect(kernel.check()).toEqual([]);
+    expect(plant(inD + 4, head + 64).join()).toMatch(/the pinned name at .* is of a map at .* that is not listed/);
+    expect(plant(inD + DIR_OFF, m).join()).toMatch(/is in a directory at .* that there is not/);
+    expect(plant(inD + DIR_OFF, m + 64).join()).toMatch(/is in a directory at .* that there is not/);
+    expect(plant(e + TEXT_OFF, wordAt(inD + TEXT_OFF)).join()).toMatch(/is also that of/);
+    expect(plant(d + DIR_OFF, e).join()).toMatch(/the directory at .* is in .*, which is in it/);
+    expect(plant(inD + 8, m).join()).toMatch(/is half way to replacing/);
   });
 
   test("finds holders that are not there", () => {

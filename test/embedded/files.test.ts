@@ -16,6 +16,7 @@ import {
   EMFILE,
   ENAMETOOLONG,
   ENOENT,
+  EPERM,
 } from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { RawMap } from "../raw_map.js";
@@ -260,7 +261,10 @@ describe("pinned names", () => {
 
   it.each([
     ["", -ENOENT],
-    ["/sys/fs/bpf", -EISDIR],
+    ["/sys/fs/bpf", -EPERM],
+    ["/sys/fs/bpf/.", -EISDIR],
+    ["nothing", -EPERM],
+    ["sys/fs/bpf/nothing", -ENOENT],
     ["/sys/fs/bpf/nothing", -ENOENT],
     [`/sys/fs/bpf/${"n".repeat(256)}`, -ENAMETOOLONG],
     [`/${"n/".repeat(3000)}`, -ENAMETOOLONG],

@@ -49,8 +49,10 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     perCpuHash.set(i, Object.assign(perCpuArray.get(0)!, [1n, 2n, BigInt(i)]));
     perCpuArray.add(i, BigInt(i));
   }
+  for (const path of ["/sys/fs/bpf/empty", "/sys/fs/bpf/d", "/sys/fs/bpf/d/e"]) expect(kernel.mkdir(path)).toBe(0);
   loose.pin("/sys/fs/bpf/loose");
   perCpuArray.pin("/sys/fs/bpf/percpu_array");
+  expect(kernel.rename("/sys/fs/bpf/percpu_array", "/sys/fs/bpf/d/e/percpu_array")).toBe(0);
   // Only its name holds it.
   perCpuArray.close();
   gone.close();
@@ -59,10 +61,14 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     hashFd: hash.fd,
     close: () => {
       for (const map of [hash, loose, array, perCpuHash]) map.close();
-      kernel.unlink("/sys/fs/bpf/loose");
-      kernel.unlink("/sys/fs/bpf/percpu_array");
+      removeNames(kernel);
     },
   };
+}
+
+function removeNames(kernel: EmbeddedKernel): void {
+  for (const name of ["loose", "d/e/percpu_array"]) expect(kernel.unlink(`/sys/fs/bpf/${name}`)).toBe(0);
+  for (const name of ["empty", "d/e", "d"]) expect(kernel.rmdir(`/sys/fs/bpf/${name}`)).toBe(0);
 }
 
 describe("an image", () => {
@@ -90,7 +96,8 @@ describe("an image", () => {
     }
     const perCpuHash = PerCpuHashMap.fromId(loaded, 5, u32ToU64);
     for (let i = 0; i < 100; i++) expect([...perCpuHash.get(i)!]).toEqual([1n, 2n, BigInt(i)]);
-    const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/percpu_array", { value: u64 });
+    const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/d/e/percpu_array", { value: u64 });
+    expect(loaded.pins().map(({ path }) => path)).toContain("/sys/fs/bpf/d/e/percpu_array");
     for (let i = 0; i < 100; i++) expect(perCpuArray.get(i)!.sum()).toBe(BigInt(i));
     using raw = new RawMap(loaded, hashFd, 4, 8);
     raw.key.setUint32(0, 7, true);
@@ -107,7 +114,7 @@ describe("an image", () => {
     for (const map of [hash, loose, array, perCpuHash, perCpuArray]) map.close();
     raw[Symbol.dispose]();
     for (let fd = 3; fd < 20; fd++) loaded.close(fd);
-    for (const name of ["loose", "percpu_array"]) expect(loaded.unlink(`/sys/fs/bpf/${name}`)).toBe(0);
+    removeNames(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
     loaded[Symbol.dispose]();
   });
@@ -312,7 +319,7 @@ describe("what is no whole image is refused", () => {
     const image = await smallImage();
     image[8]! += 1;
     expect((await refusal(image)).message).toMatch(
-      /^The image has version 0x10003, and this tsbpf loads version 0x10002$/,
+      /^The image has version 0x10004, and this tsbpf loads version 0x10003$/,
     );
   });
 });

@@ -3,20 +3,30 @@
  */
 import { tmpdir } from "node:os";
 import {
+  Arena,
   ArrayMap,
+  ArrayOfMaps,
   BpfError,
   EmbeddedKernel,
+  GenericMap,
   HashMap,
+  HashOfMaps,
   type Kernel,
   LpmTrie,
+  LruHashMap,
   PerCpuArray,
   PerCpuHashMap,
+  ProgramArray,
   QueueMap,
+  UserRingBuffer,
   bytes,
   prefix4,
+  spinLock,
+  struct,
   u32,
   u64,
 } from "tsbpf";
+import { btfLoad } from "tsbpf/btf";
 import * as uapi from "tsbpf/uapi";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Failure, hintFor, hints } from "../../src/kernels/hints.js";
@@ -26,7 +36,22 @@ import { thrownBy, useBpffs } from "../maps/_ways.js";
 
 const { BPF_MAP_CREATE, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_LOOKUP_BATCH } = uapi;
 const { BPF_OBJ_GET, BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_GET_FD_BY_ID } = uapi;
-const { EINVAL, E2BIG, EPERM, ENOMEM, ENOENT, EBADF, EMFILE, ENXIO, EACCES, EEXIST, EOPNOTSUPP, ENOTSUPP } = uapi;
+const {
+  EINVAL,
+  E2BIG,
+  EPERM,
+  ENOMEM,
+  ENOENT,
+  EBADF,
+  EMFILE,
+  ENXIO,
+  EACCES,
+  EEXIST,
+  EOPNOTSUPP,
+  ENOTSUPP,
+  ENOTDIR,
+  ENAMETOOLONG,
+} = uapi;
 
 type Known = NonNullable<Failure["map"]>;
 
@@ -37,11 +62,24 @@ const hash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_HA
 const array = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_ARRAY, known);
 const ring = (maxEntries = 4096): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_RINGBUF, { keySize: 0, valueSize: 0, maxEntries });
+const arena = (maxEntries: number): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_ARENA, { keySize: 0, valueSize: 0, maxEntries, mapFlags: uapi.BPF_F_MMAPABLE });
+const userRing = of(uapi.BPF_MAP_TYPE_USER_RINGBUF, { keySize: 0, valueSize: 0, maxEntries: 4096 });
+const lru = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_LRU_HASH, known);
 const perCpuHash = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_HASH, known);
 const trie = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_LPM_TRIE, { keySize: 8, mapFlags: 1, ...known });
 const queue = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_QUEUE, { keySize: 0, ...known });
 const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
+
+const outer = (known?: Partial<Known>): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_HASH_OF_MAPS, { valueSize: 4, ...known });
+const programs = (known?: Partial<Known>): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_PROG_ARRAY, { valueSize: 4, ...known });
+const linuxType = (type: number): { map: Known } => of(type, { valueSize: 4 });
+
+/** A value with a lock. */
+const account = struct({ sum: u64, lock: spinLock });
 
 /** The maps of the real failures are as those of the made-up ones. */
 const m = { name: "m", key: u32, value: u64, maxEntries: 4 };
@@ -52,6 +90,8 @@ interface Case {
   readonly errno: number;
   readonly cmd: number;
   readonly map?: Known;
+  readonly inner?: Known;
+  readonly template?: Known;
   /** The kernel that has this failure; either, unless told. */
   readonly on?: "embedded" | "linux";
   /** Makes it happen; without it the failure is made up. */
@@ -64,7 +104,173 @@ const closed = (kernel: Kernel): HashMap<number, bigint> => {
   return map;
 };
 
+/** A map of maps that holds `m`s. */
+const outerOf = (kernel: Kernel, option: object = {}): HashOfMaps<number, HashMap<number, bigint>> =>
+  HashOfMaps.create(kernel, { name: "m", key: u32, maxEntries: 4, inner: () => HashMap.create(kernel, m), ...option });
+
 const cases: readonly Case[] = [
+  {
+    hint: "maps of type devmap are about objects of the Linux kernel: create it with LinuxKernel",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...linuxType(uapi.BPF_MAP_TYPE_DEVMAP),
+    on: "embedded",
+    real: (kernel) => GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 4, maxEntries: 1 }),
+  },
+  {
+    hint: "a storage has keys of 4 bytes, BPF_F_NO_PREALLOC, maxEntries 0, and BTF of its value",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...linuxType(uapi.BPF_MAP_TYPE_SK_STORAGE),
+    on: "linux",
+    real: (kernel) => GenericMap.create(kernel, { type: "sk_storage", keySize: 4, valueSize: 8, maxEntries: 0 }),
+  },
+  {
+    hint: "maps of maps do not hold maps of maps: there is one level only",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    inner: outer().map,
+    real(kernel) {
+      using inner = outerOf(kernel);
+      HashOfMaps.create(kernel, { key: u32, maxEntries: 4, inner });
+    },
+  },
+  {
+    hint: "maps of type prog_array cannot go into a map of maps",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    inner: programs().map,
+    real(kernel) {
+      using inner = ProgramArray.create(kernel, { maxEntries: 1 });
+      HashOfMaps.create(kernel, { key: u32, maxEntries: 4, inner });
+    },
+  },
+  {
+    hint: "the inner map is closed, or the map of maps itself",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    real(kernel) {
+      using map = outerOf(kernel);
+      map.set(1, closed(kernel));
+    },
+  },
+  {
+    hint: "the inner map is closed, or the map of maps itself",
+    errno: EBADF,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    real: (kernel) => outerOf(kernel, { inner: closed(kernel) }),
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: it is of type array, and not hash",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: array().map,
+    template: hash().map,
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: its valueSize is 4, and not 8",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: hash({ valueSize: 4, maxEntries: 9 }).map,
+    template: hash().map,
+    real(kernel) {
+      using map = outerOf(kernel);
+      using inner = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 9 });
+      (map as unknown as HashOfMaps<number, typeof inner>).set(1, inner);
+    },
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: its maxEntries is 9, and not 4",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...of(uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, { valueSize: 4 }),
+    inner: array({ maxEntries: 9 }).map,
+    template: array().map,
+    real(kernel) {
+      using map = ArrayOfMaps.create(kernel, { maxEntries: 2, inner: () => ArrayMap.create(kernel, m) });
+      using inner = ArrayMap.create(kernel, { ...m, maxEntries: 9 });
+      map.set(1, inner);
+    },
+  },
+  {
+    hint: "the map does not fit: all that are in there have one type, keySize, valueSize, mapFlags, and arrays one maxEntries",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: hash().map,
+    template: hash({ maxEntries: 9 }).map,
+  },
+  {
+    hint: "the map holds 1 of 1 maps: raise maxEntries",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer({ maxEntries: 1 }),
+    real(kernel) {
+      using map = outerOf(kernel, { maxEntries: 1 });
+      using inner = HashMap.create(kernel, m);
+      for (const key of [1, 2]) map.set(key, inner);
+    },
+  },
+  {
+    hint: "the map, or the program's fd, is closed",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, -1);
+    },
+  },
+  {
+    hint: "the fd is not a program's, and the embedded kernel has no programs",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    on: "embedded",
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, map.fd);
+    },
+  },
+  {
+    hint: "the fd is not a program's, or the program is of another type than those in there",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    on: "linux",
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, map.fd);
+    },
+  },
+  {
+    hint: "elems of this map type are for programs: user space cannot read them",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...linuxType(uapi.BPF_MAP_TYPE_CGROUP_ARRAY),
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "cgroup_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.get(new Uint8Array(4));
+    },
+  },
+  {
+    hint: "elems of this map type are for programs: user space cannot read them",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...linuxType(uapi.BPF_MAP_TYPE_XSKMAP),
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "xskmap", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.get(new Uint8Array(4));
+    },
+  },
   {
     hint: "maxEntries is 0: it must be at least 1",
     errno: EINVAL,
@@ -93,6 +299,57 @@ const cases: readonly Case[] = [
     on: "linux",
   },
   {
+    hint: "an arena wants BPF_F_MMAPABLE, and an address that is a multiple of 4096",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 4, address: 8n }),
+  },
+  {
+    hint: "an arena has at most 1048576 pages (4 GiB), and this one has 1048577",
+    errno: E2BIG,
+    cmd: BPF_MAP_CREATE,
+    ...arena(1048577),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 1048577 }),
+  },
+  {
+    hint: "from its address on, the arena crosses a multiple of 4 GiB: choose a lower address",
+    errno: uapi.ERANGE,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+    real: (kernel) => Arena.create(kernel, { name: "m", pages: 4, address: 2n ** 32n - 4096n }),
+  },
+  {
+    hint: "this Linux has no arenas on this processor: x86-64 has them from 6.9 on, arm64 from 6.10 on",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...arena(4),
+  },
+  {
+    hint: "on Linux only programs take records out of user ring buffers",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...userRing,
+    on: "linux",
+    real(kernel) {
+      using map = UserRingBuffer.create(kernel, { name: "m", size: 4096 });
+      map.drain();
+    },
+  },
+  {
+    hint: "what was written there is no record, or the position behind it is wrong: nothing more comes out of the ring",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...userRing,
+    on: "embedded",
+    real(kernel) {
+      using map = UserRingBuffer.create(kernel, { name: "m", size: 4096 });
+      using position = kernel.mmap(map.fd, 8, { offset: 4096, writable: true });
+      position.bytes[0] = 4;
+      map.drain();
+    },
+  },
+  {
     hint: "the record was submitted or discarded already, or another thread has reserved it",
     errno: EINVAL,
     cmd: BPF_MAP_UPDATE_ELEM,
@@ -118,6 +375,35 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru(),
+    on: "linux",
+    real: (kernel) => LruHashMap.create(kernel, { ...m, exact: true }),
+  },
+  {
+    hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+    real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU }),
+  },
+  {
+    hint: "BPF_F_NO_COMMON_LRU and BPF_F_NUMA_NODE exclude each other: the lists are of CPUs, wherever these are",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_COMMON_LRU | uapi.BPF_F_NUMA_NODE }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_COMMON_LRU, numaNode: 0 }),
+  },
+  {
+    hint: "LRU hashes are always preallocated: they do not take BPF_F_NO_PREALLOC",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    real: (kernel) => LruHashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
     hint: "arrays are always preallocated: they do not take BPF_F_NO_PREALLOC",
@@ -355,6 +641,62 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "a map whose values have a lock, or a timer, is not frozen",
+    errno: ENOTSUPP,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...hash({ valueSize: 16 }),
+    real(kernel) {
+      using map = HashMap.create(kernel, { ...m, value: account });
+      map.freeze();
+    },
+  },
+  {
+    hint: "values of this map type have no bpf_spin_lock, nor other special fields: hash and array may",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...perCpuArray({ valueSize: 16 }),
+    real: (kernel) => PerCpuArray.create(kernel, { ...m, value: account }),
+  },
+  {
+    hint: "values with a bpf_spin_lock are written to by programs: neither BPF_F_RDONLY_PROG nor BPF_F_WRONLY_PROG",
+    errno: EACCES,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ valueSize: 16, mapFlags: uapi.BPF_F_RDONLY_PROG }),
+    real: (kernel) => HashMap.create(kernel, { ...m, value: account, mapFlags: uapi.BPF_F_RDONLY_PROG }),
+  },
+  {
+    hint: "lock: true (BPF_F_LOCK) is for maps that were created with a lock in their values: a field that is spinLock",
+    errno: EINVAL,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      map.get(1, { lock: true });
+    },
+  },
+  {
+    hint: "loading BTF needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+    errno: EPERM,
+    cmd: uapi.BPF_BTF_LOAD,
+  },
+  {
+    hint: "the BTF breaks a rule: a name that is no identifier, a member beyond its struct, an id that there is not",
+    errno: EINVAL,
+    cmd: uapi.BPF_BTF_LOAD,
+    real: (kernel) => btfLoad(kernel, new Uint8Array(8)),
+  },
+  {
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...queue(),
+    on: "linux",
+    real(kernel) {
+      using map = QueueMap.create(kernel, { name: "m", value: u64, maxEntries: 4 });
+      map.count();
+    },
+  },
+  {
     hint: "the fd is write-only (BPF_F_WRONLY)",
     errno: EPERM,
     cmd: BPF_MAP_LOOKUP_ELEM,
@@ -380,6 +722,19 @@ const cases: readonly Case[] = [
     errno: ENOENT,
     cmd: BPF_OBJ_GET,
     real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/nothing`, m),
+  },
+  {
+    hint: "a name on the way is that of something pinned, not of a directory",
+    errno: ENOTDIR,
+    cmd: BPF_OBJ_PIN,
+    ...hash(),
+    real: (kernel, bpffs) => pinBelow(kernel, `${bpffs}/taken`),
+  },
+  {
+    hint: "a name has at most 255 bytes, a path 4095",
+    errno: ENAMETOOLONG,
+    cmd: BPF_OBJ_GET,
+    real: (kernel, bpffs) => HashMap.open(kernel, `${bpffs}/${"n".repeat(256)}`, m),
   },
   {
     hint: 'a pinned name has no "."',
@@ -425,7 +780,7 @@ const cases: readonly Case[] = [
     real: (kernel) => pinAt(kernel, `${tmpdir()}/tsbpf-hints`),
   },
   {
-    hint: "its directory is not there: the embedded kernel has names in /sys/fs/bpf only",
+    hint: "its directory is not there: kernel.mkdir makes one in /sys/fs/bpf, which is where the embedded kernel has names",
     errno: ENOENT,
     cmd: BPF_OBJ_PIN,
     ...hash(),
@@ -454,12 +809,30 @@ const cases: readonly Case[] = [
   },
 ];
 
+/** Pins a map, and another one as if the first were a directory. */
+function pinBelow(kernel: Kernel, path: string): void {
+  using map = HashMap.create(kernel, m);
+  map.pin(path);
+  try {
+    map.pin(`${path}/x`);
+  } finally {
+    kernel.unlink(path);
+  }
+}
+
 function pinAt(kernel: Kernel, path: string): void {
   using map = HashMap.create(kernel, m);
   map.pin(path);
 }
 
-const failureOf = ({ errno, cmd, map, on = "linux" }: Case): Failure => ({ errno, cmd, map, kernel: on });
+const failureOf = ({ errno, cmd, map, inner, template, on = "linux" }: Case): Failure => ({
+  errno,
+  cmd,
+  map,
+  inner,
+  template,
+  kernel: on,
+});
 
 /** The first row that fits. */
 function rowOf(failure: Failure): number {

@@ -1,5 +1,5 @@
 /**
- * Waiting on the embedded kernel: none of its map types can be waited for. (Linux: test/linux/readable.test.ts.)
+ * Waiting on the embedded kernel for what cannot be waited for. (Linux: test/linux/readable.test.ts; rings: test/maps.)
  */
 import { BpfError, EmbeddedKernel, HashMap, u32 } from "tsbpf";
 import { expect, it } from "vitest";

@@ -10,6 +10,7 @@ import {
   BPF_MAP_INFO_SIZE,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
+  BPF_MAP_LOOKUP_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
   EFAULT,
   ENOENT,
@@ -19,7 +20,7 @@ import {
   bpfMapInfo,
 } from "tsbpf/uapi";
 import { type Arena, END } from "./arena.js";
-import { type MapFacts, type Probe, isHash, valueBytes } from "./probe.js";
+import { type MapFacts, type Probe, isHash, isMapInMap, valueBytes } from "./probe.js";
 
 /** In place of a return that depends on a hash table's order, or on other processes' maps. */
 export const OPEN = 1_000_000;
@@ -68,9 +69,11 @@ export function canonicalReturn(asked: AskedOf, cmd: number, at: number, size: n
     case BPF_MAP_GET_NEXT_KEY:
       return nextKey(asked, attr, ret);
     case BPF_MAP_LOOKUP_BATCH:
-      return lookupBatch(asked, attr, ret, false);
+      return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), false);
     case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
-      return lookupBatch(asked, attr, ret, true);
+      return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), true);
+    case BPF_MAP_LOOKUP_ELEM:
+      return innerId(asked, attr, ret);
     case BPF_OBJ_GET_INFO_BY_FD:
       return info(asked, attr, ret);
     case BPF_MAP_GET_NEXT_ID:
@@ -108,6 +111,38 @@ function nextKey(asked: AskedOf, attr: GivenAttr, ret: number): number {
   if (probe.lookup(fd, next) !== 0 || (isThere && Buffer.compare(next, key) === 0)) return WRONG;
   arena.bytes.set(arena.before.subarray(nextAt, nextAt + keySize), nextAt);
   return isThere ? OPEN : ret;
+}
+
+/** Puts an inner map's ordinal in the place of its id. */
+function innerId(asked: AskedOf, attr: GivenAttr, ret: number): number {
+  const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
+  if (ret !== 0 || map === undefined || !isMapInMap(map)) return ret;
+  return putOrdinals(asked, readable(asked, attr.pointer(bpfAttr.mapElem.value), 4), 1) ? ret : WRONG;
+}
+
+function innerIdsOfBatch(asked: AskedOf, attr: GivenAttr, ret: number): number {
+  const { map_fd, values, count } = bpfAttr.batch;
+  const map = asked.mapOfFd(attr.u32(map_fd));
+  if ((ret !== 0 && ret !== -ENOENT) || map === undefined || !isMapInMap(map)) return ret;
+  const done = viewOf(asked).getUint32(attr.at + count.off, true);
+  if (done === 0 || attr.u32(count) === 0) return ret;
+  return putOrdinals(asked, readable(asked, attr.pointer(values), 4 * done), done) ? ret : WRONG;
+}
+
+/** Puts maps' ordinals in the place of their ids; false where an id is no map's. */
+function putOrdinals(asked: AskedOf, at: number, n: number): boolean {
+  if (at < 0) return false;
+  const view = viewOf(asked);
+  for (let i = 0; i < n; i++) {
+    const ordinal = asked.ordinalOf(view.getUint32(at + 4 * i, true));
+    if (ordinal === undefined) return false;
+    view.setUint32(at + 4 * i, ordinal, true);
+  }
+  return true;
+}
+
+function viewOf({ arena }: AskedOf): DataView {
+  return new DataView(arena.bytes.buffer, arena.bytes.byteOffset);
 }
 
 /** A batch from the start that has room for all is a set; what another one holds is open. `deletes`: and is gone. */

@@ -34,14 +34,18 @@ export interface Command {
   /** Where attr lies, an offset of the arena or an address: at ATTR unless told. */
   readonly attr?: { readonly to: number } | number;
   /** Bytes that lie in the arena: in attr itself they overwrite the fields. */
-  readonly data?: readonly (readonly [offset: number, bytes: Uint8Array])[];
+  readonly data?: readonly (readonly [offset: number, bytes: Data])[];
 }
+
+/** Bytes; or the four of a slot's fd. */
+export type Data = Uint8Array | { readonly fd: number };
 
 /** What is asked of a kernel: a command, a call beside it, or several commands whose order of answers is the kernel's. */
 export type Step =
   | Command
   | { readonly op: "close"; readonly fd: { readonly fd: number } | number }
-  | { readonly op: "unlink"; readonly path: string }
+  | { readonly op: "unlink" | "mkdir" | "rmdir" | "readdir"; readonly path: string }
+  | { readonly op: "rename"; readonly path: string; readonly to: string }
   /** All elems, by BPF_MAP_GET_NEXT_KEY and LOOKUP_ELEM, or by BPF_MAP_LOOKUP_BATCH of so many. */
   | { readonly op: "walk"; readonly fd: { readonly fd: number }; readonly batch?: number }
   /** Which maps BPF_MAP_GET_NEXT_ID leads to, of those that have a slot. */
@@ -63,7 +67,8 @@ function wordText(word: Word): string {
   return word >= 0 && word < 10 ? String(word) : word < 0 ? String(word) : `0x${word.toString(16)}`;
 }
 
-function dataText([offset, bytes]: readonly [number, Uint8Array]): string {
+function dataText([offset, bytes]: readonly [number, Data]): string {
+  if (!(bytes instanceof Uint8Array)) return `${placeName(offset)} = ${wordText(bytes)}`;
   if (bytes.every((byte) => byte === bytes[0])) return `${placeName(offset)} = ${bytes.length} x ${bytes[0]}`;
   const first = bytes.findIndex((byte) => byte !== 0);
   const last = bytes.findLastIndex((byte) => byte !== 0);
@@ -89,7 +94,12 @@ export function stepText(step: Step): string {
     case "close":
       return `close(${wordText(step.fd)})`;
     case "unlink":
-      return `unlink(${JSON.stringify(step.path)})`;
+    case "mkdir":
+    case "rmdir":
+    case "readdir":
+      return `${step.op}(${JSON.stringify(step.path)})`;
+    case "rename":
+      return `rename(${JSON.stringify(step.path)}, ${JSON.stringify(step.to)})`;
     case "walk":
       return `walk fd#${step.fd.fd} by ${step.batch === undefined ? "keys" : `batches of ${step.batch}`}`;
     default:

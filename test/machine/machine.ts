@@ -3,6 +3,7 @@
  *
  * Answers that Linux leaves open are made the same on every kernel (canonical.ts), after they were checked to be possible ones.
  */
+import { posix } from "node:path";
 import type { Kernel, UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
@@ -21,7 +22,7 @@ import { ATTR, Arena, END, IN, KEY, NEXT } from "./arena.js";
 import { type AskedOf, canonicalReturn } from "./canonical.js";
 import type { Answer, Command, Step, Word } from "./command.js";
 import type { PinFolder } from "./pin_folder.js";
-import { type MapFacts, Probe, type Walk, isHash } from "./probe.js";
+import { type MapFacts, Probe, type Walk, isHash, isMapInMap } from "./probe.js";
 
 /** An fd that no process has open. */
 const NO_FD = 0x7ffffff0;
@@ -44,9 +45,13 @@ export class Machine implements AskedOf {
   readonly #slots: Slot[] = [];
   /** Maps that have had a slot, by id: how many there were before. */
   readonly #ordinals = new Map<number, number>();
-  /** The map's id, by pinned name. */
+  /** The map's id, by normal path in the folder of pinned names. */
   readonly #pinned = new Map<string, number>();
+  /** Whether there may be names, or directories, in that folder. */
+  #hasNames = false;
   #attrDirty = 0;
+  /** Whether one of the maps since the last reset is a map of maps. */
+  #hasOuter = false;
   /** What lay at NEXT after the last command, before it was made the same on every kernel. */
   nextKey: Uint8Array = new Uint8Array(0);
 
@@ -70,6 +75,15 @@ export class Machine implements AskedOf {
         return { ret: this.#close(step.fd), wrote: "" };
       case "unlink":
         return { ret: this.#unlink(step.path), wrote: "" };
+      case "mkdir":
+        this.#hasNames = true;
+        return { ret: this.kernel.mkdir(this.#pathOf(step.path)), wrote: "" };
+      case "rmdir":
+        return { ret: this.kernel.rmdir(this.#pathOf(step.path)), wrote: "" };
+      case "readdir":
+        return this.#readdir(step.path);
+      case "rename":
+        return { ret: this.#rename(step.path, step.to), wrote: "" };
       case "walk":
         return this.#walk(step.fd.fd, step.batch);
       default:
@@ -122,10 +136,12 @@ export class Machine implements AskedOf {
     for (const { fd, open } of this.#slots) {
       if (open) this.kernel.close(fd);
     }
-    for (const name of this.#pinned.keys()) this.kernel.unlink(`${this.#pins.path}/${name}`);
+    if (this.#hasNames) this.#empty(this.#pins.path);
+    this.#hasNames = false;
     this.#slots.length = 0;
     this.#pinned.clear();
     this.#ordinals.clear();
+    this.#hasOuter = false;
     this.arena.clear();
   }
 
@@ -146,7 +162,8 @@ export class Machine implements AskedOf {
     this.#attrDirty = BPF_ATTR_SIZE;
     arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
     this.#putFields(at, command);
-    for (const [offset, bytes] of command.data ?? []) {
+    for (const [offset, data] of command.data ?? []) {
+      const bytes = data instanceof Uint8Array ? data : new Uint8Array(Int32Array.of(this.#fdNumber(data.fd)).buffer);
       arena.put(offset, bytes);
       if (offset < KEY) this.#attrDirty = Math.min(KEY, Math.max(this.#attrDirty, offset + bytes.length));
     }
@@ -186,9 +203,7 @@ export class Machine implements AskedOf {
     if ("to" in word) return BigInt(this.arena.address + word.to);
     if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
     if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? this.#slots[word.id]?.btfId ?? 0);
-    const isName = !word.path.startsWith("/");
-    const text = Buffer.from(`${isName ? `${this.#pins.path}/${word.path}` : word.path}\0`, "latin1");
-    this.#path.bytes.set(text);
+    this.#path.bytes.set(Buffer.from(`${this.#pathOf(word.path)}\0`, "latin1"));
     return BigInt(this.#path.address);
   }
 
@@ -206,6 +221,7 @@ export class Machine implements AskedOf {
     const btfId = this.probe.btfId(fd);
     const map = btfId === undefined ? this.probe.facts(fd) : undefined;
     this.#slots[slot] = { fd, open: true, map, btfId };
+    if (map !== undefined && isMapInMap(map)) this.#hasOuter = true;
     if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
     return slot;
   }
@@ -216,17 +232,58 @@ export class Machine implements AskedOf {
     if (map === undefined || typeof pathname !== "object" || !("path" in pathname)) {
       throw new Error(`A pin that was not asked for: ${JSON.stringify(fields)}`);
     }
-    this.#pinned.set(pathname.path, map.id);
+    this.#hasNames = true;
+    this.#pinned.set(normalPath(pathname.path), map.id);
   }
 
-  #unlink(name: string): number {
-    const ret = this.kernel.unlink(`${this.#pins.path}/${name}`);
-    const id = this.#pinned.get(name);
-    if (ret === 0 && id !== undefined) {
+  #pathOf(path: string): string {
+    return path.startsWith("/") ? path : `${this.#pins.path}/${path}`;
+  }
+
+  #unlink(path: string): number {
+    const ret = this.kernel.unlink(this.#pathOf(path));
+    if (ret === 0) this.#noteUnpin(normalPath(path));
+    return ret;
+  }
+
+  #noteUnpin(path: string): void {
+    const id = this.#pinned.get(path);
+    if (id === undefined) return;
+    this.#pinned.delete(path);
+    this.#awaitEnd(id);
+  }
+
+  #rename(path: string, to: string): number {
+    const ret = this.kernel.rename(this.#pathOf(path), this.#pathOf(to));
+    const [from, target] = [normalPath(path), normalPath(to)];
+    if (ret !== 0 || from === target) return ret;
+    this.#noteUnpin(target);
+    for (const [name, id] of this.#pinned) {
+      if (name !== from && !name.startsWith(`${from}/`)) continue;
       this.#pinned.delete(name);
-      this.#awaitEnd(id);
+      this.#pinned.set(`${target}${name.slice(from.length)}`, id);
     }
     return ret;
+  }
+
+  /** What is in a directory; not the files that Linux makes in the root, whose names nothing pinned could have. */
+  #readdir(path: string): Answer {
+    const entries = this.kernel.readdir(this.#pathOf(path));
+    if (typeof entries === "number") return { ret: entries, wrote: "" };
+    const own = entries.filter(({ name }) => !name.includes("."));
+    return { ret: own.length, wrote: own.map(({ name, isDirectory }) => name + (isDirectory ? "/" : "")).join(",") };
+  }
+
+  /** Removes what is in a directory. */
+  #empty(path: string): void {
+    const entries = this.kernel.readdir(path);
+    if (typeof entries === "number") throw new Error(`Cannot read ${path}: ${entries}`);
+    for (const { name, isDirectory } of entries) {
+      if (name.includes(".")) continue;
+      if (isDirectory) this.#empty(`${path}/${name}`);
+      const ret = isDirectory ? this.kernel.rmdir(`${path}/${name}`) : this.kernel.unlink(`${path}/${name}`);
+      if (ret !== 0) throw new Error(`Cannot remove ${path}/${name}: ${ret}`);
+    }
   }
 
   #close(which: { readonly fd: number } | number): number {
@@ -242,6 +299,8 @@ export class Machine implements AskedOf {
 
   /** Waits until Linux has forgotten a map that nothing here holds: another process that lists all maps may, for a moment. */
   #awaitEnd(id: number): void {
+    // Linux gives up what a map of maps holds some time after it has ended.
+    if (this.#hasOuter) return;
     const isHeld = this.openIds().includes(id) || [...this.#pinned.values()].includes(id);
     if (isHeld || this.kernel.name !== "linux") return;
     for (let fd = this.probe.open(id); fd >= 0; fd = this.probe.open(id)) {
@@ -255,7 +314,17 @@ export class Machine implements AskedOf {
     if (map === undefined) return { ret: -EBADF, wrote: "" };
     const fd = this.#fdNumber(slot);
     const walk = batch === undefined ? this.probe.walk(fd, map) : this.probe.walkBatches(fd, map, batch);
-    return { ret: walk.ret, wrote: walkText(walk, map) };
+    return { ret: walk.ret, wrote: walkText(this.#withOrdinals(walk, map), map) };
+  }
+
+  /** Ids of inner maps as ordinals. */
+  #withOrdinals(walk: Walk, map: MapFacts): Walk {
+    if (!isMapInMap(map)) return walk;
+    const elems = walk.elems.map((elem) => {
+      const [key, value] = elem.split("=") as [string, string];
+      return `${key}=${this.ordinalOf(Buffer.from(value, "hex").readUInt32LE()) ?? "no map of ours"}`;
+    });
+    return { ...walk, elems };
   }
 
   #ids(): Answer {
@@ -267,6 +336,11 @@ export class Machine implements AskedOf {
     }
     return { ret: id, wrote: found.join(",") };
   }
+}
+
+/** The path without `.`, `..` and slashes that say nothing. */
+function normalPath(path: string): string {
+  return posix.normalize(`/${path}`).replace(/\/$/, "");
 }
 
 const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };

@@ -11,7 +11,11 @@ import {
   BPF_MAP_INFO_SIZE,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -34,13 +38,32 @@ export interface MapFacts {
 }
 
 export function isHash({ type }: Pick<MapFacts, "type">): boolean {
-  return type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+  return (
+    type === BPF_MAP_TYPE_HASH ||
+    type === BPF_MAP_TYPE_PERCPU_HASH ||
+    type === BPF_MAP_TYPE_HASH_OF_MAPS ||
+    isLru({ type })
+  );
+}
+
+export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
+  return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/** Which elems stay when there is no room is each kernel's own affair. */
+export function isLru({ type }: Pick<MapFacts, "type">): boolean {
+  return type === BPF_MAP_TYPE_LRU_HASH || type === BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+export function isPerCpu({ type }: Pick<MapFacts, "type">): boolean {
+  return (
+    type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY || type === BPF_MAP_TYPE_LRU_PERCPU_HASH
+  );
 }
 
 /** Bytes of a value as system calls have it. */
 export function valueBytes({ type, valueSize }: Pick<MapFacts, "type" | "valueSize">, possibleCpus: number): number {
-  const isPerCpu = type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY;
-  return isPerCpu ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
+  return isPerCpu({ type }) ? Math.ceil(valueSize / 8) * 8 * possibleCpus : valueSize;
 }
 
 /** Elems of a map, or the errno and what was wrong with the walk. */
@@ -167,6 +190,11 @@ export class Probe {
       if (seen.size === maxEntries) return { ret: 0, elems, wrong: `more than ${maxEntries} keys` };
       seen.add(found);
       const lookup = this.#lookupAt(fd, NEXT_AT);
+      // Of an array of maps, most keys may have none.
+      if (lookup === -ENOENT && facts.type === BPF_MAP_TYPE_ARRAY_OF_MAPS) {
+        bytes.copyWithin(BPF_ATTR_SIZE, NEXT_AT, NEXT_AT + keySize);
+        continue;
+      }
       if (lookup !== 0) return { ret: lookup, elems, wrong: `key ${found} cannot be looked up` };
       elems.push(`${found}=${this.#hex(VALUE_AT, valueBytes(facts, this.#kernel.possibleCpus))}`);
       bytes.copyWithin(BPF_ATTR_SIZE, NEXT_AT, NEXT_AT + keySize);

@@ -1,12 +1,15 @@
 /**
- * What the tests of typed maps share: the ways to a kernel, the four classes, and a folder to pin in.
+ * What the tests of typed maps share: the ways to a kernel, the classes of maps with keys, and a folder to pin in.
  */
 import {
   ArrayMap,
   type Codec,
   HashMap,
   type Kernel,
+  LruHashMap,
+  LruPerCpuHashMap,
   type MapOptions,
+  type OpenOptions,
   PerCpu,
   PerCpuArray,
   PerCpuHashMap,
@@ -58,26 +61,36 @@ export interface Kind {
   readonly typeName: string;
   readonly isHash: boolean;
   readonly isPerCpu: boolean;
-  create<V>(kernel: Kernel, options: MapOptions & { value: Codec<V> }): AnyMap<V>;
-  open<V>(kernel: Kernel, path: string, codecs: { key?: Codec<number>; value: Codec<V> }): AnyMap<V>;
-  fromId<V>(kernel: Kernel, id: number, codecs: { key?: Codec<number>; value: Codec<V> }): AnyMap<V>;
+  /** Never full; on Linux elems may go before it is. */
+  readonly isLru: boolean;
+  create<V>(kernel: Kernel, options: MapOptions & OpenOptions & { value: Codec<V> }): AnyMap<V>;
+  open<V>(kernel: Kernel, path: string, codecs: OpenCodecs<V>): AnyMap<V>;
+  openOrCreate<V>(kernel: Kernel, path: string, options: MapOptions & OpenOptions & { value: Codec<V> }): AnyMap<V>;
+  fromId<V>(kernel: Kernel, id: number, codecs: OpenCodecs<V>): AnyMap<V>;
 }
 
-/** What all four classes have. */
+interface OpenCodecs<V> extends OpenOptions {
+  readonly key?: Codec<number>;
+  readonly value: Codec<V>;
+}
+
+/** What all classes have. */
 export type AnyMap<V> = HashMap<number, V | PerCpu<V>> | ArrayMap<V | PerCpu<V>>;
 
-type Class = Pick<typeof HashMap, "create" | "open" | "fromId">;
+type Class = Pick<typeof HashMap, "create" | "open" | "openOrCreate" | "fromId">;
 
 function kind(isPerCpu: boolean, typeName: string, of: unknown): Kind {
   const { name } = of as { name: string };
-  const { create, open, fromId } = of as Class;
+  const { create, open, openOrCreate, fromId } = of as Class;
   return {
     name,
     typeName,
     isHash: typeName.endsWith("hash"),
     isPerCpu,
+    isLru: typeName.startsWith("lru"),
     create: (kernel, options) => create(kernel, { key: u32, ...options }) as AnyMap<never>,
     open: (kernel, path, codecs) => open(kernel, path, { key: u32, ...codecs }) as AnyMap<never>,
+    openOrCreate: (kernel, path, options) => openOrCreate(kernel, path, { key: u32, ...options }) as AnyMap<never>,
     fromId: (kernel, id, codecs) => fromId(kernel, id, { key: u32, ...codecs }) as AnyMap<never>,
   };
 }
@@ -87,6 +100,8 @@ export const kinds: readonly Kind[] = [
   kind(false, "array", ArrayMap),
   kind(true, "percpu_hash", PerCpuHashMap),
   kind(true, "percpu_array", PerCpuArray),
+  kind(false, "lru_hash", LruHashMap),
+  kind(true, "lru_percpu_hash", LruPerCpuHashMap),
 ];
 
 /** A value as `set` of this class takes it: itself, or itself for each CPU. */

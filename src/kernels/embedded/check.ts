@@ -29,11 +29,16 @@ const texts: Readonly<Record<number, Text>> = {
   41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
-  44: (where, found) => `fd ${Number(where)} is of BTF at 0x${found.toString(16)} that is not listed`,
-  45: (where, found, wanted) => `BTF at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
-  46: (where, found) => `BTF at ${where}: another one has its id ${found} too`,
-  47: (where, found, wanted) => `BTF at ${where}: ${found} references, where fds and maps are ${wanted}`,
-  48: (where, found) => `map at ${where}: its BTF at 0x${found.toString(16)} is not listed`,
+  44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
+  50: (where, found) => `the name at ${where} is in a directory at 0x${found.toString(16)} that there is not`,
+  51: (where, found) => `the name at ${where} is also that of 0x${found.toString(16)}`,
+  52: (where, found) => `the name at ${where} is half way to replacing 0x${found.toString(16)}`,
+  53: (where, found) => `the directory at ${where} is in 0x${found.toString(16)}, which is in it`,
+  54: (where, found) => `fd ${Number(where)} is of BTF at 0x${found.toString(16)} that is not listed`,
+  55: (where, found, wanted) => `BTF at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  56: (where, found) => `BTF at ${where}: another one has its id ${found} too`,
+  57: (where, found, wanted) => `BTF at ${where}: ${found} references, where fds and maps are ${wanted}`,
+  58: (where, found) => `map at ${where}: its BTF at 0x${found.toString(16)} is not listed`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>
@@ -49,9 +54,18 @@ const texts: Readonly<Record<number, Text>> = {
   74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
+  75: (where, found, wanted) =>
+    `line at ${where}: an elem was used last at ${found}, and the map's clock is at ${wanted}`,
+  76: (where, found, wanted) => `map at ${where}: the queue of its oldest elems is at ${found} of ${wanted}`,
   96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
-  97: (where, found, wanted) => `trie node at ${where}: prefix ${found} of kind ${wanted} does not belong there`,
-  98: (where, found, wanted) => `map at ${where}: ${found} nodes are free or in the trie, and ${wanted} were taken`,
+  97: (where, found, wanted) =>
+    `trie node at ${where}: at byte ${found}, with ${wanted} items, is damaged or not in its place`,
+  98: (where, found, wanted) => `map at ${where}: ${found} blocks are in use, and ${wanted} are in the trie`,
+  99: (where, found, wanted) => `prefix at ${where}: of ${found} bits, does not belong in place ${wanted}`,
+  100: (where, found, wanted) =>
+    `map at ${where}: place ${found} of a table of first nodes leads to ${wanted}, and the trie does not`,
+  82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
+  83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 

@@ -9,6 +9,8 @@ import type { Engine } from "./engine.js";
 const FIRST_ROOM = 4096;
 /** Where there is no Atomics.waitAsync, or nothing to share memory with: between two looks. */
 const LOOK_MS = 4;
+/** Of the word that is waited on: somebody waits (kernel/maps/ringbuf.ts). */
+const ARMED = 1;
 /** The longest time of a timer; longer ones end at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -44,6 +46,7 @@ export function openDirectRing(
       from.bytes.set(record);
       return engine.outputRecord(map, from.address, record.length, flags);
     },
+    outputFrom: (address, size, flags) => engine.outputRecord(map, address, size, flags),
     query: (what) => engine.queryRing(map, what),
     lost: () => engine.lostRecords(map) >>> 0,
     drain() {
@@ -65,13 +68,15 @@ export function openDirectRing(
 
 type WaitAsync = (words: Int32Array, index: number, value: number) => { async: boolean; value: unknown };
 
-/** See EmbeddedKernel.readable. */
-export async function awaitReadable(
+/** See EmbeddedKernel.readable and writable. */
+export async function awaitRing(
   engine: Engine,
   memory: ArrayBufferLike,
   fd: number,
+  what: "readable" | "writable",
   { signal, timeoutMs = Infinity, ref = true }: ReadableOptions,
 ): Promise<boolean> {
+  const forRoom = what === "writable" ? 1 : 0;
   signal?.throwIfAborted();
   const refuse = (errno: number): BpfError => {
     const hint = errno === -EPERM ? { hint: "the map's type has nothing to wait for" } : {};
@@ -96,11 +101,13 @@ export async function awaitReadable(
   signal?.addEventListener("abort", over);
   try {
     for (;;) {
-      const armed = engine.poll(map, 1);
+      const armed = engine.poll(map, 1, forRoom);
       if (armed < 0) throw refuse(armed);
       // Read between arming and the last look: a wake after that look makes it another one.
       const seen = Atomics.load(words, word);
-      if (engine.poll(map, 0) === 1) return true;
+      // Somebody woke since, who has not seen what it was armed for: nobody would wake from a sleep on this.
+      if ((seen & ARMED) === 0) continue;
+      if (engine.poll(map, 0, forRoom) === 1) return true;
       signal?.throwIfAborted();
       if (isOver) return false;
       if (canSleep) {

@@ -10,6 +10,7 @@ import type {
   DirectMap,
   DirectOptions,
   DirectRing,
+  DirectoryEntry,
   Kernel,
   MmapOptions,
   ReadableOptions,
@@ -17,9 +18,9 @@ import type {
 } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
 import { fdinfoOf } from "./fdinfo.js";
-import { type PinnedName, readPins } from "./pins.js";
+import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
 import { openDirect } from "./direct_map.js";
-import { awaitReadable, openDirectRing } from "./direct_ring.js";
+import { awaitRing, openDirectRing } from "./direct_ring.js";
 import {
   type Engine,
   type Instance,
@@ -331,7 +332,7 @@ export class EmbeddedKernel implements Kernel {
   }
 
   /**
-   * Maps an array that was created with BPF_F_MMAPABLE.
+   * Maps an array that was created with BPF_F_MMAPABLE, a ring buffer, or an arena.
    *
    * @param length In bytes; whole pages are mapped.
    * @throws {BpfError} as mmap(2): EBADF, EACCES and EPERM for what the fd or the map does not allow, EINVAL beyond the
@@ -354,6 +355,7 @@ export class EmbeddedKernel implements Kernel {
       offset,
       Math.ceil(length / PAGE_BYTES) * PAGE_BYTES,
       options.writable === true ? 1 : 0,
+      BigInt(options.address ?? 0),
     );
     if (errnoOf(address) !== 0) {
       engine.put(map);
@@ -381,7 +383,22 @@ export class EmbeddedKernel implements Kernel {
    * @throws the signal's reason
    */
   readable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
-    return awaitReadable(this.#engine, this.#memory.buffer, fd, options);
+    return awaitRing(this.#engine, this.#memory.buffer, fd, "readable", options);
+  }
+
+  /**
+   * Waits until there is room in a user ring buffer.
+   *
+   * @returns true when writable, false when the time is over.
+   * @throws {BpfError} as `readable`
+   * @throws the signal's reason
+   */
+  writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
+    return awaitRing(this.#engine, this.#memory.buffer, fd, "writable", options);
+  }
+
+  count(fd: number): number {
+    return this.#engine.countOf(fd);
   }
 
   directRing(fd: number): DirectRing | undefined {
@@ -410,19 +427,56 @@ export class EmbeddedKernel implements Kernel {
   }
 
   unlink(path: string): number {
+    return this.#withPath(path, (pathname) => this.#engine.unlink(pathname));
+  }
+
+  mkdir(path: string): number {
+    return this.#withPath(path, (pathname) => this.#engine.mkdir(pathname));
+  }
+
+  rmdir(path: string): number {
+    return this.#withPath(path, (pathname) => this.#engine.rmdir(pathname));
+  }
+
+  rename(from: string, to: string): number {
+    return this.#withPath(from, (old) => this.#withPath(to, (pathname) => this.#engine.rename(old, pathname)));
+  }
+
+  readdir(path: string): DirectoryEntry[] | number {
+    let list: Uint8Array = new Uint8Array(0);
+    const ret = this.#withPath(path, (pathname) => {
+      const names = this.#names(pathname);
+      if (typeof names === "number") return names;
+      list = names;
+      return 0;
+    });
+    return ret < 0 ? ret : directoryEntries(list).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Calls `act` with the path where the engine can read it. */
+  #withPath(path: string, act: (pathname: number) => number): number {
     const text = new TextEncoder().encode(path);
     if (text.includes(0)) return -EINVAL;
     using name = this.alloc(text.length + 1);
     name.bytes.set(text);
-    return this.#engine.unlink(name.address);
+    return act(name.address);
   }
 
-  /** All names in the bpffs, and the ids of the maps that have them. */
+  /** All names of maps in the bpffs, as whole paths, and the ids of the maps that have them. */
   pins(): PinnedName[] {
+    const list = this.#names(0);
+    if (typeof list === "number") {
+      throw new BpfError("Cannot list the pinned names", list, { syscall: "readdir" });
+    }
+    return pinnedNames(list);
+  }
+
+  /** The engine's list of what is in a directory, or, for 0, of all names; or a negative errno. */
+  #names(pathname: number): Uint8Array | number {
     for (let room = PAGE_BYTES; ; room *= 2) {
       using list = this.alloc(room);
-      const bytes = this.#engine.pins(list.address, room);
-      if (bytes <= room) return readPins(list.bytes.slice(0, bytes));
+      const bytes = this.#engine.names(pathname, list.address, room);
+      if (bytes <= room) return bytes < 0 ? bytes : list.bytes.slice(0, bytes);
     }
   }
 

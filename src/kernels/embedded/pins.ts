@@ -1,22 +1,48 @@
 /**
- * Pinned names, as the engine lists them (kernel/bpffs.ts `listPins`).
+ * Names in the embedded kernel's bpffs, as the engine lists them (kernel/bpffs.ts `listNames`).
  */
+import type { DirectoryEntry } from "../kernel.js";
 
-/** A name in a bpffs. */
+/** A pinned map. */
 export interface PinnedName {
   readonly path: string;
   readonly mapId: number;
 }
 
-/** Decodes a list of names: for each the map's id, the name's bytes, and the name padded to 4. */
-export function readPins(bytes: Uint8Array): PinnedName[] {
+/** A name of a map, or of a directory (`mapId` 0). `at` and `directory` are nodes; the root is 0. */
+interface ListedName {
+  readonly at: number;
+  readonly directory: number;
+  readonly mapId: number;
+  readonly name: string;
+}
+
+/** Decodes a list of names: for each four words, the name's bytes, and the name padded to 4. */
+function readNames(bytes: Uint8Array): ListedName[] {
   const view = new DataView(bytes.buffer);
-  const names: PinnedName[] = [];
+  const names: ListedName[] = [];
   for (let at = 0; at < bytes.length;) {
-    const length = view.getUint32(at + 4, true);
-    const name = new TextDecoder().decode(bytes.subarray(at + 8, at + 8 + length));
-    names.push({ path: `/sys/fs/bpf/${name}`, mapId: view.getUint32(at, true) });
-    at += 8 + ((length + 3) & ~3);
+    const word = (i: number): number => view.getUint32(at + 4 * i, true);
+    const length = word(3);
+    const name = new TextDecoder().decode(bytes.subarray(at + 16, at + 16 + length));
+    names.push({ at: word(0), directory: word(1), mapId: word(2), name });
+    at += 16 + ((length + 3) & ~3);
   }
   return names;
+}
+
+/** The names of maps, of a list of all names. */
+export function pinnedNames(bytes: Uint8Array): PinnedName[] {
+  const names = readNames(bytes);
+  const directories = new Map(names.filter(({ mapId }) => mapId === 0).map((name) => [name.at, name]));
+  const pathOf = ({ directory, name }: ListedName): string => {
+    const above = directories.get(directory);
+    return `${above === undefined ? "/sys/fs/bpf" : pathOf(above)}/${name}`;
+  };
+  return names.filter(({ mapId }) => mapId !== 0).map((name) => ({ path: pathOf(name), mapId: name.mapId }));
+}
+
+/** The entries of a list of what is in a directory. */
+export function directoryEntries(bytes: Uint8Array): DirectoryEntry[] {
+  return readNames(bytes).map(({ name, mapId }) => ({ name, isDirectory: mapId === 0 }));
 }

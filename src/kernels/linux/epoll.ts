@@ -11,9 +11,10 @@ import type { Sys, Watch } from "./sys.js";
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
-const EPOLLIN = 0x001;
+/** EPOLLIN and POLLIN, EPOLLOUT and POLLOUT: the same bits. */
+const IN = 0x001;
+const OUT = 0x004;
 const F_DUPFD_CLOEXEC = 1030;
-const POLLIN = 0x001;
 const POLLERR = 0x008;
 
 /** Scratch memory: struct pollfd { int fd; short events, revents; }, and struct epoll_event, whose `data` is not used. */
@@ -32,18 +33,19 @@ export class Epoll {
   readonly #view: DataView;
 
   /** @throws {BpfError} EMFILE, ENFILE, ENOMEM */
-  constructor(sys: Sys) {
+  constructor(sys: Sys, what: "readable" | "writable") {
     this.#sys = sys;
     this.#fd = sys.epoll_create1(EPOLL_CLOEXEC);
     if (this.#fd < 0) throw new BpfError("Cannot wait for fds", this.#fd, { syscall: "epoll_create1" });
     this.#watch = sys.watch(this.#fd);
     this.#scratch = mapAnonymous(sys, SCRATCH_SIZE);
     this.#view = new DataView(this.#scratch.bytes.buffer);
-    this.#view.setInt16(POLL_EVENTS_OFF, POLLIN, true);
-    this.#view.setUint32(EPOLL_EVENT_OFF, EPOLLIN, true);
+    const events = what === "readable" ? IN : OUT;
+    this.#view.setInt16(POLL_EVENTS_OFF, events, true);
+    this.#view.setUint32(EPOLL_EVENT_OFF, events, true);
   }
 
-  /** Keeps the event loop alive, and has `seen` called in every turn of it that finds something readable. */
+  /** Keeps the event loop alive, and has `seen` called in every turn of it that finds something ready. */
   start(seen: () => void): void {
     this.#watch.start(seen);
   }
@@ -75,8 +77,8 @@ export class Epoll {
     this.#sys.close(own);
   }
 
-  /** Whether reading from what `enter` returned would not block now, be it for data, the end or an error. */
-  isReadable(own: number): boolean {
+  /** Whether reading from (or writing to) what `enter` returned would not block now, be it for data, the end or an error. */
+  isReady(own: number): boolean {
     return this.#events(own) !== 0;
   }
 

@@ -5,10 +5,10 @@
  * terminated leaves its fds and buffers behind; terminated in the milliseconds in which it opens its first LinuxKernel, it takes
  * the process along (koffi 3.3 aborts when it is interrupted while it loads).
  */
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync, readdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { EINVAL, EPERM } from "../../uapi/errno.js";
-import type { Kernel, MmapOptions, ReadableOptions, UserBuffer } from "../kernel.js";
+import type { DirectoryEntry, Kernel, MmapOptions, ReadableOptions, UserBuffer } from "../kernel.js";
 import { openHost, thisHost } from "./host.js";
 import { mapAnonymous, mapFd } from "./mapping.js";
 import { countCpus } from "./possible_cpus.js";
@@ -18,11 +18,18 @@ import type { Sys } from "./sys.js";
 /** What statfs(2) calls a bpffs. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-function isInBpffs(path: string): boolean {
+/** Says why a path may not be given to a call that changes its last name: -EINVAL or -EPERM; else 0. */
+function refusal(path: string): number {
+  if (path.includes("\0")) return -EINVAL;
+  return path === "" || isBpffs(dirname(path)) ? 0 : -EPERM;
+}
+
+/** True, too, for what is not there: the call gives the errno. */
+function isBpffs(path: string): boolean {
   try {
-    return statfsSync(dirname(path)).type === BPF_FS_MAGIC;
+    return statfsSync(path).type === BPF_FS_MAGIC;
   } catch {
-    return true; // unlink(2) gives the errno
+    return true;
   }
 }
 
@@ -32,10 +39,12 @@ export class LinuxKernel implements Kernel {
   readonly possibleCpus: number;
   readonly #sys: Sys;
   readonly #readiness: Readiness;
+  readonly #writability: Readiness;
 
   private constructor(sys: Sys) {
     this.#sys = sys;
-    this.#readiness = new Readiness(sys);
+    this.#readiness = new Readiness(sys, "readable");
+    this.#writability = new Readiness(sys, "writable");
     this.possibleCpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
   }
 
@@ -90,7 +99,7 @@ export class LinuxKernel implements Kernel {
    * EINVAL beyond the map's end, EBADF
    */
   mmap(fd: number, length: number, options: MmapOptions = {}): UserBuffer {
-    return mapFd(this.#sys, fd, length, options.offset ?? 0, options.writable ?? false);
+    return mapFd(this.#sys, fd, length, options);
   }
 
   /**
@@ -106,6 +115,11 @@ export class LinuxKernel implements Kernel {
     return this.#readiness.wait(fd, options);
   }
 
+  /** The same until fd is writable: a user ring buffer when there is any room in it. */
+  writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
+    return this.#writability.wait(fd, options);
+  }
+
   fdinfo(fd: number): string | undefined {
     try {
       return readFileSync(`/proc/self/fdinfo/${fd}`, "utf8");
@@ -119,13 +133,40 @@ export class LinuxKernel implements Kernel {
    * unlink(2), of names in a bpffs only: other files are refused with EPERM, as OBJ_PIN refuses to make them.
    */
   unlink(path: string): number {
-    if (path.includes("\0")) return -EINVAL;
-    if (!isInBpffs(path)) return -EPERM;
-    return this.#sys.unlink(path);
+    return refusal(path) || this.#sys.unlink(path);
   }
 
-  /** Rejects the waits of `readable` that go on. The fds and buffers got from this kernel are the process's and stay. */
+  /** mkdir(2), in a bpffs only: EPERM elsewhere, as for `unlink`. */
+  mkdir(path: string): number {
+    return refusal(path) || this.#sys.mkdir(path, 0o777);
+  }
+
+  /** rmdir(2), in a bpffs only. */
+  rmdir(path: string): number {
+    return refusal(path) || this.#sys.rmdir(path);
+  }
+
+  /** rename(2), in a bpffs only. */
+  rename(from: string, to: string): number {
+    return refusal(from) || refusal(to) || this.#sys.rename(from, to);
+  }
+
+  readdir(path: string): DirectoryEntry[] | number {
+    if (path.includes("\0")) return -EINVAL;
+    if (!isBpffs(path)) return -EPERM;
+    try {
+      const entries = readdirSync(path, { withFileTypes: true });
+      return entries
+        .map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).errno!;
+    }
+  }
+
+  /** Rejects the waits of `readable` and `writable` that go on. The fds and buffers got from this kernel are the process's and stay. */
   [Symbol.dispose](): void {
     this.#readiness[Symbol.dispose]();
+    this.#writability[Symbol.dispose]();
   }
 }

@@ -6,12 +6,13 @@
  *
  * JavaScript may touch `bytes` after dispose(), and V8 cannot be told that the memory behind them is gone. So dispose() puts
  * empty anonymous memory in place, which frees the pages (or lets go of the map) at once, and the addresses are given back when
- * the ArrayBuffer was collected. Late reads find zeroes, late writes go nowhere, and nothing crashes.
+ * the ArrayBuffer was collected. Late reads find zeroes, late writes go nowhere, and nothing crashes. What must be mapped at such an
+ * address again (an arena) is shown by the same ArrayBuffer again.
  */
 import { constants } from "node:buffer";
 import { ENOMEM } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
-import type { UserBuffer } from "../kernel.js";
+import type { MmapOptions, UserBuffer } from "../kernel.js";
 import type { Sys } from "./sys.js";
 
 const PROT_READ = 1;
@@ -28,7 +29,12 @@ interface Range {
 }
 
 /** Ranges that were disposed, by the ArrayBuffer that still shows them. */
-const disposed = new FinalizationRegistry<Range>(({ sys, address, length }) => sys.munmap(address, length));
+const disposed = new FinalizationRegistry<Range>(({ sys, address, length }) => {
+  shown.delete(address);
+  sys.munmap(address, length);
+});
+/** The same ArrayBuffers, by address. */
+const shown = new Map<number, WeakRef<ArrayBuffer>>();
 
 /** Pages of the process's own. Not given back before dispose(), not even when JavaScript forgets them: the kernel may hold the address. */
 export class Mapping implements UserBuffer {
@@ -49,19 +55,35 @@ export class Mapping implements UserBuffer {
     const { address, bytes } = this;
     const length = bytes.length;
     this.#sys.mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    disposed.register(bytes.buffer, { sys: this.#sys, address, length });
+    disposed.register(bytes.buffer, { sys: this.#sys, address, length }, bytes.buffer);
+    shown.set(address, new WeakRef(bytes.buffer as ArrayBuffer));
   }
 }
 
-function map(sys: Sys, what: string, length: number, prot: number, flags: number, fd: number, offset: number): Mapping {
+function map(
+  sys: Sys,
+  what: string,
+  length: number,
+  prot: number,
+  flags: number,
+  fd: number,
+  offset: number,
+  wanted = 0,
+): Mapping {
   // Node aborts when it is asked for a view that is longer.
   if (length > constants.MAX_LENGTH) {
     const hint = `JavaScript views at most ${constants.MAX_LENGTH} bytes at once`;
     throw new BpfError(what, ENOMEM, { syscall: "mmap", hint });
   }
-  const address = sys.mmap(0, length, prot, flags, fd, offset);
+  const before = shown.get(wanted)?.deref();
+  const again = before?.byteLength === length ? before : undefined;
+  const address = sys.mmap(wanted, length, prot, again === undefined ? flags : flags | MAP_FIXED, fd, offset);
   if (address < 0) throw new BpfError(what, address, { syscall: "mmap" });
-  return new Mapping(sys, address, new Uint8Array(sys.view(address, length)));
+  if (again !== undefined) {
+    shown.delete(address);
+    disposed.unregister(again);
+  }
+  return new Mapping(sys, address, new Uint8Array(again ?? sys.view(address, length)));
 }
 
 /**
@@ -79,7 +101,8 @@ export function mapAnonymous(sys: Sys, size: number): Mapping {
  *
  * @throws {BpfError} what mmap(2) answers
  */
-export function mapFd(sys: Sys, fd: number, length: number, offset: number, writable: boolean): Mapping {
-  const prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  return map(sys, `Cannot map ${length} bytes of fd ${fd}`, length, prot, MAP_SHARED, fd, offset);
+export function mapFd(sys: Sys, fd: number, length: number, options: MmapOptions): Mapping {
+  const prot = options.writable === true ? PROT_READ | PROT_WRITE : PROT_READ;
+  const what = `Cannot map ${length} bytes of fd ${fd}`;
+  return map(sys, what, length, prot, MAP_SHARED, fd, options.offset ?? 0, options.address);
 }

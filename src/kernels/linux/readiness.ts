@@ -1,11 +1,11 @@
 /**
- * Waiting until fds are readable, for one thread.
+ * Waiting until fds are readable, or writable, for one thread.
  *
- *     wait(fd):  a dup of fd enters an epoll instance; look: readable -----> true
+ *     wait(fd):  a dup of fd enters an epoll instance; look: ready -----> true
  *                   | not yet
  *                Node's event loop watches the epoll instance, as one fd of its own
  *                   | something in it is ready
- *                look at every fd waited for, and settle what is readable
+ *                look at every fd waited for, and settle what is ready
  *
  * No thread of our own sits in epoll_wait(2). This way wakes in 0.01 ms instead of 0.04, ends together with the event loop that it
  * belongs to, and loads no second koffi: a thread that is ended while it loads koffi takes the process along, and Node ends its
@@ -23,32 +23,34 @@ const maxTimeoutMs = 2 ** 31 - 1;
 /** A wait that goes on: what was asked for, and how it ends. Both ways take its fd out of the epoll instance. */
 interface Sleeper {
   readonly fd: number;
-  resolve(readable: boolean): void;
+  resolve(ready: boolean): void;
   reject(reason: unknown): void;
 }
 
 /** What this thread waits for. Costs nothing before the first wait. */
 export class Readiness {
   readonly #sys: Sys;
+  readonly #what: "readable" | "writable";
   /** By the fd in the epoll instance. */
   readonly #sleepers = new Map<number, Sleeper>();
   #epoll: Epoll | undefined;
 
-  constructor(sys: Sys) {
+  constructor(sys: Sys, what: "readable" | "writable") {
     this.#sys = sys;
+    this.#what = what;
   }
 
-  /** See LinuxKernel.readable. */
+  /** See LinuxKernel.readable and writable. */
   async wait(fd: number, options: ReadableOptions): Promise<boolean> {
     const { signal, timeoutMs = Infinity } = options;
     if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs is ${timeoutMs}: expected milliseconds, from 0 on`);
     signal?.throwIfAborted();
-    const epoll = (this.#epoll ??= new Epoll(this.#sys));
+    const epoll = (this.#epoll ??= new Epoll(this.#sys, this.#what));
     const own = epoll.enter(fd);
-    const readable = epoll.isReadable(own);
-    if (!readable && timeoutMs > 0) return this.#sleep(epoll, own, fd, signal, timeoutMs);
+    const ready = epoll.isReady(own);
+    if (!ready && timeoutMs > 0) return this.#sleep(epoll, own, fd, signal, timeoutMs);
     epoll.leave(own);
-    return readable;
+    return ready;
   }
 
   #sleep(epoll: Epoll, own: number, fd: number, signal: AbortSignal | undefined, timeoutMs: number): Promise<boolean> {
@@ -62,9 +64,9 @@ export class Readiness {
       };
       const sleeper: Sleeper = {
         fd,
-        resolve(readable) {
+        resolve(ready) {
           leave();
-          resolve(readable);
+          resolve(ready);
         },
         reject(reason) {
           leave();
@@ -81,7 +83,7 @@ export class Readiness {
 
   #look(epoll: Epoll): void {
     for (const [own, sleeper] of this.#sleepers) {
-      if (epoll.isReadable(own)) sleeper.resolve(true);
+      if (epoll.isReady(own)) sleeper.resolve(true);
     }
   }
 

@@ -17,6 +17,9 @@ export interface Sys {
   munmap(address: number, length: number): number;
   poll(fds: number, count: number, timeoutMs: number): number;
   unlink(path: string): number;
+  mkdir(path: string, mode: number): number;
+  rmdir(path: string): number;
+  rename(from: string, to: string): number;
   /** Not a C function: the memory at address, which must stay mapped for as long as the ArrayBuffer is used. */
   view(address: number, length: number): ArrayBuffer;
   /** Not a C function: a watch on fd in the event loop of this thread, at rest. Makes fd non-blocking. */
@@ -83,6 +86,9 @@ export function openSys(): Sys {
     munmap: bind("munmap", ["uintptr_t", "size_t"]),
     poll: bind("poll", ["uintptr_t", "unsigned long", "int"]),
     unlink: bind("unlink", ["str"]),
+    mkdir: bind("mkdir", ["str", "unsigned int"]),
+    rmdir: bind("rmdir", ["str"]),
+    rename: bind("rename", ["str", "str"]),
     view: (address, length) => koffi.view(address, length),
     watch(fd) {
       const handle = koffi.node.poll(fd, () => {});
