@@ -7,6 +7,7 @@
  * still. Threads: no lock, unless writers keep disturbing; what was copied counts if the home line's seq is unchanged.
  */
 import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../../src/uapi/errno";
+import { mayLock } from "../_btf_fields";
 import { BatchAttr, putBatchCount } from "../attr";
 import { unlock } from "../lock";
 import { isMapInMap } from "../map_types";
@@ -112,7 +113,7 @@ function copyKey(map: Htab, n: u32, cell: u32, to: usize): bool {
  * @returns 0; -ENOENT when the last bucket was reached; -ENOSPC when the first one has more elems than there is room for; -EFAULT
  */
 export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
@@ -211,7 +212,7 @@ function copyChain(map: Htab, n: u32, seq: u32, room: u32, toKeys: u64, toValues
  * @returns 0; -ENOENT when the last bucket was reached; -EFAULT
  */
 export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;

@@ -348,6 +348,37 @@ export const hints: readonly HintRow[] = [
     hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
   },
   {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "values of this map type have no bpf_spin_lock, nor other special fields: hash and array may",
+  },
+  {
+    errno: errno.EACCES,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "values with a bpf_spin_lock are written to by programs: neither BPF_F_RDONLY_PROG nor BPF_F_WRONLY_PROG",
+  },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_BTF_LOAD,
+    hint: "loading BTF needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_BTF_LOAD,
+    hint: "the BTF breaks a rule: a name that is no identifier, a member beyond its struct, an id that there is not",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_UPDATE_ELEM],
+    when: (failure) => (isHash(failure) || isArray(failure)) && !isPerCpu(failure),
+    hint: "lock: true (BPF_F_LOCK) is for maps that were created with a lock in their values: a field that is spinLock",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "a map whose values have a lock, or a timer, is not frozen",
+  },
+  {
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_CREATE,
     hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",

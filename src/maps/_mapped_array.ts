@@ -100,6 +100,8 @@ export function openMapped(kernel: Kernel, fd: number, { valueSize, maxEntries, 
     key,
     value: new Uint8Array(own.words.buffer, 0, valueSize),
     lookup: () => lookup4(keyWord[0]!),
+    // Arrays whose values have a lock are not mapped.
+    lookupLocked: () => -EINVAL,
     update: (flags) => update4(keyWord[0]!, flags),
     remove: () => -EINVAL,
     lookup4,

@@ -12,11 +12,11 @@ const FD_TABLE = 0x43000;
 const PAGE_TABLE = 0xc3000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
-const LINES_OFF = 92;
-const LINE_SIZE_OFF = 96;
-const LINE_COUNT_OFF = 100;
+const LINES_OFF = 168;
+const LINE_SIZE_OFF = 172;
+const LINE_COUNT_OFF = 176;
 /** In an array's: kernel/maps/_array.ts. */
-const VALUES_OFF = 92;
+const VALUES_OFF = 168;
 const SEQ_OFF = 4;
 const NEXT_OFF = 12;
 const TAGS_OFF = 16;
@@ -38,7 +38,7 @@ let line: number;
 beforeEach(async () => {
   kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 24, possibleCpus: 2 });
   words = new Uint32Array(kernel.share().memory.buffer);
-  map = HashMap.create(kernel, { name: "m", key: u32, value: u64, maxEntries: 64 });
+  map = HashMap.create(kernel, { name: "m", key: u32, value: u64, maxEntries: 64, btf: false });
   for (let i = 0; i < 40; i++) map.set(i, BigInt(i));
   for (let i = 0; i < 10; i++) map.delete(i);
   map.pin("/sys/fs/bpf/m");
@@ -130,7 +130,7 @@ describe("check", () => {
   });
 
   test("finds a bucket that loops, has another's overflow line, or lost its own", () => {
-    using wide = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1000 });
+    using wide = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1000, btf: false });
     for (let i = 0; i < 1000; i++) wide.set(i, i);
     head = words[FD_TABLE / 4 + 2 * wide.fd]!;
     const all = lines();
@@ -205,7 +205,7 @@ describe("check", () => {
 
   test("finds a line and a stripe that are left being written", () => {
     expect(plant(line + SEQ_OFF, wordAt(line + SEQ_OFF) + 1).join()).toMatch(/a value is being written/);
-    using array = ArrayMap.create(kernel, { value: bytes(16), maxEntries: 4 });
+    using array = ArrayMap.create(kernel, { value: bytes(16), maxEntries: 4, btf: false });
     const at = words[FD_TABLE / 4 + 2 * array.fd]!;
     const stripes = wordAt(at + 72);
     expect(plant(stripes + SEQ_OFF, 1).join()).toMatch(/a value is being written/);

@@ -37,7 +37,7 @@ const routeOf = (i: number): string => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 1
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
 
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
-async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; close: () => void }> {
+async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; hashFd: number; close: () => void }> {
   const kernel = await open({ maxMemory, possibleCpus: 3 });
   const gone = HashMap.create(kernel, { ...flowToBytes, maxEntries: 100 });
   const hash = HashMap.create(kernel, { name: "hash", ...u32ToU64, maxEntries: 1000 });
@@ -72,6 +72,7 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
   gone.close();
   return {
     kernel,
+    hashFd: hash.fd,
     close: () => {
       for (const map of [hash, loose, array, perCpuHash, routes]) map.close();
       removeNames(kernel);
@@ -86,7 +87,7 @@ function removeNames(kernel: EmbeddedKernel): void {
 
 describe("an image", () => {
   it.each([2 ** 22, 2 ** 30, 2 ** 32])("of a kernel with %i bytes brings everything back", async (maxMemory) => {
-    const { kernel, close } = await someKernel(maxMemory);
+    const { kernel, hashFd, close } = await someKernel(maxMemory);
     const loaded = await EmbeddedKernel.load(kernel.save());
     close();
     expect(loaded.check()).toEqual([]);
@@ -118,7 +119,7 @@ describe("an image", () => {
     for (let i = 0; i < 1000; i++) routes.set(routeOf(i), i);
     expect(() => routes.set("9.9.9.9", 1)).toThrow("ENOSPC");
     expect(loaded.check()).toEqual([]);
-    using raw = new RawMap(loaded, 4, 4, 8);
+    using raw = new RawMap(loaded, hashFd, 4, 8);
     raw.key.setUint32(0, 7, true);
     expect(raw.lookup()).toBe(0);
     expect(raw.value.getBigUint64(0, true)).toBe(7n);
@@ -221,6 +222,7 @@ describe("an image", () => {
     const loaded = await EmbeddedKernel.load(kernel.save());
     direct[Symbol.dispose]();
     buffer[Symbol.dispose]();
+    const { fd } = map;
     map.close();
 
     // The map that only the short way held is gone, and the CPU is free for whoever adds first.
@@ -234,7 +236,7 @@ describe("an image", () => {
     first.close();
     second.close();
     attached[Symbol.dispose]();
-    loaded.close(3);
+    loaded.close(fd);
     watched(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
   });
@@ -255,7 +257,7 @@ describe("an image", () => {
         using map = ArrayMap.fromId(loaded, id, { value: bytes(4096) });
         expect(map.get(2)).toEqual(new Uint8Array(4096).fill(7));
       }
-      for (const fd of [3, 4]) loaded.close(fd);
+      for (const { fd } of [upper, lower]) loaded.close(fd);
       expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
       loaded[Symbol.dispose]();
       for (const buffer of buffers) buffer[Symbol.dispose]();

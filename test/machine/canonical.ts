@@ -4,6 +4,7 @@
  * Each answer is checked first to be one that is possible: one that is not becomes WRONG, which no kernel returns.
  */
 import {
+  BPF_BTF_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
@@ -17,6 +18,7 @@ import {
   ENOENT,
   ENOSPC,
   bpfAttr,
+  bpfBtfInfo,
   bpfMapInfo,
 } from "tsbpf/uapi";
 import { type Arena, END } from "./arena.js";
@@ -36,6 +38,8 @@ export interface AskedOf {
   readonly probe: Probe;
   readonly kernel: { readonly possibleCpus: number };
   mapOfFd(fd: number): MapFacts | undefined;
+  btfOfFd(fd: number): number | undefined;
+  openBtfIds(): number[];
   openIds(): number[];
   ordinalOf(id: number): number | undefined;
   /** The values that were added to the bloom filter of this id, in hex. */
@@ -80,7 +84,9 @@ export function canonicalReturn(asked: AskedOf, cmd: number, at: number, size: n
     case BPF_OBJ_GET_INFO_BY_FD:
       return info(asked, attr, ret);
     case BPF_MAP_GET_NEXT_ID:
-      return nextId(asked, attr, ret);
+      return nextId(asked, attr, ret, asked.openIds());
+    case BPF_BTF_GET_NEXT_ID:
+      return nextId(asked, attr, ret, asked.openBtfIds());
     default:
       return ret;
   }
@@ -210,12 +216,23 @@ function lookupBatch(asked: AskedOf, attr: GivenAttr, ret: number, deletes: bool
   return ret;
 }
 
+/** Puts a zero in the place of an id. */
+function takeOut({ view }: Arena, at: number, id: number): void {
+  if (view.getUint32(at, true) === id) view.setUint32(at, 0, true);
+}
+
 /** Puts a map's ordinal in the place of its id. */
 function info(asked: AskedOf, attr: GivenAttr, ret: number): number {
   const { arena } = asked;
   const at = arena.offsetOf(attr.pointer(bpfAttr.info.info));
   if (ret !== 0 || at < 0) return ret;
+  const btf = asked.btfOfFd(attr.u32(bpfAttr.info.bpf_fd));
+  if (btf !== undefined) {
+    takeOut(arena, at + bpfBtfInfo.id.off, btf);
+    return ret;
+  }
   const map = asked.mapOfFd(attr.u32(bpfAttr.info.bpf_fd));
+  if (map?.btfId !== undefined && map.btfId !== 0) takeOut(arena, at + bpfMapInfo.btf_id.off, map.btfId);
   const ordinal = map === undefined ? undefined : asked.ordinalOf(map.id);
   const length = Math.min(attr.u32(bpfAttr.info.info_len), BPF_MAP_INFO_SIZE);
   for (let i = 0; i < 4; i++) {
@@ -228,12 +245,12 @@ function info(asked: AskedOf, attr: GivenAttr, ret: number): number {
 }
 
 /** Other processes' maps have ids, too: the next one is one of theirs, or the next one of ours. */
-function nextId(asked: AskedOf, attr: GivenAttr, ret: number): number {
+function nextId(asked: AskedOf, attr: GivenAttr, ret: number, ids: readonly number[]): number {
   const { arena } = asked;
   const { start_id, next_id } = bpfAttr.getId;
   const start = attr.u32(start_id);
   if ((ret !== 0 && ret !== -ENOENT) || start > MAX_ID) return ret;
-  const ours = Math.min(...asked.openIds().filter((id) => id > start));
+  const ours = Math.min(...ids.filter((id) => id > start));
   const found = new DataView(arena.bytes.buffer, arena.bytes.byteOffset).getUint32(attr.at + next_id.off, true);
   if (ret === 0 && (found <= start || found > ours)) return WRONG;
   if (ret !== 0 && ours !== Infinity) return WRONG;

@@ -13,7 +13,7 @@ export type Word =
   | Uint8Array
   /** The fd that is, or was last, in this slot. A slot is taken as fds are: the lowest that is free. */
   | { readonly fd: number }
-  /** The id of the map of this slot. */
+  /** The id of the map, or BTF object, of this slot. */
   | { readonly id: number }
   /** A pointer: an offset of the arena. */
   | { readonly to: number }

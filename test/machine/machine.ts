@@ -7,6 +7,8 @@ import { posix } from "node:path";
 import { BpfError, type Kernel, type UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
   BPF_MAP_CREATE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_KEY,
@@ -33,6 +35,8 @@ interface Slot {
   fd: number;
   open: boolean;
   map: MapFacts | undefined;
+  /** Of a BTF object's fd. */
+  btfId: number | undefined;
 }
 
 export class Machine implements AskedOf {
@@ -100,6 +104,14 @@ export class Machine implements AskedOf {
   mapIn(slot: number): MapFacts | undefined {
     const found = this.#slots[slot];
     return found?.open === true ? found.map : undefined;
+  }
+
+  btfOfFd(fd: number): number | undefined {
+    return this.#slots.find((slot) => slot.open && slot.fd === fd)?.btfId;
+  }
+
+  openBtfIds(): number[] {
+    return this.#slots.flatMap(({ open, btfId }) => (open && btfId !== undefined ? [btfId] : []));
   }
 
   mapOfFd(fd: number): MapFacts | undefined {
@@ -216,7 +228,7 @@ export class Machine implements AskedOf {
     if (typeof word !== "object") return BigInt(word);
     if ("to" in word) return BigInt(this.arena.address + word.to);
     if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
-    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? 0);
+    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? this.#slots[word.id]?.btfId ?? 0);
     this.#path.bytes.set(Buffer.from(`${this.#pathOf(word.path)}\0`, "latin1"));
     return BigInt(this.#path.address);
   }
@@ -232,8 +244,9 @@ export class Machine implements AskedOf {
   #bind(fd: number): number {
     const free = this.#slots.findIndex(({ open }) => !open);
     const slot = free < 0 ? this.#slots.length : free;
-    const map = this.probe.facts(fd);
-    this.#slots[slot] = { fd, open: true, map };
+    const btfId = this.probe.btfId(fd);
+    const map = btfId === undefined ? this.probe.facts(fd) : undefined;
+    this.#slots[slot] = { fd, open: true, map, btfId };
     if (map !== undefined && isMapInMap(map)) this.#hasOuter = true;
     if (map !== undefined) this.#lasting.add(map.id);
     if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
@@ -398,8 +411,16 @@ function innerIdOf(elem: string): number {
 
 const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };
 
+const givers: ReadonlySet<number> = new Set([
+  BPF_MAP_CREATE,
+  BPF_OBJ_GET,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
+  BPF_BTF_GET_FD_BY_ID,
+]);
+
 function givesFd(cmd: number): boolean {
-  return cmd === BPF_MAP_CREATE || cmd === BPF_OBJ_GET || cmd === BPF_MAP_GET_FD_BY_ID;
+  return givers.has(cmd);
 }
 
 /** The order of a hash's elems is the kernel's; an array's is not. */
