@@ -5,6 +5,7 @@
 import {
   BPF_F_INNER_MAP,
   BPF_F_MMAPABLE,
+  BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
@@ -18,16 +19,28 @@ import {
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
 } from "tsbpf/uapi";
 import { INFO } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
+import { isHash, isLru } from "../machine/probe.js";
 import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
+/** Which elem goes is each kernel's own affair: LRU hashes have so many times the room that others have for as many keys. */
+export const LRU_ROOM = 64;
 /** Seldom: Linux waits some milliseconds when their elems change. */
 const rareTypes = [BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_PROG_ARRAY];
 const keySizes = [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8, 9, 12, 16, 20, 40, 129, 600];
@@ -68,10 +81,11 @@ const flagsOf: ReadonlyMap<number, readonly number[]> = new Map([
   [BPF_MAP_TYPE_ARRAY_OF_MAPS, [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG]],
   [BPF_MAP_TYPE_HASH_OF_MAPS, [...commonFlags, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED]],
   [BPF_MAP_TYPE_PROG_ARRAY, [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG]],
+  [BPF_MAP_TYPE_LRU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED]],
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED]],
 ]);
 
-const isHashType = (type: number): boolean =>
-  type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+const isHashType = (type: number): boolean => isHash({ type });
 
 type Fields = Record<string, Word>;
 
@@ -84,7 +98,8 @@ export function randomCreate(random: Random, slots: readonly number[]): Command 
   const map_type = random.percent(5) ? random.pick(rareTypes) : random.pick(types);
   const key_size = isHashType(map_type) ? random.pick(keySizes) : 4;
   const fields: Fields = { map_type, key_size, value_size: random.pick(valueSizes) };
-  fields["max_entries"] = random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
+  const room = isLru({ type: map_type }) ? LRU_ROOM : 1;
+  fields["max_entries"] = room * random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
   if (rareTypes.includes(map_type)) {
     if (random.percent(95)) fields["value_size"] = 4;
     if (slots.length > 0 && random.percent(90)) fields["inner_map_fd"] = { fd: random.pick(slots) };
@@ -142,7 +157,7 @@ function keepSmall(fields: Fields): void {
     return number("map_type") === BPF_MAP_TYPE_ARRAY ? bytes() > ABSURD_BYTES : false;
   };
   if (bytes() <= MAX_BYTES || isRefused()) return;
-  fields["max_entries"] = 1;
+  fields["max_entries"] = isLru({ type: number("map_type") }) ? 2 ** 31 : 1;
   const isLong = number("value_size") > 2 ** 20 && number("value_size") < 2 ** 31;
   if (isLong && number("map_type") === BPF_MAP_TYPE_ARRAY) fields["value_size"] = 2 ** 31;
 }
