@@ -7,7 +7,7 @@ import type { Kernel } from "../kernels/kernel.js";
 import { KeyWalk, NextKey } from "./_key_walk.js";
 import { KeyedMap } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
-import { type MapOptions, attrOf, wanted } from "./_options.js";
+import { type MapOptions, type OpenOptions, attrOf, wanted } from "./_options.js";
 import { TypedMap } from "./_typed_map.js";
 import type { Walk } from "./_walk.js";
 
@@ -53,7 +53,7 @@ export class ProgramArray extends TypedMap {
    * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
    * @throws {BpfError} EINVAL, EPERM, ENOMEM, EMFILE; its hint says why
    */
-  static create(kernel: Kernel, options: MapOptions): ProgramArray {
+  static create(kernel: Kernel, options: MapOptions & OpenOptions): ProgramArray {
     return new ProgramArray(MapFd.create(kernel, attrOf(BPF_MAP_TYPE_PROG_ARRAY, u32, i32, options)));
   }
 
@@ -65,8 +65,25 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static open(kernel: Kernel, path: string): ProgramArray {
-    return new ProgramArray(MapFd.open(kernel, path, wantedMap));
+  static open(kernel: Kernel, path: string, options?: OpenOptions): ProgramArray {
+    return new ProgramArray(MapFd.open(kernel, path, wantedMap, options));
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate(kernel: Kernel, path: string, options: MapOptions & OpenOptions): ProgramArray {
+    const attr = attrOf(BPF_MAP_TYPE_PROG_ARRAY, u32, i32, options);
+    return new ProgramArray(MapFd.openOrCreate(kernel, path, "ProgramArray", attr));
   }
 
   /**
@@ -77,8 +94,8 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static fromId(kernel: Kernel, id: number): ProgramArray {
-    return new ProgramArray(MapFd.fromId(kernel, id, wantedMap));
+  static fromId(kernel: Kernel, id: number, options?: OpenOptions): ProgramArray {
+    return new ProgramArray(MapFd.fromId(kernel, id, wantedMap, options));
   }
 
   /** How many elems it has, empty ones too. */
