@@ -6,6 +6,7 @@ import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
 import { manySuite } from "./many.js";
+import { mapInMapSuite } from "./map_in_map.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
@@ -23,6 +24,7 @@ export const suites: readonly Suite[] = [
   arraySuite,
   ...percpuSuites,
   ...lpmTrieSuites,
+  mapInMapSuite,
   rawSuite,
   commandsSuite,
   sharedSuite,
