@@ -7,6 +7,7 @@ import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
 import { lruSuite } from "./lru.js";
 import { manySuite } from "./many.js";
+import { mapInMapSuite } from "./map_in_map.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
@@ -27,6 +28,7 @@ export const suites: readonly Suite[] = [
   ...percpuSuites,
   ...lpmTrieSuites,
   ...keylessSuites,
+  mapInMapSuite,
   rawSuite,
   commandsSuite,
   sharedSuite,

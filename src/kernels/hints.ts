@@ -478,6 +478,12 @@ export const hints: readonly HintRow[] = [
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
   {
     errno: errno.EBADF,
+    cmd: elems,
+    when: isLinuxOnly,
+    hint: "the map is closed, or the fd in the key or the value is not of such an object as the map type is about",
+  },
+  {
+    errno: errno.EBADF,
     cmd: [...elems, bpf.BPF_MAP_FREEZE, bpf.BPF_OBJ_PIN, bpf.BPF_OBJ_GET_INFO_BY_FD],
     hint: "the map is closed",
   },

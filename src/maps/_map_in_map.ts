@@ -13,13 +13,13 @@ import type { Kernel } from "../kernels/kernel.js";
 import { type MapInfo, mapGetFdById, mapGetInfoByFd } from "../kernels/syscalls.js";
 import { kindOf } from "./_arguments.js";
 import { KeyedMap, type SetOptions } from "./_keyed_map.js";
-import { type FailureAbout, MapFd } from "./_map_fd.js";
-import { type OpenOptions, type MapOptions, attrOf } from "./_options.js";
+import { type FailureAbout, MapFd, type TypedAttr } from "./_map_fd.js";
+import { type MapOptions, type OpenOptions, attrOf } from "./_options.js";
 import { TypedMap } from "./_typed_map.js";
 import type { Walk } from "./_walk.js";
 
 /** What a map of maps is created with, beside its keys. */
-export interface OuterOptions<M extends TypedMap> extends MapOptions {
+export interface OuterOptions<M extends TypedMap> extends MapOptions, OpenOptions {
   /**
    * The template: a map like those that are to go in, or a function that makes one, which is closed again. It tells the kernel
    * what to take, and is not put into the map.
@@ -34,7 +34,7 @@ export interface InnerOpener<M extends TypedMap> extends OpenOptions {
 }
 
 /** An open map of maps, and how to open what is in it. */
-export interface OpenOuter<M extends TypedMap> extends InnerOpener<M> {
+export interface OpenOuter<M extends TypedMap> extends Pick<InnerOpener<M>, "openInner"> {
   readonly mapFd: MapFd;
   /** Undefined for a map that was not created here. */
   readonly template?: MapInfo;
@@ -75,12 +75,17 @@ class Ids<K> extends KeyedMap<K, number> {
   }
 }
 
-/** Creates a map of maps. */
+/**
+ * Creates a map of maps.
+ *
+ * @param make Makes the map, where that is not just BPF_MAP_CREATE.
+ */
 export function createOuter<M extends TypedMap>(
   kernel: Kernel,
   type: number,
   key: Codec<unknown>,
   options: OuterOptions<M>,
+  make: (attr: TypedAttr, about: FailureAbout) => MapFd = (attr, about) => MapFd.create(kernel, attr, about),
 ): OpenOuter<M> {
   const attr = attrOf(type, key, i32, options);
   const isMade = typeof options.inner === "function";
@@ -88,7 +93,7 @@ export function createOuter<M extends TypedMap>(
   try {
     refuseNoMap("inner", inner, kernel);
     const template = inner.fd < 0 ? undefined : inner.info();
-    const mapFd = MapFd.create(kernel, { ...attr, innerMapFd: inner.fd }, { inner: template });
+    const mapFd = make({ ...attr, innerMapFd: inner.fd }, { inner: template });
     return { mapFd, openInner: openerLike(inner), ...(template && { template }) };
   } finally {
     if (isMade && inner instanceof TypedMap) inner.close();
@@ -215,11 +220,6 @@ export abstract class OuterMap<K, M extends TypedMap> extends TypedMap {
   /** How many keys have a map: without a walk on the embedded kernel. */
   count(): number {
     return this.#ids.count();
-  }
-
-  /** How full the map is, from 0 to 1: `count()` of `maxEntries`. */
-  pressure(): number {
-    return this.count() / this.maxEntries;
   }
 
   override close(): void {

@@ -5,7 +5,7 @@ import { BPF_MAP_TYPE_ARRAY_OF_MAPS } from "../uapi/bpf.js";
 import { i32, u32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
 import { type InnerOpener, type OpenOuter, OuterMap, type OuterOptions, createOuter } from "./_map_in_map.js";
-import { MapFd } from "./_map_fd.js";
+import { MapFd, type TypedAttr } from "./_map_fd.js";
 import { wanted } from "./_options.js";
 import type { TypedMap } from "./_typed_map.js";
 
@@ -50,8 +50,26 @@ export class ArrayOfMaps<M extends TypedMap> extends OuterMap<number, M> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array of maps
    */
-  static open<M extends TypedMap>(kernel: Kernel, path: string, opener: InnerOpener<M>): ArrayOfMaps<M> {
-    return new ArrayOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap, opener), openInner: opener.openInner });
+  static open<M extends TypedMap>(kernel: Kernel, path: string, options: InnerOpener<M>): ArrayOfMaps<M> {
+    const { openInner } = options;
+    return new ArrayOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap, options), openInner });
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; what its inner maps are like, the kernel does not tell.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<M extends TypedMap>(kernel: Kernel, path: string, options: OuterOptions<M>): ArrayOfMaps<M> {
+    const make = (attr: TypedAttr): MapFd => MapFd.openOrCreate(kernel, path, "ArrayOfMaps", attr);
+    return new ArrayOfMaps(createOuter(kernel, BPF_MAP_TYPE_ARRAY_OF_MAPS, u32, options, make));
   }
 
   /**
@@ -62,8 +80,9 @@ export class ArrayOfMaps<M extends TypedMap> extends OuterMap<number, M> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array of maps
    */
-  static fromId<M extends TypedMap>(kernel: Kernel, id: number, opener: InnerOpener<M>): ArrayOfMaps<M> {
-    return new ArrayOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap, opener), openInner: opener.openInner });
+  static fromId<M extends TypedMap>(kernel: Kernel, id: number, options: InnerOpener<M>): ArrayOfMaps<M> {
+    const { openInner } = options;
+    return new ArrayOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap, options), openInner });
   }
 
   /** How many elems it has, empty ones too. */

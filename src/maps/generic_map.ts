@@ -8,13 +8,14 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../uapi/bpf.js";
 import { mapTypeFromName } from "../uapi/names.js";
+import type { MapBtf } from "../btf/btf_of_codecs.js";
 import { bytes } from "../codec/bytes.js";
 import type { Kernel } from "../kernels/kernel.js";
 import { align8 } from "./_access.js";
 import { asU32 } from "./_arguments.js";
 import { KeyWalk, NextKey } from "./_key_walk.js";
 import { KeyedMap } from "./_keyed_map.js";
-import { MapFd } from "./_map_fd.js";
+import { MapFd, type TypedAttr } from "./_map_fd.js";
 import { type MapOptions, type OpenOptions, attrOfSizes } from "./_options.js";
 import type { Walk } from "./_walk.js";
 
@@ -26,6 +27,8 @@ export interface GenericOptions extends MapOptions, OpenOptions {
   readonly keySize: number;
   /** In bytes; of a per-CPU type, one CPU's. */
   readonly valueSize: number;
+  /** What keys and values are: `btfFromCodecs(key, value)` of "tsbpf/btf". Storages are not created without it. */
+  readonly types?: MapBtf;
 }
 
 /**
@@ -59,9 +62,7 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
    * @throws {BpfError} EINVAL, also for a type that needs the Linux kernel; E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create(kernel: Kernel, options: GenericOptions): GenericMap {
-    const { keySize, valueSize } = options;
-    const attr = attrOfSizes(asType(options.type), asSize("keySize", keySize), asSize("valueSize", valueSize), options);
-    return new GenericMap(MapFd.create(kernel, attr));
+    return new GenericMap(MapFd.create(kernel, genericAttrOf(options)));
   }
 
   /**
@@ -72,8 +73,24 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it has no keys
    */
-  static open(kernel: Kernel, path: string, options: OpenOptions = {}): GenericMap {
+  static open(kernel: Kernel, path: string, options?: OpenOptions): GenericMap {
     return GenericMap.#of(MapFd.open(kernel, path, { className: "GenericMap" }, options));
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate(kernel: Kernel, path: string, options: GenericOptions): GenericMap {
+    return new GenericMap(MapFd.openOrCreate(kernel, path, "GenericMap", genericAttrOf(options)));
   }
 
   /**
@@ -84,7 +101,7 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it has no keys
    */
-  static fromId(kernel: Kernel, id: number, options: OpenOptions = {}): GenericMap {
+  static fromId(kernel: Kernel, id: number, options?: OpenOptions): GenericMap {
     return GenericMap.#of(MapFd.fromId(kernel, id, { className: "GenericMap" }, options));
   }
 
@@ -163,6 +180,12 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
     this.#nextKey.close();
     super.close();
   }
+}
+
+function genericAttrOf(options: GenericOptions): TypedAttr {
+  const { type, keySize, valueSize, types } = options;
+  const attr = attrOfSizes(asType(type), asSize("keySize", keySize), asSize("valueSize", valueSize), options);
+  return types === undefined ? attr : { ...attr, btf: types };
 }
 
 /** Bytes of a value as system calls have it. */

@@ -7,7 +7,7 @@ import { i32 } from "../codec/number.js";
 import type { Kernel } from "../kernels/kernel.js";
 import type { SetOptions } from "./_keyed_map.js";
 import { type InnerOpener, type OpenOuter, OuterMap, type OuterOptions, createOuter } from "./_map_in_map.js";
-import { MapFd } from "./_map_fd.js";
+import { MapFd, type TypedAttr } from "./_map_fd.js";
 import { wanted } from "./_options.js";
 import type { TypedMap } from "./_typed_map.js";
 
@@ -61,12 +61,31 @@ export class HashOfMaps<K, M extends TypedMap> extends OuterMap<K, M> {
   static open<K, M extends TypedMap>(
     kernel: Kernel,
     path: string,
-    opener: InnerOpener<M> & KeyCodec<K>,
+    options: InnerOpener<M> & KeyCodec<K>,
   ): HashOfMaps<K, M> {
-    return new HashOfMaps(
-      { mapFd: MapFd.open(kernel, path, wantedMap(opener.key), opener), openInner: opener.openInner },
-      opener.key,
-    );
+    const { key, openInner } = options;
+    return new HashOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap(key), options), openInner }, key);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; what its inner maps are like, the kernel does not tell.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, M extends TypedMap>(
+    kernel: Kernel,
+    path: string,
+    options: OuterOptions<M> & KeyCodec<K>,
+  ): HashOfMaps<K, M> {
+    const make = (attr: TypedAttr): MapFd => MapFd.openOrCreate(kernel, path, "HashOfMaps", attr);
+    return new HashOfMaps(createOuter(kernel, BPF_MAP_TYPE_HASH_OF_MAPS, options.key, options, make), options.key);
   }
 
   /**
@@ -80,12 +99,10 @@ export class HashOfMaps<K, M extends TypedMap> extends OuterMap<K, M> {
   static fromId<K, M extends TypedMap>(
     kernel: Kernel,
     id: number,
-    opener: InnerOpener<M> & KeyCodec<K>,
+    options: InnerOpener<M> & KeyCodec<K>,
   ): HashOfMaps<K, M> {
-    return new HashOfMaps(
-      { mapFd: MapFd.fromId(kernel, id, wantedMap(opener.key), opener), openInner: opener.openInner },
-      opener.key,
-    );
+    const { key, openInner } = options;
+    return new HashOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap(key), options), openInner }, key);
   }
 
   /**

@@ -65,8 +65,25 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static open(kernel: Kernel, path: string, options: OpenOptions = {}): ProgramArray {
+  static open(kernel: Kernel, path: string, options?: OpenOptions): ProgramArray {
     return new ProgramArray(MapFd.open(kernel, path, wantedMap, options));
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate(kernel: Kernel, path: string, options: MapOptions & OpenOptions): ProgramArray {
+    const attr = attrOf(BPF_MAP_TYPE_PROG_ARRAY, u32, i32, options);
+    return new ProgramArray(MapFd.openOrCreate(kernel, path, "ProgramArray", attr));
   }
 
   /**
@@ -77,7 +94,7 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static fromId(kernel: Kernel, id: number, options: OpenOptions = {}): ProgramArray {
+  static fromId(kernel: Kernel, id: number, options?: OpenOptions): ProgramArray {
     return new ProgramArray(MapFd.fromId(kernel, id, wantedMap, options));
   }
 

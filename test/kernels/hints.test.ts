@@ -257,6 +257,17 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "the map is closed, or the fd in the key or the value is not of such an object as the map type is about",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...linuxType(uapi.BPF_MAP_TYPE_CGROUP_ARRAY),
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "cgroup_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.set(new Uint8Array(4), new Uint8Array(Int32Array.of(map.fd).buffer));
+    },
+  },
+  {
     hint: "elems of this map type are for programs: user space cannot read them",
     errno: ENOTSUPP,
     cmd: BPF_MAP_LOOKUP_ELEM,

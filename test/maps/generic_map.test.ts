@@ -1,9 +1,12 @@
 /**
  * GenericMap: any type with keys, in bytes; those of the Linux kernel's own objects there.
  */
+import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
+import { createServer } from "node:net";
 import { type BpfError, GenericMap, HashMap, PerCpuHashMap, QueueMap, u32, u64 } from "tsbpf";
-import { BPF_MAP_TYPE_HASH } from "tsbpf/uapi";
+import { btfFromCodecs } from "tsbpf/btf";
+import { BPF_F_NO_PREALLOC, BPF_MAP_TYPE_HASH } from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { forEachWay, thrownBy, useBpffs } from "./_ways.js";
 
@@ -157,6 +160,46 @@ forEachWay((way) => {
       code: "EOPNOTSUPP",
       hint: "elems of this map type are for programs: user space cannot read them",
     });
+  });
+
+  it("a storage has a value for each socket, and wants BTF", async () => {
+    const kernel = way();
+    if (kernel.name === "embedded") return;
+    const options = { type: "sk_storage", keySize: 4, valueSize: 8, maxEntries: 0, mapFlags: BPF_F_NO_PREALLOC };
+    expect(thrownBy(() => GenericMap.create(kernel, options))).toMatchObject({ code: "EINVAL" });
+    using marks = GenericMap.create(kernel, { ...options, types: btfFromCodecs(u32, u64) });
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const socket = bytesOf((server as unknown as { _handle: { fd: number } })._handle.fd);
+    expect(marks.get(socket)).toBeUndefined();
+    expect(marks.set(socket, bytesOf(7, 8), { mode: "create" })).toBe(true);
+    expect(marks.set(socket, bytesOf(7, 8), { mode: "create" })).toBe(false);
+    expect(marks.get(socket)).toEqual(bytesOf(7, 8));
+    expect(marks.delete(socket)).toBe(true);
+    expect(marks.has(socket)).toBe(false);
+    server.close();
+    await once(server, "close");
+  });
+
+  it("openOrCreate, and fds that only read", () => {
+    const kernel = way();
+    const path = `${folder()}/either`;
+    const options = { type: "array", keySize: 4, valueSize: 4, maxEntries: 2 };
+    using first = GenericMap.openOrCreate(kernel, path, options);
+    using second = GenericMap.openOrCreate(kernel, path, options);
+    expect(second.id).toBe(first.id);
+    expect(thrownBy(() => GenericMap.openOrCreate(kernel, path, { ...options, valueSize: 8 }))).toMatchObject({
+      code: "EEXIST",
+      details: { differences: [{ property: "valueSize", found: 4, wanted: 8 }] },
+    });
+    using reader = GenericMap.open(kernel, path, { access: "read" });
+    expect(reader.get(bytesOf(0))).toEqual(bytesOf(0));
+    expect(thrownBy(() => reader.set(bytesOf(0), bytesOf(1)))).toMatchObject({ code: "EPERM" });
+    using writer = GenericMap.fromId(kernel, first.id, { access: "write" });
+    writer.set(bytesOf(0), bytesOf(1));
+    expect(thrownBy(() => writer.get(bytesOf(0)))).toMatchObject({ code: "EPERM" });
+    expect(thrownBy(() => [...writer])).toMatchObject({ code: "EPERM" });
+    kernel.unlink(path);
   });
 
   it("closed", () => {

@@ -393,6 +393,26 @@ forEachWay((way) => {
       expect(found?.get(1)).toBe(1n);
       found?.close();
     }
+    using sameArray = ArrayOfMaps.openOrCreate(kernel, arrayPath, { maxEntries: 2, inner: create });
+    using sameHash = HashOfMaps.openOrCreate(kernel, hashPath, { key: u64, maxEntries: 2, inner: create });
+    for (const found of [sameArray.get(1), sameHash.get(1n)]) {
+      expect(found?.get(1)).toBe(1n);
+      found?.close();
+    }
+    for (const call of [
+      () => ArrayOfMaps.openOrCreate(kernel, arrayPath, { maxEntries: 3, inner: create }),
+      () => HashOfMaps.openOrCreate(kernel, hashPath, { key: u32, maxEntries: 2, inner: create }),
+      () => HashOfMaps.openOrCreate(kernel, arrayPath, { key: u32, maxEntries: 2, inner: create }),
+    ]) {
+      expect(thrownBy(call)).toMatchObject({ code: "EEXIST" });
+    }
+    using newArray = ArrayOfMaps.openOrCreate(kernel, `${arrayPath}_2`, { maxEntries: 2, inner: create });
+    expect(newArray.get(0)).toBeUndefined();
+    kernel.unlink(`${arrayPath}_2`);
+    using reader = HashOfMaps.open(kernel, hashPath, { key: u64, openInner, access: "read" });
+    expect(thrownBy(() => reader.delete(1n))).toMatchObject({ code: "EPERM" });
+    using writer = ArrayOfMaps.fromId(kernel, outer.id, { openInner, access: "write" });
+    expect(thrownBy(() => writer.getId(1))).toMatchObject({ code: "EPERM" });
     expect(() => HashOfMaps.open(kernel, hashPath, { key: u32, openInner })).toThrow(/its keySize is 8, wanted 4/);
     for (const path of [arrayPath, hashPath]) kernel.unlink(path);
   });

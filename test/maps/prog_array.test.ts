@@ -96,6 +96,13 @@ forEachWay((way) => {
     steps.pin(path);
     using named = ProgramArray.open(kernel, path);
     expect(named.id).toBe(steps.id);
+    using either = ProgramArray.openOrCreate(kernel, path, { maxEntries: 3 });
+    expect(either.id).toBe(steps.id);
+    expect(thrownBy(() => ProgramArray.openOrCreate(kernel, path, { maxEntries: 4 }))).toMatchObject({
+      code: "EEXIST",
+    });
+    using reader = ProgramArray.open(kernel, path, { access: "read" });
+    expect(thrownBy(() => reader.delete(0))).toMatchObject({ code: "EPERM" });
     kernel.unlink(path);
     using hash = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1 });
     expect(() => ProgramArray.fromId(kernel, hash.id)).toThrow(/its type is hash, wanted prog_array/);
