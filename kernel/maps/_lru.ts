@@ -156,7 +156,7 @@ export function nextToGo(map: Htab, patient: bool): usize {
     return oldest(map);
   }
   const hand = changetype<usize>(map) + offsetof<Htab>("hand");
-  let n = atomic.load<u32>(hand);
+  let n = load<u32>(hand);
   const now = timeOf(map);
   let last: usize = 0;
   for (let looked = 0; looked < BUCKETS; looked++) {
@@ -166,7 +166,8 @@ export function nextToGo(map: Htab, patient: bool): usize {
     if (patient || !isBusy) {
       const tag = oldestCold(map, home, now);
       if (tag != 0) {
-        atomic.store<u32>(hand, n);
+        // Often the same as before: threads share its line.
+        if (looked != 0) store<u32>(hand, n);
         return olderAhead(map, n, tag, now);
       }
       last = home;
@@ -174,7 +175,7 @@ export function nextToGo(map: Htab, patient: bool): usize {
     }
     if (++n == map.lineCount) n = 0;
   }
-  atomic.store<u32>(hand, n);
+  store<u32>(hand, n);
   return last != 0 ? coldestOf(map, last) : 0;
 }
 

@@ -101,6 +101,17 @@ const models: Readonly<Record<string, Model>> = {
       BUG_REPAIR_NO_BUMP: ["assertion violated"],
     },
   },
+  lru: {
+    runs: [[], ["NO_DEATH"]],
+    bugs: {
+      BUG_HOLD_BOTH: ["invalid end state", "NO_DEATH"],
+      BUG_NO_SECOND_LOOK: ["assertion violated", "NO_DEATH"],
+      BUG_ROOM_IS_MINE: ["assertion violated", "NO_DEATH"],
+      BUG_COUNT_FIRST: ["assertion violated", "NO_DEATH"],
+      BUG_IMPATIENT: ["assertion violated", "NO_DEATH"],
+      BUG_NOT_SETTLED: ["assertion violated"],
+    },
+  },
   ringbuf: {
     runs: [[], ["NO_DEATH"]],
     bugs: {
