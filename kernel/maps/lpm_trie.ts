@@ -99,7 +99,7 @@ import {
   wordsOf,
   wordsWithout,
 } from "./_lpm_node";
-import { TOP_BYTES, fillTops, fitTop, setTops, tableDepth, tableSlot, tablesOf } from "./_lpm_top";
+import { TOP_BYTES, fillTops, fitTop, setTops, tableSlot, tablesOf } from "./_lpm_top";
 import { checkLpm } from "./_check_lpm";
 import {
   SLABS_BYTES,
@@ -203,19 +203,29 @@ function isStale(trie: LpmTrie, seq: u32): bool {
 function match(trie: LpmTrie, key: usize, seq: u32): usize {
   const prefix = load<u32>(key);
   if (prefix > trie.dataBytes << 3) return 0;
-  if (trie.top != 0) {
-    const data = key + PREFIX_BYTES;
-    for (let table: i32 = tablesOf(trie) - 1; table >= 0; table--) {
-      const depth = tableDepth(trie, table);
-      if (prefix < depth << 3) continue;
-      const at: usize = load<u32>(tableSlot(trie.top, table, depth, data));
-      if (at == 0) continue;
-      // Where a place is a hash the node is perhaps of other bytes.
-      const found = matchFrom(trie, at, depth == 2 ? 2 : 0, key, seq);
-      if (found != 0) return found;
-    }
+  const found = trie.top == 0 ? 0 : matchTop(trie, key, seq);
+  return found != 0 ? found : matchFrom(trie, trie.root, 0, key, seq);
+}
+
+/** The same of what the tables lead to. */
+// @ts-ignore: decorator
+@inline
+function matchTop(trie: LpmTrie, key: usize, seq: u32): usize {
+  const prefix = load<u32>(key);
+  const data = key + PREFIX_BYTES;
+  const top: usize = trie.top;
+  if (tablesOf(trie) == 1) {
+    const at: usize = prefix < 16 ? 0 : load<u32>(tableSlot(top, 0, 2, data));
+    return at == 0 ? 0 : matchFrom(trie, at, 2, key, seq);
   }
-  return matchFrom(trie, trie.root, 0, key, seq);
+  if (prefix < 32) return 0;
+  const outer = load<u32>(tableSlot(top, 0, 3, data));
+  const inner = load<u32>(tableSlot(top, 1, 4, data));
+  const at: usize = choose(inner, outer, inner != 0 ? 1 : 0);
+  if (at == 0) return 0;
+  // Where a place is a hash the node is perhaps of other bytes.
+  const found = matchFrom(trie, at, 0, key, seq);
+  return found != 0 || inner == 0 || outer == 0 ? found : matchFrom(trie, outer, 0, key, seq);
 }
 
 /**
