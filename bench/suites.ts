@@ -10,6 +10,7 @@ import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
+import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
 import { sweeps } from "./sizes.js";
 import { apartSuite, threadsSuite } from "./threads.js";
@@ -25,6 +26,7 @@ export const suites: readonly Suite[] = [
   rawSuite,
   commandsSuite,
   sharedSuite,
+  ringbufSuite,
   threadsSuite,
   apartSuite,
 ];

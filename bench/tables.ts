@@ -39,6 +39,7 @@ const RATIOS = [
   ["fails/succeeds", "fails", "succeeds"],
   ["message/emb", "message", "embedded"],
   ["lmdb/emb", "lmdb", "embedded"],
+  ["ringbuf.js/emb", "ringbuf", "embedded"],
 ] as const;
 
 /** Prose in lines of at most 120 characters, each after an indent. */

@@ -83,6 +83,7 @@ export function limitTargetsOf(results: Results): Target[] {
   const [ints, bigs, words] = ["hash u32 -> u32", "hash u32 -> u64", "hash struct of four u32 -> u32"];
   const many = "many keys in a call, hash u32 -> u32";
   const threads = "threads on one map, hash u32 -> u64";
+  const rings = "ring buffer, thread to thread";
   const shared = "shared by threads, u32 -> u32";
   const fails = "what fails, hash u32 -> u32, full";
   return [
@@ -132,6 +133,12 @@ export function limitTargetsOf(results: Results): Target[] {
     { what: "2 threads adding on one key, against 1", ...times(threads, "add on one key", "1", "2"), ...atLeast(0.5) },
     { what: "a postMessage round trip against get", ...times(shared, "get", "message", "embedded"), ...atLeast(1000) },
     { what: "a postMessage round trip against set", ...times(shared, "set", "message", "embedded"), ...atLeast(1000) },
+    { what: "ringbuf.js against records of 8 bytes", ...times(rings, "8 bytes", "ringbuf", "embedded"), ...atLeast(1) },
+    {
+      what: "ringbuf.js against records of 1,024 bytes",
+      ...times(rings, "1,024 bytes", "ringbuf", "embedded"),
+      ...atLeast(1),
+    },
     { what: "lmdb's get against get", ...times(shared, "get", "lmdb", "embedded"), ...atLeast(10) },
     { what: "lmdb's set against set", ...times(shared, "set", "lmdb", "embedded"), ...atLeast(10) },
     {

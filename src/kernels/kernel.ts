@@ -76,6 +76,8 @@ export interface DirectRing {
   discard(record: Uint8Array, flags: number): number;
   /** bpf_ringbuf_output: 0, or -EAGAIN when there is no room for it. */
   output(record: Uint8Array, flags: number): number;
+  /** The same for bytes in memory from `alloc`, by their address. */
+  outputFrom(address: number, size: number, flags: number): number;
   /** bpf_ringbuf_query: what BPF_RB_* asks for. */
   query(what: number): number;
   /** How many records found no room, whoever wrote them. */

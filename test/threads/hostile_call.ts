@@ -17,12 +17,22 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_USER_RINGBUF,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -68,6 +78,7 @@ export const cmds = [
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_OBJ_PIN,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -75,7 +86,35 @@ export const cmds = [
   BPF_MAP_GET_FD_BY_ID,
 ];
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
+  BPF_MAP_TYPE_ARENA,
+];
+/** What types without keys, or with keys of their own, must be created with. */
+const fieldsOf: Readonly<Record<number, Sensible["fields"]>> = {
+  [BPF_MAP_TYPE_LRU_HASH]: { map_flags: 0 },
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH]: { map_flags: 0 },
+  [BPF_MAP_TYPE_LPM_TRIE]: { key_size: 8, map_flags: BPF_F_NO_PREALLOC },
+  [BPF_MAP_TYPE_QUEUE]: { key_size: 0, map_flags: 0 },
+  [BPF_MAP_TYPE_STACK]: { key_size: 0, map_flags: 0 },
+  [BPF_MAP_TYPE_BLOOM_FILTER]: { key_size: 0, map_flags: 0 },
+  [BPF_MAP_TYPE_RINGBUF]: { key_size: 0, value_size: 0, max_entries: 8192, map_flags: 0 },
+  [BPF_MAP_TYPE_USER_RINGBUF]: { key_size: 0, value_size: 0, max_entries: 8192, map_flags: 0 },
+  [BPF_MAP_TYPE_ARENA]: { key_size: 0, value_size: 0, map_flags: BPF_F_MMAPABLE },
+};
 const keySizes = [1, 3, 4, 4, 4, 5, 8, 8, 12, 16, 100, 600, 5000];
 const valueSizes = [1, 2, 4, 4, 7, 8, 8, 16, 24, 100, 1000, 32_768, 100_000];
 const entryCounts = [1, 1, 2, 3, 4, 7, 16, 16, 100, 1000, 20_000, 1_000_000, 10_000_000];
@@ -229,6 +268,7 @@ export class HostileCaller {
       value_size: random.pick(valueSizes),
       max_entries: random.pick(entryCounts),
       map_flags: random.pick(mapFlags),
+      ...fieldsOf[map_type],
     };
   }
 

@@ -6,6 +6,7 @@ import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
 import { insertAndDrain } from "./draining.js";
+import { evict } from "./evicting.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -23,6 +24,7 @@ const jobs = {
   churn,
   churnPool,
   createAndClose,
+  evict,
   exhaust,
   fill,
   insertAndDrain,

@@ -46,6 +46,7 @@ export function openDirectRing(
       from.bytes.set(record);
       return engine.outputRecord(map, from.address, record.length, flags);
     },
+    outputFrom: (address, size, flags) => engine.outputRecord(map, address, size, flags),
     query: (what) => engine.queryRing(map, what),
     lost: () => engine.lostRecords(map) >>> 0,
     drain() {
