@@ -17,6 +17,7 @@ import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { tear } from "./tearing.js";
+import { upsert } from "./upserting.js";
 
 const jobs = {
   add,
@@ -34,6 +35,7 @@ const jobs = {
   recycle,
   share,
   tear,
+  upsert,
   write,
 };
 
