@@ -5,8 +5,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
-import { evict } from "./evicting.js";
 import { insertAndDrain } from "./draining.js";
+import { evict } from "./evicting.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -18,6 +18,7 @@ import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
+import { upsert } from "./upserting.js";
 
 const jobs = {
   add,
@@ -36,6 +37,7 @@ const jobs = {
   routing,
   share,
   tear,
+  upsert,
   write,
 };
 
