@@ -2,7 +2,7 @@
  * Naming a program: PROG := { id N | pinned FILE | tag TAG | name NAME }. The kernel keeps 15 bytes of a name; BTF has it whole.
  */
 import { BPF_OBJ_NAME_LEN } from "../uapi/bpf.js";
-import { ENOENT } from "../uapi/errno.js";
+import { EINVAL, ENOENT } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import { openBtf } from "./btf_value.js";
@@ -34,7 +34,8 @@ export function takeProg(context: Context, bpf: Syscalls, args: Args): number {
 export function* allProgs(context: Context, bpf: Syscalls): Generator<ProgInfo> {
   for (let id = 0; ;) {
     const next = bpf.getNextId("prog", id);
-    if (next === -ENOENT) return;
+    // The embedded kernel has no programs, and knows no such command.
+    if (next === -ENOENT || (next === -EINVAL && bpf.kernel.name === "embedded")) return;
     if (next < 0) context.fail(`can't get next prog: ${errnoMessage(-next)}`);
     id = next;
     const fd = bpf.getFdById("prog", id);
