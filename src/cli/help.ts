@@ -45,7 +45,7 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        tsbpf map { push | enqueue } MAP value VALUE
        tsbpf map { pop | dequeue }  MAP
        tsbpf map freeze  MAP
-       tsbpf map event_pipe MAP [cpu N index M]   (refused: it takes perf events)
+       tsbpf map event_pipe MAP [cpu N index M]
        tsbpf map unpin   FILE
        tsbpf map top     [MAP] [LOOKS] [sort FIELD]
        tsbpf map watch   MAP [LOOKS]

@@ -23,6 +23,11 @@ export function defaultLooks(context: Context): Looks {
   return { intervalMs: 1000, count: context.options.once ? 1 : Number.POSITIVE_INFINITY, limit: 10_000 };
 }
 
+/** A view has standard output for itself, and looks at what others do: a batch has both for all its commands. */
+export function refuseInBatch(context: Context, depth: number): void {
+  if (depth > 0) context.fail("live views are not for batches");
+}
+
 /** Reads one of: interval SECONDS, count N, limit ELEMS. False: the next word is none of them. */
 export function takeLooks(args: Args, looks: Looks): boolean {
   if (args.takeIf("interval")) {

@@ -11,7 +11,7 @@ import { countOf, elemsOf, isArray, textOf } from "./elems.js";
 import { valueBufferSize } from "./elem_format.js";
 import { ArgsError } from "./failures.js";
 import type { JsonWriter } from "./json_writer.js";
-import { defaultLooks, lookOften, takeLooks, type Looks } from "./live_args.js";
+import { defaultLooks, lookOften, refuseInBatch, takeLooks, type Looks } from "./live_args.js";
 import { allMaps, takeMaps, type OpenMap } from "./map_handle.js";
 import { painter, Screen } from "./screen.js";
 import type { Syscalls } from "./syscalls.js";
@@ -31,7 +31,8 @@ interface Kept {
 }
 
 /** map top [MAP] [interval SECONDS] [count N] [limit ELEMS] [sort FIELD] */
-export async function mapTop(context: Context, args: Args): Promise<void> {
+export async function mapTop(context: Context, args: Args, depth: number): Promise<void> {
+  refuseInBatch(context, depth);
   const looks = defaultLooks(context);
   let sort: keyof typeof SORTS = "rate";
   let only: ReadonlySet<number> | undefined;

@@ -11,7 +11,7 @@ import { elemsOf, textOf, type Elem } from "./elems.js";
 import { formatHex, isPerCpu, perCpuStride } from "./elem_format.js";
 import { ArgsError } from "./failures.js";
 import { JsonWriter } from "./json_writer.js";
-import { defaultLooks, lookOften, takeLooks } from "./live_args.js";
+import { defaultLooks, lookOften, refuseInBatch, takeLooks } from "./live_args.js";
 import { openMapId, takeMap, type OpenMap } from "./map_handle.js";
 import { painter } from "./screen.js";
 import type { Syscalls } from "./syscalls.js";
@@ -29,7 +29,8 @@ interface Change {
 const SIGNS = { added: ["+", "green"], changed: ["~", "yellow"], deleted: ["-", "red"] } as const;
 
 /** map watch MAP [interval SECONDS] [count N] [limit ELEMS] */
-export async function mapWatch(context: Context, args: Args): Promise<void> {
+export async function mapWatch(context: Context, args: Args, depth: number): Promise<void> {
+  refuseInBatch(context, depth);
   args.need(2);
   const bpf = await context.open("read");
   const { info } = takeMap(context, bpf, args);

@@ -217,6 +217,21 @@ export class Syscalls {
     };
   }
 
+  /** Returns the id of the type of a program's first function, in the program's BTF; undefined where it has none. */
+  progTypeId(fd: number): number | undefined {
+    using info = this.kernel.alloc(BPF_PROG_INFO_SIZE);
+    const { nr_func_info, func_info_rec_size, func_info } = bpfProgInfo;
+    const view = viewOf(info);
+    if (this.#info(fd, info) < 0 || view.getUint32(nr_func_info.off, true) === 0) return undefined;
+    // struct bpf_func_info { __u32 insn_off; __u32 type_id; }
+    using record = this.kernel.alloc(8);
+    info.bytes.fill(0);
+    view.setUint32(nr_func_info.off, 1, true);
+    view.setUint32(func_info_rec_size.off, 8, true);
+    view.setBigUint64(func_info.off, BigInt(record.address), true);
+    return this.#info(fd, info) < 0 ? undefined : viewOf(record).getUint32(4, true);
+  }
+
   /** Returns what the kernel knows of a BTF object, or a negative errno. */
   btfInfo(fd: number): BtfInfo | number {
     using info = this.kernel.alloc(BPF_BTF_INFO_SIZE);

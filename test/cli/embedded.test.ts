@@ -147,6 +147,9 @@ describe("tsbpf on the embedded kernel", () => {
       $ tsbpf map pop name q more
       Error: what is 'more'?
       status 255
+      $ tsbpf btf dump prog name q
+      Error: no program has the name 'q'
+      status 255
       $ tsbpf map event_pipe name q
       Error: map is not a perf event array
       status 255

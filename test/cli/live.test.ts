@@ -216,6 +216,14 @@ describe("map top", () => {
     }
   });
 
+  it("is not for batches", async () => {
+    await run(HASH);
+    for (const command of ["map top count 1", "map watch name flows"]) {
+      const ran = await tsbpf(words("-j batch file -"), env, command);
+      expect(JSON.parse(ran.stdout)).toMatchObject([{ output: { error: "live views are not for batches" } }]);
+    }
+  });
+
   it("ends with a signal, and with a reader that goes away", async () => {
     for (const end of ["SIGINT", "SIGTERM", undefined] as const) {
       const child = spawn(process.execPath, [TSBPF, "map", "top", "interval", "0.05"], {
