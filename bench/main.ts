@@ -7,7 +7,7 @@
  *   --only PATTERN  only what matches, as a regular expression: a suite's name, a row, "memory"
  *   --write         writes bench/RESULTS.md and bench/charts even so: without --quick and --only they are written always
  *   --json          figures for programs, all rounds of them
- *   --setup         only installs npm's bpf and lmdb into bench/npm
+ *   --setup         only installs npm's bpf, lmdb and @ip-location-db/asn into bench/npm
  */
 import { parseArgs } from "node:util";
 import { thisMachine } from "./machine.js";
@@ -89,7 +89,9 @@ async function measure(): Promise<Results | undefined> {
     return undefined;
   }
   const contenders = new Set(wantedSuites.flatMap(({ contenders }) => contenders));
-  setUp([...contenders].flatMap((contender) => PACKAGE_OF[contender] ?? []));
+  const needs = new Set(wantedSuites.flatMap(({ needs = [] }) => needs));
+  if (withMemory) needs.add("asn");
+  setUp([...[...contenders].flatMap((contender) => PACKAGE_OF[contender] ?? []), ...needs]);
   const suiteFigures: SuiteFigures[] = [];
   for (const suite of wantedSuites) {
     suiteFigures.push(await measureSuite(suite, pace, (row) => isWanted(suite, row), progress));

@@ -7,6 +7,7 @@
  */
 import { cpus } from "node:os";
 import { KEYS } from "./keys.js";
+import type { Package } from "./npm_package.js";
 import { Peer } from "./peer.js";
 
 /**
@@ -27,6 +28,8 @@ export interface Suite {
   readonly note?: string;
   readonly rows: readonly string[];
   readonly contenders: readonly string[];
+  /** What is installed from npm first, beside contenders that are packages. */
+  readonly needs?: readonly Package[];
   /** One round of one contender, about, where the pace's would be too short. */
   readonly roundMs?: number;
   /** Makes a contender, in its own process. What it throws is the reason why its column stays empty. */

@@ -18,6 +18,8 @@ export interface MemoryFigures {
   /** The same with keys and values of 4 bytes. */
   readonly embedded4: Filled | undefined;
   readonly js4: Filled | undefined;
+  /** Of the trie of bench/lpm_trie.ts. */
+  readonly routes: MemoryAnswer["routes"] | undefined;
 }
 
 /** Growth of the process's resident memory, in MB (10^6 bytes). */
@@ -51,6 +53,7 @@ export function measureMemory(quick: boolean, progress: (text: string) => void):
     embedded: fill("a map of u64", "embedded"),
     js: quick ? undefined : fill("a JavaScript Map of bigints", "js"),
     embedded4: fill("a map of u32", "embedded4"),
+    routes: ask("routes"),
     js4: quick ? undefined : fill("a JavaScript Map of integers", "js4"),
   };
 }

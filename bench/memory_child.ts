@@ -1,8 +1,9 @@
 /**
- * A process of memory.ts: `memory_child.js create|embedded|js|embedded4|js4`. Prints its figures as JSON.
+ * A process of memory.ts: `memory_child.js create|embedded|js|embedded4|js4|routes`. Prints its figures as JSON.
  */
 import { fileURLToPath } from "node:url";
 import { type Codec, EmbeddedKernel, HashMap, u32, u64 } from "tsbpf";
+import { routesMemory } from "./lpm_trie.js";
 import { figuresOf } from "./measure.js";
 import type { Filled, MemoryFigures } from "./memory.js";
 
@@ -16,6 +17,7 @@ export interface MemoryAnswer {
   js: Filled;
   embedded4: Filled;
   js4: Filled;
+  routes: Awaited<ReturnType<typeof routesMemory>>;
 }
 
 async function createTimes(): Promise<MemoryAnswer["create"]> {
@@ -77,6 +79,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     js: () => fillJs(BigInt),
     embedded4: () => fillEmbedded(u32, (i) => i),
     js4: () => fillJs((i) => i),
+    routes: routesMemory,
   };
   const answer = await modes[process.argv[2] as keyof MemoryAnswer]();
   process.stdout.write(`${JSON.stringify(answer)}\n`);

@@ -20,15 +20,22 @@ const INSTALL = [
   "--fetch-timeout=20000",
 ];
 
-/** `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each platform. */
-export const PACKAGES = ["bpf", "lmdb"] as const;
-export type Package = (typeof PACKAGES)[number];
+/**
+ * The folders, and what is installed there. `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each
+ * platform; `asn` is data.
+ */
+const NAMES = { bpf: "bpf", lmdb: "lmdb", "ringbuf.js": "ringbuf.js", asn: "@ip-location-db/asn" } as const;
+export type Package = keyof typeof NAMES;
+export const PACKAGES = Object.keys(NAMES) as readonly Package[];
+
+/** Where a package is, or would be. */
+export const packageFolder = (name: Package): string => `${FOLDER}/${name}/node_modules/${NAMES[name]}`;
 
 /** Installs a package if it is missing. Returns why it cannot be had, or undefined. */
 export function install(name: Package): string | undefined {
   if (name === "bpf" && process.platform !== "linux") return "it needs Linux";
   const cwd = `${FOLDER}/${name}`;
-  if (existsSync(`${cwd}/node_modules/${name}/package.json`)) return undefined;
+  if (existsSync(`${packageFolder(name)}/package.json`)) return undefined;
   const { status, stderr, error } = spawnSync("npm", INSTALL, { cwd, encoding: "utf8", timeout: INSTALL_MS });
   if (error !== undefined) return error.message;
   return status === 0 ? undefined : (stderr.trim().split("\n")[0] ?? `npm ended with ${status}`);
@@ -41,7 +48,7 @@ export function install(name: Package): string | undefined {
  */
 export function load(name: Package): unknown {
   try {
-    return createRequire(`${FOLDER}/${name}/package.json`)(name);
+    return createRequire(`${FOLDER}/${name}/package.json`)(NAMES[name]);
   } catch (error) {
     const [reason] = String(error instanceof Error ? error.message : error).split("\n");
     throw new Error(`not installed ("npm run bench -- --setup" does it): ${reason}`, { cause: error });

@@ -4,11 +4,13 @@
 import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
+import { lpmTrieSuites } from "./lpm_trie.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
 import { rawSuite } from "./raw.js";
+import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
 import { sweeps } from "./sizes.js";
 import { apartSuite, threadsSuite } from "./threads.js";
@@ -20,9 +22,11 @@ export const suites: readonly Suite[] = [
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
+  ...lpmTrieSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,
+  ringbufSuite,
   threadsSuite,
   apartSuite,
 ];

@@ -39,6 +39,7 @@ const RATIOS = [
   ["fails/succeeds", "fails", "succeeds"],
   ["message/emb", "message", "embedded"],
   ["lmdb/emb", "lmdb", "embedded"],
+  ["ringbuf.js/emb", "ringbuf", "embedded"],
 ] as const;
 
 /** Prose in lines of at most 120 characters, each after an indent. */
@@ -185,7 +186,7 @@ export function contentionTable(rows: readonly RowContention[]): Table {
 }
 
 /** Of maps of 10 million elems. */
-export function memoryTable({ elems, createMs, embedded, js, embedded4, js4 }: MemoryFigures): Table {
+export function memoryTable({ elems, createMs, embedded, js, embedded4, js4, routes }: MemoryFigures): Table {
   const row = (title: string, filled: Filled | undefined): string[][] => {
     if (filled === undefined) return [];
     const { emptyMb, halfMb, fullMb, seconds } = filled;
@@ -201,12 +202,18 @@ export function memoryTable({ elems, createMs, embedded, js, embedded4, js4 }: M
       ...row("embedded, u32 -> u32", embedded4),
       ...row("JS Map of integers", js4),
     ],
-    notes:
-      createMs === undefined
+    notes: [
+      ...(createMs === undefined
         ? []
         : [
             `created in ${ms(createMs.median)} (best ${ms(createMs.min)}, a process's first ${ms(createMs.first)}), each on a fresh kernel`,
-          ],
+          ]),
+      ...(routes === undefined
+        ? []
+        : [
+            `an lpm_trie of ${routes.prefixes.toLocaleString("en")} IPv4 routes: ${routes.embeddedMb.toFixed(1)} MB; Linux charges ${routes.linuxMb?.toFixed(1) ?? "?"} MB`,
+          ]),
+    ],
   };
 }
 

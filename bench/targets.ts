@@ -4,6 +4,7 @@
 import { type Figures, type SuiteFigures, ratio } from "./measure.js";
 import type { Machine } from "./machine.js";
 import type { MemoryFigures } from "./memory.js";
+import { INSERT, LOOKUP, ROUTES4, ROUTES6 } from "./lpm_trie.js";
 import { GET, SET, SET_DIRECT, SET_MANY } from "./outcomes.js";
 import { LARGEST } from "./sizes.js";
 import type { SweepFigures } from "./sweep.js";
@@ -44,6 +45,8 @@ type Measured = Pick<Target, "value" | "best" | "unit">;
 interface Looks {
   /** How many times as long `a` takes as `b`: of several `b`, the fastest. */
   times(suite: string, row: string, a: string, ...b: string[]): Measured;
+  /** How long `a` takes. */
+  ns(suite: string, row: string, a: string): Measured;
 }
 
 function looksInto({ suites, sweeps }: Results): Looks {
@@ -51,6 +54,10 @@ function looksInto({ suites, sweeps }: Results): Looks {
   const figures = (suite: string, row: string, contender: string): Figures | undefined =>
     all.find((result) => result.suite.name === suite)?.rows[row]?.[contender];
   return {
+    ns(suite, row, contender) {
+      const found = figures(suite, row, contender);
+      return { value: found?.median, best: found?.min, unit: " ns" };
+    },
     times(suite, row, a, ...b) {
       const ofA = figures(suite, row, a);
       const [ofB] = b
@@ -69,13 +76,14 @@ const information: Pick<Target, "is" | "limit"> = { is: "information", limit: 0 
 
 /** At the limit of speed. */
 export function limitTargetsOf(results: Results): Target[] {
-  const { times } = looksInto(results);
+  const { times, ns } = looksInto(results);
   const { memory } = results;
   const [full, fullJs] = [memory?.embedded4?.fullMb, memory?.js4?.fullMb];
   const memoryRatio = full === undefined || fullJs === undefined ? undefined : full / fullJs;
   const [ints, bigs, words] = ["hash u32 -> u32", "hash u32 -> u64", "hash struct of four u32 -> u32"];
   const many = "many keys in a call, hash u32 -> u32";
   const threads = "threads on one map, hash u32 -> u64";
+  const rings = "ring buffer, thread to thread";
   const shared = "shared by threads, u32 -> u32";
   const fails = "what fails, hash u32 -> u32, full";
   return [
@@ -103,6 +111,7 @@ export function limitTargetsOf(results: Results): Target[] {
       is: "under",
       limit: 0.5,
     },
+    ...tableTargets(ns, memory),
     { what: "getMany of 1,000 against get, a key", ...times(many, "get", "many", "single"), ...atMost(0.5) },
     { what: "setMany of 1,000 against set, a key", ...times(many, "set", "many", "single"), ...atMost(0.5) },
     { what: "2 threads reading, against 1", ...times(threads, "lookup", "1", "2"), ...atLeast(1.9) },
@@ -124,6 +133,12 @@ export function limitTargetsOf(results: Results): Target[] {
     { what: "2 threads adding on one key, against 1", ...times(threads, "add on one key", "1", "2"), ...atLeast(0.5) },
     { what: "a postMessage round trip against get", ...times(shared, "get", "message", "embedded"), ...atLeast(1000) },
     { what: "a postMessage round trip against set", ...times(shared, "set", "message", "embedded"), ...atLeast(1000) },
+    { what: "ringbuf.js against records of 8 bytes", ...times(rings, "8 bytes", "ringbuf", "embedded"), ...atLeast(1) },
+    {
+      what: "ringbuf.js against records of 1,024 bytes",
+      ...times(rings, "1,024 bytes", "ringbuf", "embedded"),
+      ...atLeast(1),
+    },
     { what: "lmdb's get against get", ...times(shared, "get", "lmdb", "embedded"), ...atLeast(10) },
     { what: "lmdb's set against set", ...times(shared, "set", "lmdb", "embedded"), ...atLeast(10) },
     {
@@ -171,6 +186,30 @@ export function limitTargetsOf(results: Results): Target[] {
       ...times(fails, SET, "fails", "succeeds"),
       ...information,
     },
+  ];
+}
+
+/** Of LPM tries. */
+function tableTargets(ns: Looks["ns"], memory: Results["memory"]): Target[] {
+  const { embeddedMb, linuxMb } = memory?.routes ?? {};
+  const charged = embeddedMb === undefined || linuxMb === undefined ? undefined : embeddedMb / linuxMb;
+  return [
+    { what: "get in 564,580 IPv4 routes", ...ns(ROUTES4, LOOKUP, "embedded"), is: "under", limit: 100 },
+    { what: "the same on Linux", ...ns(ROUTES4, LOOKUP, "linux"), ...information },
+    {
+      what: "set of IPv4 routes, until there are 564,580",
+      ...ns(ROUTES4, INSERT, "embedded"),
+      is: "under",
+      limit: 1000,
+    },
+    { what: "get in 167,903 IPv6 routes", ...ns(ROUTES6, LOOKUP, "embedded"), is: "under", limit: 100 },
+    {
+      what: "set of IPv6 routes, until there are 167,903",
+      ...ns(ROUTES6, INSERT, "embedded"),
+      is: "under",
+      limit: 1000,
+    },
+    { what: "memory of 564,580 IPv4 routes, against Linux", value: charged, best: undefined, unit: "x", ...atMost(1) },
   ];
 }
 

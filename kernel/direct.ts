@@ -6,7 +6,7 @@
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../src/uapi/bpf";
 import { EEXIST, EINVAL, ENOENT, EPERM } from "../src/uapi/errno";
-import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
+import { ADD_ELEM, DELETE_ELEM, LOOKUP_ELEM, SET_EXACT, UPDATE_ELEM, callOp, isHash, valueBytes } from "./map_types";
 import { SHORT_WAY, me } from "./task";
 import { BpfMap } from "./map";
 import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
@@ -116,6 +116,11 @@ export function hashUpdate(map: usize, key: usize, value: usize, flags: u32): i3
 
 export function trieLookup(map: usize, key: usize, to: usize): i32 {
   return lpmLookupElem(changetype<LpmTrie>(map), key, to);
+}
+
+/** Has an LRU hash that is empty keep the true order of uses. */
+export function setExact(map: usize): i32 {
+  return callOp(changetype<BpfMap>(map).type, SET_EXACT, map, 0, 0, 0);
 }
 
 export function arrayLookup4(map: usize, index: u32, to: usize): i32 {

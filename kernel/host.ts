@@ -10,7 +10,7 @@ import {
   BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
 import { EACCES, EBADF, EINVAL, ENOTSUPP, EPERM } from "../src/uapi/errno";
-import { READ, WRITE, closeFd, fdEntry, mapOf } from "./fd";
+import { READ, WRITE, canRead, closeFd, endUse, fdEntry, mapOf, useFd } from "./fd";
 import { listNames, makeDirectory, removeDirectory, renameObj, unlinkObj } from "./bpffs";
 import { checkLayouts } from "./attr";
 import { goOn, lock, standStill, stillWord, unlock } from "./lock";
@@ -200,9 +200,18 @@ export function drainRecord(map: usize, to: usize, room: u32): i32 {
   return ringDrain(changetype<Ringbuf>(map), to, room);
 }
 
-/** How many elems the map holds. */
-export function count(map: usize): u32 {
+/** How many elems the held map holds; -EOPNOTSUPP where nobody can tell. */
+export function count(map: usize): i32 {
   return callOp(changetype<BpfMap>(map).type, COUNT, map, 0, 0, 0);
+}
+
+/** The same for the map of an fd: -EBADF, or -EPERM where it may not read. */
+export function countOf(fd: u32): i32 {
+  const word = useFd(fd);
+  if (word == 0) return -EBADF;
+  const ret = canRead(word) ? count(<usize>word) : -EPERM;
+  endUse();
+  return ret;
 }
 
 /** Whether these lanes (see maps/_value.ts) lie in the map's values. */

@@ -47,7 +47,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      GET_NEXT_KEY     a = key or 0, b = to
  *      ADD_ELEM         a = key, b = delta, flags = address of Lanes
  *      LOOKUP_BATCH     a = BatchAttr, b = address of the user's attr, where count is written
- *      COUNT                                        how many elems the map holds
+ *      COUNT                                        how many elems the map holds; -EOPNOTSUPP where nobody can tell
  *      MEM_USAGE                                    bytes of all that it has allocated
  *      OWN_RUNS         a = owner                   calls ownRun (mem/pages.ts) for each run of pages that FREE frees
  *      CLEAR_LOCKS                                  forgets what tasks have left in it: none of them is there
@@ -60,6 +60,7 @@ import { ringbufOps } from "./maps/ringbuf";
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
  *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
+ *      SET_EXACT                                    has an empty LRU hash keep the true order of uses
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -85,6 +86,7 @@ export const POLL: u32 = 21;
 export const LET_GO: u32 = 23;
 export const COUNT_REFS: u32 = 30;
 export const ADD_REFS: u32 = 31;
+export const SET_EXACT: u32 = 35;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

@@ -21,6 +21,7 @@ import {
   slotsOf,
   tagOf,
 } from "./_htab";
+import { checkExact, isExact } from "./_lru_exact";
 import { Slots, homeOf, isSlot, slotsTaken } from "./_slots";
 
 const NO_SLOT: u32 = 64;
@@ -54,6 +55,7 @@ function checkLines<K>(map: Htab): void {
     linked += more;
     for (let line = home; line != 0; line = nextLine(line)) held += checkCells<K>(map, home, line, index);
   }
+  if (isExact(map)) checkExact(map);
   const count = countOf(countWord(map));
   if (held != count) finding(COUNT, at, count, held);
   if (held > map.maxEntries) finding(MORE_THAN_MAX, at, held, map.maxEntries);

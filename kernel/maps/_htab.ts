@@ -88,6 +88,11 @@ const MAX_CELL_BYTES: u64 = 40;
 /** Elems to a line of n cells when the map is full, in sixteenths of n: more, and lines overflow; less, and caches hold fewer. */
 const FILL_SIXTEENTHS: u32 = 12;
 /**
+ * The same for LRU tables, which are full all the time, and where buckets that the hand has just passed hold few: they use 0.3 to
+ * 0.45 of an overflow line for each line (simulated, and measured).
+ */
+const LRU_FILL_SIXTEENTHS: u32 = 11;
+/**
  * Overflow lines: half as many as lines, and some more for maps of few. At the fill above, a full map uses 0.15 to 0.18 of a line
  * for each line, and 0.4 after its keys were exchanged at random many times; of 14 lines, up to 0.57 (simulated).
  */
@@ -113,7 +118,8 @@ export class Htab extends BpfMap {
   slotSize: u32;
   /** Of an LRU table: where in a line its cells' warmth lies (_lru.ts); else 0. */
   heatOff: u32;
-  private pad: u32;
+  /** Where the state of an LRU table lies that keeps the true order (_lru_exact.ts); else 0. */
+  exact: u32;
   /** A random odd number: the map's hash function. */
   seed: u64;
   /** Of a hash of maps: its Template (_map_in_map.ts). */
@@ -126,7 +132,7 @@ export class Htab extends BpfMap {
   private pad6: u64;
   /** How many elems it holds: see _count.ts. On a cache line that lookups do not read. */
   count: u64;
-  /** Of an LRU table: the number of the line that the next elem to go is looked for in. */
+  /** Of an LRU table: the number of the bucket that the next elem to go is looked for in. */
   hand: u32;
 }
 
@@ -232,7 +238,8 @@ function shapeLines(map: Htab): void {
     map.lineSize = size;
   }
   map.heatOff = lruBytes == 0 ? 0 : map.lineSize - lruBytes;
-  map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * FILL_SIXTEENTHS)) + 1;
+  const fill = lruBytes == 0 ? FILL_SIXTEENTHS : LRU_FILL_SIXTEENTHS;
+  map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * fill)) + 1;
 }
 
 /** Allocates a map of this shape. */
@@ -295,17 +302,20 @@ function allocParts(map: Htab): bool {
 
 /** Bytes of all that the map has allocated. */
 export function htabMemory(map: Htab): u32 {
-  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map));
+  const exactBytes = map.exact == 0 ? 0 : runBytes(map.exact);
+  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map)) + exactBytes;
 }
 
 export function htabFree(map: Htab): void {
   freeChunks(slotsOf(map));
+  if (map.exact != 0) freePages(map.exact);
   if (map.lines != 0) freePages(map.lines);
   freePages(changetype<usize>(map));
 }
 
 export function htabOwnRuns(map: Htab, owner: u32): void {
   ownChunks(slotsOf(map), owner);
+  if (map.exact != 0) ownRun(map.exact, owner);
   ownRun(map.lines, owner);
   ownRun(changetype<usize>(map), owner);
 }
@@ -314,6 +324,7 @@ export function htabOwnRuns(map: Htab, owner: u32): void {
 export function htabClearLocks(map: Htab): void {
   map.count = <u64>(<u32>map.count);
   if (map.slotSize != 0) clearStripes(map);
+  if (map.exact != 0) store<u32>(map.exact, 0);
   for (let i: u32 = 0; i < map.lineCount; i++) {
     // Most are free: a store would take memory for lines that were never used.
     if (load<u32>(lineAt(map, i)) != 0) store<u32>(lineAt(map, i), 0);

@@ -35,7 +35,8 @@ import {
   tagOf,
   valueOfTag,
 } from "./_htab";
-import { coldestOfBucket, homeOfTag, isLru, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
+import { coldestOf, homeOfTag, isLru, mayGo, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
+import { forgetQueue } from "./_lru_exact";
 import {
   NO_MEMORY,
   NO_SLOT,
@@ -290,7 +291,7 @@ function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lane
     } else {
       // An LRU table never is without room: it makes some in this bucket, and -E2BIG has the caller try again.
       if (!isLru(map)) return -ENOMEM;
-      dropOut(map, line, coldestOfBucket(map, line));
+      dropOut(map, line, coldestOf(map, line));
       return -E2BIG;
     }
   }
@@ -447,9 +448,7 @@ function makeRoom(map: Htab): void {
     const home = homeOfTag(map, tag);
     if (home == 0) continue;
     lockStripe(map, home);
-    // Behind the lock: it may be gone, its line another bucket's.
-    const isThere = load<u8>(tag) != 0 && homeOfTag(map, tag) == home;
-    if (isThere && countOf(countWord(map)) >= map.maxEntries) dropOut(map, home, tag);
+    if (mayGo(map, home, tag) && countOf(countWord(map)) >= map.maxEntries) dropOut(map, home, tag);
     unlock(home);
   }
 }
@@ -547,6 +546,7 @@ function awaitAdders(map: Htab, line: usize): void {
 /** Finishes or undoes what a task that has ended did under the lock of a line, or of a CPU's slot. */
 export function htabRepair(map: Htab, word: usize, id: u32): void {
   settleWrite(word, id);
+  if (word == map.exact) forgetQueue(map);
   const isLine = word >= <usize>map.lines && word - map.lines < <usize>map.lineSize * map.lineCount;
   if (!isLine) return;
   settleSpares(map, word, taskOf(id));

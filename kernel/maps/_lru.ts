@@ -7,26 +7,43 @@
  *      heatOff      heat    a byte a cell: how often the elem was used, up to MAX_HEAT; it cools by one when the hand passes
  *      heatOff + 8  ghosts  of a line of the map's own: a byte of the hash of the last eight of its elems that went, newest first
  *
- * The hand goes round over the lines. The first elem without heat that it meets goes; a line where all have some cools, and
+ * The hand goes round over the buckets. The first elem without heat that it meets goes; a bucket where all have some cools, and
  * the hand goes on. A new elem has none: so a scan takes the places of scans, and not those of what is used again and again. Who
  * comes back after it went is no scan, and begins warm. Elems lie where their hash leads, so the hand meets them in no order of
  * age: which goes is less exact than a list of all would be, but no use has to be written into one, and no lock is taken for it.
  *
+ * What is asked for with the true order (_lru_exact.ts) has stamps instead, and no hand.
+ *
  * Differs from Linux: elems go one by one, not many at once, so a full map stays full. There are no lists of single CPUs, with
  * BPF_F_NO_COMMON_LRU neither.
  *
- * Threads: all here are hints. Uses that threads note at the same time may count as one, and the hand may skip a line. An elem goes as
+ * Threads: all here are hints. Uses that threads note at the same time may count as one, and the hand may skip a bucket. An elem goes as
  * any that is deleted: under its bucket's lock (_htab_ops.ts).
  */
-import { Htab, KeyBytes, Key16, cellOfTag, hashOf, homeLine, keyAt, lineAt, lineOfTag, linesInAll, nextLine, TAGS_OFF } from "./_htab";
+import {
+  Htab,
+  Key16,
+  KeyBytes,
+  TAGS_OFF,
+  cellOfTag,
+  hashOf,
+  homeLine,
+  keyAt,
+  lineAt,
+  lineOfTag,
+  nextLine,
+} from "./_htab";
+import { awaitInserts, isExact, isOldest, oldest, stamp, stampOf } from "./_lru_exact";
 import { awaitWriter } from "./_stripe";
 
 export const MAX_HEAT: u32 = 7;
 /** Of an elem that went, and comes back. */
 const COMES_BACK_HEAT: u8 = 3;
 const GHOSTS_OFF: usize = 8;
-/** Lines that are looked at for one elem: then the least warm of them goes. */
-const LINES: i32 = 64;
+/** Buckets that are looked at for one elem: then the least warm of the last one goes. */
+const BUCKETS: i32 = 64;
+/** Lines of a bucket that are looked at. */
+const CHAIN: i32 = 16;
 
 /** A byte each. */
 const ONES: u64 = 0x0101010101010101;
@@ -48,6 +65,13 @@ function heatOf(map: Htab, tag: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function noteUse(map: Htab, tag: usize): void {
+  if (isExact(map)) stamp(map, tag);
+  else warm(map, tag);
+}
+
+// @ts-ignore: decorator
+@inline
+function warm(map: Htab, tag: usize): void {
   const at = heatOf(map, tag);
   const heat = <u32>load<u8>(at);
   // What is used most is not written to: threads that read it share its line.
@@ -56,6 +80,10 @@ export function noteUse(map: Htab, tag: usize): void {
 
 /** The heat that a new elem begins with. The caller holds the lock of its home line. */
 export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
+  if (isExact(map)) {
+    stamp(map, tag);
+    return;
+  }
   const ghosts = load<u64>(home + map.heatOff + GHOSTS_OFF) ^ (ONES * <u64>ghostOf(hash));
   // Whether one of the bytes is zero.
   const isBack = ((ghosts - ONES) & ~ghosts & HIGH_BITS) != 0;
@@ -64,6 +92,7 @@ export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
 
 /** Notes that an elem goes to make room. The caller holds the lock of its home line. */
 export function noteGone(map: Htab, home: usize, tag: usize): void {
+  if (isExact(map)) return;
   const at = home + map.heatOff + GHOSTS_OFF;
   store<u64>(at, (load<u64>(at) << 8) | <u64>ghostOf(hashOfElem(map, lineOfTag(tag), cellOfTag(tag))));
 }
@@ -86,77 +115,90 @@ function hashOfElem(map: Htab, line: usize, cell: u32): u32 {
 }
 
 /**
- * The tag of an elem that may go, or 0 if some lines in a row have none. The caller takes the lock of its home line, and looks
+ * The tag of an elem that may go, or 0 if some buckets in a row have none. The caller takes the lock of its home line, and looks
  * whether it is there still.
  *
- * @param patient Whether lines that are locked are waited for; else they are skipped.
+ * @param patient Whether buckets that are locked are waited for; else they are skipped.
  */
 export function nextToGo(map: Htab, patient: bool): usize {
+  if (isExact(map)) {
+    if (patient) awaitInserts(map);
+    return oldest(map);
+  }
   const hand = changetype<usize>(map) + offsetof<Htab>("hand");
-  let best: usize = 0;
-  let least = <u32>u8.MAX_VALUE;
   let n = atomic.load<u32>(hand);
-  for (let looked = 0; looked < LINES; looked++) {
-    const lines = linesInAll(map);
-    if (n >= lines) n = 0;
-    const next = n + 1;
-    const home = homeLine(map, n);
-    const isBusy = home != 0 && atomic.load<u32>(home) != 0;
+  let last: usize = 0;
+  for (let looked = 0; looked < BUCKETS; looked++) {
+    const home = lineAt(map, n);
+    const isBusy = atomic.load<u32>(home) != 0;
     if (isBusy && patient) awaitWriter(map, home);
-    if (home != 0 && (patient || !isBusy)) {
-      const line = lineAt(map, n);
-      const tag = coldest(map, line);
-      const heat = tag != 0 ? <u32>load<u8>(heatOf(map, tag)) : <u32>u8.MAX_VALUE;
-      if (heat == 0) {
+    if (patient || !isBusy) {
+      const tag = coldOf(map, home);
+      if (tag != 0) {
         atomic.store<u32>(hand, n);
         return tag;
       }
-      if (heat < least) {
-        least = heat;
-        best = tag;
-      }
-      coolDown(line + map.heatOff);
+      last = home;
+      coolDown(map, home);
     }
-    n = next;
+    if (++n == map.lineCount) n = 0;
   }
   atomic.store<u32>(hand, n);
-  return best;
+  return last != 0 ? coldestOf(map, last) : 0;
 }
 
-/** The tag of the elem that is the least warm of a line's, or 0. */
-function coldest(map: Htab, line: usize): usize {
-  const heats = line + map.heatOff;
+/**
+ * The tag of an elem of a bucket that has no heat, or 0: one in its last line, if there is, since a line that holds nothing is given
+ * back. (Without a lock the way from line to line may lead into another bucket's.)
+ */
+function coldOf(map: Htab, home: usize): usize {
+  let found: usize = 0;
+  let line = home;
+  for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
+    const cold = load<u64>(line + TAGS_OFF) & HIGH_BITS & ~warmBytes(load<u64>(line + map.heatOff));
+    if (cold != 0) found = line + TAGS_OFF + ((<usize>ctz<u64>(cold)) >> 3);
+  }
+  return found;
+}
+
+/** The tag of the elem of a bucket that is the least warm, or the oldest; or 0. */
+export function coldestOf(map: Htab, home: usize): usize {
   let best: usize = 0;
-  let least = <u32>u8.MAX_VALUE;
-  for (let cell: u32 = 0; cell < map.cells; cell++) {
-    if (load<u8>(line + TAGS_OFF + cell) == 0) continue;
-    const heat = <u32>load<u8>(heats + cell);
-    if (heat >= least) continue;
-    least = heat;
-    best = line + TAGS_OFF + cell;
-    if (heat == 0) break;
+  let least = u64.MAX_VALUE;
+  let line = home;
+  for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
+    for (let cell: u32 = 0; cell < map.cells; cell++) {
+      const tag = line + TAGS_OFF + cell;
+      if (load<u8>(tag) == 0) continue;
+      const use = isExact(map) ? stampOf(map, tag) : <u64>load<u8>(heatOf(map, tag));
+      if (use >= least) continue;
+      least = use;
+      best = tag;
+    }
   }
   return best;
 }
 
-/** The tag of the elem that is the least warm of a bucket's. The caller holds the lock of its line. */
-export function coldestOfBucket(map: Htab, home: usize): usize {
-  let best: usize = 0;
-  let least = <u32>u8.MAX_VALUE;
-  for (let line = home; line != 0; line = nextLine(line)) {
-    const tag = coldest(map, line);
-    if (tag == 0 || <u32>load<u8>(heatOf(map, tag)) >= least) continue;
-    least = load<u8>(heatOf(map, tag));
-    best = tag;
+/** Takes one from each heat of a bucket that is not 0. */
+function coolDown(map: Htab, home: usize): void {
+  let line = home;
+  for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
+    const heats = load<u64>(line + map.heatOff);
+    store<u64>(line + map.heatOff, heats - (warmBytes(heats) >> 7));
   }
-  return best;
 }
 
-/** Takes one from each heat of a line that is not 0. No heat is above MAX_HEAT. */
-function coolDown(heats: usize): void {
-  const all = load<u64>(heats);
-  const warm = ((all + 0x7f * ONES) & HIGH_BITS) >> 7;
-  store<u64>(heats, all - warm);
+/** The highest bit of each byte that is not 0. No heat is above MAX_HEAT. */
+// @ts-ignore: decorator
+@inline
+function warmBytes(heats: u64): u64 {
+  return (heats + 0x7f * ONES) & HIGH_BITS;
+}
+
+/** Whether an elem that `nextToGo` gave may go still. The caller holds the lock of its home line, `home`. */
+export function mayGo(map: Htab, home: usize, tag: usize): bool {
+  if (load<u8>(tag) == 0 || homeOfTag(map, tag) != home) return false;
+  return !isExact(map) || isOldest(map, tag);
 }
 
 /** The home line of an elem's bucket, or 0 if its line is nobody's. */

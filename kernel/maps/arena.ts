@@ -128,7 +128,7 @@ export function arenaOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
     case GET_NEXT_KEY:
       return -EOPNOTSUPP;
     case COUNT:
-      return 0;
+      return -EOPNOTSUPP;
     case MEM_USAGE:
       return <i32>(runBytes(map) + runBytes(arena.pages));
     case OWN_RUNS:

@@ -152,8 +152,7 @@ export function bloomFilterOps(op: u32, map: usize, a: usize, b: usize, flags: u
     case GET_NEXT_KEY:
       return -EOPNOTSUPP;
     case COUNT:
-      // Nobody can tell.
-      return 0;
+      return -EOPNOTSUPP;
     case MEM_USAGE:
       return <i32>(runBytes(map) + runBytes(bloom.bits));
     case OWN_RUNS:

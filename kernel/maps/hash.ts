@@ -4,12 +4,13 @@
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_AND_DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_AND_DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, SET_EXACT, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { Htab, countWord, htabAlloc, htabAllocCheck, htabClearLocks, htabFree, htabMemory, htabOwnRuns } from "./_htab";
 import { htabAddElem, htabDeleteElem, htabLookupAndDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import { htabGetNextKey, htabLookupAndDeleteBatch, htabLookupBatch } from "./_htab_walk";
 import { countOf } from "./_count";
+import { setExact } from "./_lru_exact";
 import { checkHtab } from "./_check_htab";
 import { Lanes } from "./_value";
 
@@ -43,6 +44,8 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
       return genericUpdateBatch(htab, changetype<BatchAttr>(a), b);
     case DELETE_BATCH:
       return genericDeleteBatch(htab, changetype<BatchAttr>(a), b);
+    case SET_EXACT:
+      return setExact(htab);
     case COUNT:
       return countOf(countWord(htab));
     case MEM_USAGE:

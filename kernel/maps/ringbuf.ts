@@ -14,8 +14,8 @@
  * Differs from Linux: the data is there once, not twice in a row. So no record crosses the end: what is left there becomes a
  * discarded record. And the task in a header is how a record whose writer has ended is found; Linux has zeroes there.
  *
- * Threads: writers reserve under the ring's lock, and one store of producer_pos publishes the header, which is BUSY. A submit is
- * one store of the header. The reader moves consumer_pos, and takes no lock. Both store first and then load what the other has
+ * Threads: writers reserve under the ring's lock, and one store of producer_pos publishes the header, which is BUSY unless the
+ * record is there as well. A submit is one store of the header. The reader moves consumer_pos, and takes no lock. Both store first and then load what the other has
  * stored: either the reader sees the record, or the writer sees that somebody waits.
  *
  * A writer may end anywhere: before the store of producer_pos nothing has happened, after it `ringLetGo` discards the record.
@@ -34,7 +34,7 @@ import {
   BPF_RINGBUF_DISCARD_BIT,
   BPF_RINGBUF_HDR_SZ,
 } from "../../src/uapi/bpf";
-import { E2BIG, EAGAIN, EINVAL, ENODATA, ENOMEM, ENOTSUPP, EPERM } from "../../src/uapi/errno";
+import { EOPNOTSUPP, E2BIG, EAGAIN, EINVAL, ENODATA, ENOMEM, ENOTSUPP, EPERM } from "../../src/uapi/errno";
 import { CreateAttr } from "../attr";
 import { lock, unlock } from "../lock";
 import { BpfMap, HOLDS_BYTES, initHead } from "../map";
@@ -50,6 +50,8 @@ const HEADER: u32 = <u32>BPF_RINGBUF_HDR_SZ;
 const LEN_MASK: u32 = ~(BUSY | DISCARD);
 const DATA: u32 = 2 * PAGE_SIZE;
 const TASK_SHIFT: u32 = 20;
+/** Records of up to so many bytes are copied under the lock, and are never BUSY. */
+const COPIED_LOCKED: u32 = 1024;
 /** No task: in its place, all of them. */
 const ANYBODY: u32 = 0;
 /** Somebody waits for the ring; the rest of `waiting` counts wakes. */
@@ -115,45 +117,64 @@ function takeLock(map: Ringbuf): usize {
   return word;
 }
 
+/** What `publish` is to follow: nobody reads it before. */
 function putHeader(map: Ringbuf, at: usize, len: u32, task: u32): void {
+  store<u32>(at, len);
   store<u32>(at, <u32>((at - map.ring) >> PAGE_SHIFT) | (task << TASK_SHIFT), 4);
-  atomic.store<u32>(at, len);
+}
+
+/** One store, which gives the reader what lies at producer_pos. */
+function publish(map: Ringbuf, bytes: u32): void {
+  atomic.store<u64>(produced(map), load<u64>(produced(map)) + bytes);
+}
+
+/** Where at producer_pos a record of so many bytes, header included, has room; 0 where it has none. Under the lock. */
+function place(map: Ringbuf, bytes: u32): usize {
+  const ringSize = map.maxEntries;
+  let pos = <u32>load<u64>(produced(map));
+  const used = pos - consumed(map);
+  let room: u32 = used > ringSize ? 0 : ringSize - used;
+  const toEnd = ringSize - (pos & (ringSize - 1));
+  if (bytes > toEnd) {
+    // Even if the record does not fit: a reader who has read all frees it, and then a record as large as the ring does.
+    if (toEnd > room) return 0;
+    putHeader(map, recordAt(map, pos), (toEnd - HEADER) | DISCARD, 0);
+    publish(map, toEnd);
+    pos += toEnd;
+    room -= toEnd;
+  }
+  return bytes <= room ? recordAt(map, pos) : 0;
+}
+
+/** Bytes of a record and its header, or 0 for one that no ring of this size holds. */
+function bytesFor(map: Ringbuf, size: u32): u32 {
+  if (map.type != BPF_MAP_TYPE_RINGBUF || size > u32.MAX_VALUE / 4) return 0;
+  const bytes = roundUp8(size + HEADER);
+  return bytes <= map.maxEntries ? bytes : 0;
+}
+
+/** Counts a record that found no room. Under the lock, of which it lets go. */
+function lose(map: Ringbuf, word: usize): void {
+  map.lost++;
+  unlock(word);
+  // The rest at the end may be all that the reader has to read.
+  wakeWaiter(map);
 }
 
 /** Room for a record of `size` bytes: the address of its data, or 0 where there is none. */
 export function ringReserve(map: Ringbuf, size: u32): usize {
-  const ringSize = map.maxEntries;
-  if (map.type != BPF_MAP_TYPE_RINGBUF || size > u32.MAX_VALUE / 4 || roundUp8(size + HEADER) > ringSize) return 0;
-  const bytes = roundUp8(size + HEADER);
+  const bytes = bytesFor(map, size);
+  if (bytes == 0) return 0;
   const word = takeLock(map);
-  const pos = load<u64>(produced(map));
-  const used = <u32>pos - consumed(map);
-  const room: u32 = used > ringSize ? 0 : ringSize - used;
-  const toEnd = ringSize - (<u32>pos & (ringSize - 1));
-  let at: usize = 0;
-  if (bytes <= toEnd) {
-    if (bytes <= room) {
-      at = recordAt(map, <u32>pos);
-      putHeader(map, at, size | BUSY, ME);
-      atomic.store<u64>(produced(map), pos + bytes);
-    }
-  } else if (toEnd <= room) {
-    // Even if the record does not fit: a reader who has read all frees it, and then a record as large as the ring does.
-    putHeader(map, recordAt(map, <u32>pos), (toEnd - HEADER) | DISCARD, 0);
-    if (toEnd + bytes <= room) {
-      at = recordAt(map, <u32>pos + toEnd);
-      putHeader(map, at, size | BUSY, ME);
-      atomic.store<u64>(produced(map), pos + toEnd + bytes);
-    } else {
-      atomic.store<u64>(produced(map), pos + toEnd);
-    }
+  const at = place(map, bytes);
+  if (at == 0) {
+    lose(map, word);
+    return 0;
   }
-  if (at == 0) map.lost++;
+  putHeader(map, at, size | BUSY, ME);
+  publish(map, bytes);
   unlock(word);
-  if (at != 0) return at + HEADER;
-  // The rest at the end may be all that the reader has to read.
-  wakeWaiter(map);
-  return 0;
+  return at + HEADER;
 }
 
 /** Ends a reservation of this task. `mark`: 0, or DISCARD. */
@@ -164,15 +185,17 @@ function commit(map: Ringbuf, data: usize, flags: u32, mark: u32): i32 {
   const header = load<u32>(at);
   if ((header & BUSY) == 0 || load<u32>(at, 4) >> TASK_SHIFT != ME) return -EINVAL;
   atomic.store<u32>(at, (header & LEN_MASK) | mark);
-  if ((flags & BPF_RB_FORCE_WAKEUP) != 0) wakeWaiter(map);
-  else if ((flags & BPF_RB_NO_WAKEUP) == 0 && caughtUp(map, offset)) wakeWaiter(map);
+  wakeFor(map, at, flags);
   return 0;
 }
 
-/** Whether the reader has come as far as this record, or to what is discarded at the end before it. */
-function caughtUp(map: Ringbuf, offset: u32): bool {
+/** Wakes the reader for a record that is ready, if it has come as far: as the record, or as what is discarded at the end before it. */
+function wakeFor(map: Ringbuf, record: usize, flags: u32): void {
+  if ((flags & BPF_RB_FORCE_WAKEUP) != 0) return wakeWaiter(map);
+  if ((flags & BPF_RB_NO_WAKEUP) != 0) return;
+  const offset = <u32>record - map.ring - DATA;
   const at = consumed(map) & (map.maxEntries - 1);
-  return at == offset || offset == 0;
+  if (at == offset || offset == 0) wakeWaiter(map);
 }
 
 function wakeWaiter(map: Ringbuf): void {
@@ -194,10 +217,26 @@ export function ringDiscard(map: Ringbuf, data: usize, flags: u32): i32 {
 /** bpf_ringbuf_output. */
 export function ringOutput(map: Ringbuf, from: usize, size: u32, flags: u32): i32 {
   if ((flags & ~(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP)) != 0) return -EINVAL;
-  const to = ringReserve(map, size);
-  if (to == 0) return -EAGAIN;
-  memory.copy(to, from, size);
-  return commit(map, to, flags, 0);
+  if (size > COPIED_LOCKED) {
+    const to = ringReserve(map, size);
+    if (to == 0) return -EAGAIN;
+    memory.copy(to, from, size);
+    return commit(map, to, flags, 0);
+  }
+  const bytes = bytesFor(map, size);
+  if (bytes == 0) return -EAGAIN;
+  const word = takeLock(map);
+  const at = place(map, bytes);
+  if (at == 0) {
+    lose(map, word);
+    return -EAGAIN;
+  }
+  memory.copy(at + HEADER, from, size);
+  putHeader(map, at, size, 0);
+  publish(map, bytes);
+  unlock(word);
+  wakeFor(map, at, flags);
+  return 0;
 }
 
 /** bpf_ringbuf_query; 0 for what it does not know. */
@@ -313,7 +352,7 @@ export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
       freePages(map);
       return 0;
     case COUNT:
-      return 0;
+      return -EOPNOTSUPP;
     case MEM_USAGE:
       return <i32>(runBytes(map) + runBytes(ring.ring));
     case OWN_RUNS:

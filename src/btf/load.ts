@@ -2,12 +2,10 @@
  * Giving BTF to a kernel.
  */
 import { BPF_BTF_LOAD } from "../uapi/bpf.js";
-import { bpfAttr } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
-import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
 import { BpfError } from "../kernels/error.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { fillAttr } from "../kernels/syscalls.js";
+import * as syscalls from "../kernels/syscalls.js";
 
 /**
  * Loads BTF into a kernel.
@@ -18,11 +16,7 @@ import { fillAttr } from "../kernels/syscalls.js";
  * @throws {BpfError} EINVAL the kernel does not take the BTF; EPERM; E2BIG more than 16 MiB
  */
 export function btfLoad(kernel: Kernel, bytes: Uint8Array): number {
-  using btf = kernel.alloc(Math.max(bytes.length, 1));
-  using attr = kernel.alloc(BPF_ATTR_SIZE);
-  btf.bytes.set(bytes);
-  fillAttr(attr, bpfAttr.btfLoad, { btf: btf.address, btf_size: bytes.length });
-  const fd = kernel.bpf(BPF_BTF_LOAD, attr);
+  const fd = syscalls.btfLoad(kernel, bytes);
   if (fd < 0) throw new BpfError(`Cannot load BTF of ${bytes.length} bytes`, fd, { cmd: cmdName(BPF_BTF_LOAD) });
   return fd;
 }

@@ -42,7 +42,8 @@ function ipv6Of(value: unknown, to: Uint16Array): Uint16Array | undefined {
   return typeof value === "string" && parseIpv6(value, to) ? to : undefined;
 }
 
-function writeIpv6(view: DataView, offset: number, from: Uint16Array): void {
+/** Writes what parseIpv6 gave. */
+export function writeIpv6(view: DataView, offset: number, from: Uint16Array): void {
   for (let i = 0; i < 8; i += 2) view.setUint32(offset + i * 2, (from[i]! << 16) | from[i + 1]!);
 }
 

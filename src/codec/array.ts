@@ -3,6 +3,7 @@
  */
 import { checkCount, joinLanes, make } from "./_make.js";
 import { wrongType, wrongValue } from "./_refuse.js";
+import { withShape } from "./_shape.js";
 import type { Codec } from "./codec.js";
 
 /** C writes the outer length first: three of "u32[2]" are "u32[3][2]". */
@@ -34,7 +35,7 @@ export function array<T>(of: Codec<T>, n: number): Codec<T[]> {
     if (value.length !== n) throw wrongValue(at, wanted, value);
     for (let i = 0; i < n; i++) of.check(value[i]!, `${at}[${i}]`);
   };
-  return make<T[]>({
+  const codec = make<T[]>({
     type,
     size: stride * n,
     align: of.align,
@@ -51,4 +52,5 @@ export function array<T>(of: Codec<T>, n: number): Codec<T[]> {
     check,
     lanes: () => joinLanes(Array.from({ length: n }, (_, i) => [of, i * stride] as const)),
   });
+  return withShape(codec, { of, n });
 }

@@ -3,6 +3,7 @@
  */
 import * as bpf from "../uapi/bpf.js";
 import * as errno from "../uapi/errno.js";
+import { mapTypeName } from "../uapi/names.js";
 import type { MapInfo } from "./syscalls.js";
 
 /** What a failed call was about. */
@@ -13,8 +14,14 @@ export interface Failure {
   readonly cmd: number;
   readonly kernel: "embedded" | "linux";
   /** Of the map, as far as they are known. */
-  readonly map?: Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name"> | undefined;
+  readonly map?: KnownMap | undefined;
+  /** The map that was to go into a map of maps, or to be its template. */
+  readonly inner?: KnownMap | undefined;
+  /** What such a map must be like, where that is known. */
+  readonly template?: KnownMap | undefined;
 }
+
+type KnownMap = Pick<MapInfo, "type" | "maxEntries" | "keySize" | "valueSize" | "mapFlags" | "name">;
 
 /** A row of the table. */
 export interface HintRow {
@@ -30,7 +37,41 @@ const isHash = ({ map }: Failure): boolean =>
 const isLru = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_LRU_HASH || map?.type === bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH;
 const isArray = ({ map }: Failure): boolean =>
-  map?.type === bpf.BPF_MAP_TYPE_ARRAY || map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY;
+  map?.type === bpf.BPF_MAP_TYPE_ARRAY ||
+  map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY ||
+  map?.type === bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+  map?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY;
+const isOuterType = (type: number | undefined): boolean =>
+  type === bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS || type === bpf.BPF_MAP_TYPE_HASH_OF_MAPS;
+const isOuter = ({ map }: Failure): boolean => isOuterType(map?.type);
+const isProgArray = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY;
+const linuxOnly = [
+  bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  bpf.BPF_MAP_TYPE_STACK_TRACE,
+  bpf.BPF_MAP_TYPE_CGROUP_ARRAY,
+  bpf.BPF_MAP_TYPE_DEVMAP,
+  bpf.BPF_MAP_TYPE_DEVMAP_HASH,
+  bpf.BPF_MAP_TYPE_CPUMAP,
+  bpf.BPF_MAP_TYPE_XSKMAP,
+  bpf.BPF_MAP_TYPE_SOCKMAP,
+  bpf.BPF_MAP_TYPE_SOCKHASH,
+  bpf.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+  bpf.BPF_MAP_TYPE_CGROUP_STORAGE,
+  bpf.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+  bpf.BPF_MAP_TYPE_SK_STORAGE,
+  bpf.BPF_MAP_TYPE_INODE_STORAGE,
+  bpf.BPF_MAP_TYPE_TASK_STORAGE,
+  bpf.BPF_MAP_TYPE_CGRP_STORAGE,
+  bpf.BPF_MAP_TYPE_STRUCT_OPS,
+];
+/** Types that hold or describe Linux's own objects: devices, sockets, cgroups, tasks, events, stacks. */
+const isLinuxOnly = ({ map }: Failure): boolean => map !== undefined && linuxOnly.includes(map.type);
+/** Of storages: elems belong to objects of the kernel, and the value's type must be known. */
+const isStorage = ({ map }: Failure): boolean =>
+  map?.type === bpf.BPF_MAP_TYPE_SK_STORAGE ||
+  map?.type === bpf.BPF_MAP_TYPE_INODE_STORAGE ||
+  map?.type === bpf.BPF_MAP_TYPE_TASK_STORAGE ||
+  map?.type === bpf.BPF_MAP_TYPE_CGRP_STORAGE;
 const isPerCpu = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_PERCPU_HASH ||
   map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY ||
@@ -55,7 +96,12 @@ const both =
   (failure: Failure): boolean =>
     a(failure) && b(failure);
 
-const writes = [bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+const writes = [
+  bpf.BPF_MAP_UPDATE_ELEM,
+  bpf.BPF_MAP_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  bpf.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+];
 const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH];
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
@@ -63,8 +109,36 @@ const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
 /** A name that the kernel takes: see bpf_obj_name_cpy. */
 const isName = (name: string): boolean => name.length < bpf.BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(name);
 
+/** In what an inner map differs from what its outer map takes: undefined if that is not known. */
+function misfit({ inner, template }: Failure): string | undefined {
+  if (inner === undefined || template === undefined) return undefined;
+  const typeOf = ({ type }: KnownMap): string => mapTypeName(type) ?? `type ${type}`;
+  if (inner.type !== template.type) return `it is of type ${typeOf(inner)}, and not ${typeOf(template)}`;
+  const isFixed = template.type === bpf.BPF_MAP_TYPE_ARRAY && (template.mapFlags & bpf.BPF_F_INNER_MAP) === 0;
+  for (const field of ["keySize", "valueSize", "mapFlags", "maxEntries"] as const) {
+    if (field === "maxEntries" && !isFixed) continue;
+    if (inner[field] !== template[field]) return `its ${field} is ${inner[field]}, and not ${template[field]}`;
+  }
+  return undefined;
+}
+
+const notForUserSpace = "elems of this map type are for programs: user space cannot read them";
+
 /** Exported for its tests: each row has one. */
 export const hints: readonly HintRow[] = [
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isEmbedded, isLinuxOnly),
+    hint: ({ map }) =>
+      `maps of type ${mapTypeName(map?.type ?? 0)} are about objects of the Linux kernel: create it with LinuxKernel`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isStorage,
+    hint: "a storage has keys of 4 bytes, BPF_F_NO_PREALLOC, maxEntries 0, and BTF of its value",
+  },
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
@@ -76,6 +150,60 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: ({ map }) => map !== undefined && !isName(map.name),
     hint: `a name has at most ${bpf.BPF_OBJ_NAME_LEN - 1} letters, digits, "_" and "."`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(isOuter, ({ inner }) => isOuterType(inner?.type)),
+    hint: "maps of maps do not hold maps of maps: there is one level only",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isOuter,
+    hint: ({ inner }) => `maps of type ${mapTypeName(inner?.type ?? 0)} cannot go into a map of maps`,
+  },
+  {
+    errno: errno.EBADF,
+    cmd: [bpf.BPF_MAP_CREATE, bpf.BPF_MAP_UPDATE_ELEM],
+    when: isOuter,
+    hint: "the inner map is closed, or the map of maps itself",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: both(isOuter, (failure) => misfit(failure) !== undefined),
+    hint: (failure) => `the map does not fit, all that are in there must be alike: ${misfit(failure)}`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isOuter,
+    hint: "the map does not fit: all that are in there have one type, keySize, valueSize, mapFlags, and arrays one maxEntries",
+  },
+  {
+    errno: errno.E2BIG,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: ({ map }) => map?.type === bpf.BPF_MAP_TYPE_HASH_OF_MAPS,
+    hint: ({ map }) => `the map holds ${map?.maxEntries} of ${map?.maxEntries} maps: raise maxEntries`,
+  },
+  {
+    errno: errno.EBADF,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isProgArray,
+    hint: "the map, or the program's fd, is closed",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: both(isProgArray, isEmbedded),
+    hint: "the fd is not a program's, and the embedded kernel has no programs",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isProgArray,
+    hint: "the fd is not a program's, or the program is of another type than those in there",
   },
   {
     errno: errno.EINVAL,
@@ -208,6 +336,12 @@ export const hints: readonly HintRow[] = [
     hint: "a size, a flag, or the combination of flags is not one that the map type takes",
   },
   {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: isLru,
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+  },
+  {
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_CREATE,
     hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
@@ -298,6 +432,12 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_FREEZE,
     hint: "the map is mapped to write, or another thread is writing to it: unmap it, or try again",
   },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_ELEM,
+    when: isKeyless,
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+  },
   { errno: errno.EPERM, cmd: reads, hint: "the fd is write-only (BPF_F_WRONLY)" },
   {
     errno: errno.EBADF,
@@ -308,6 +448,18 @@ export const hints: readonly HintRow[] = [
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_LOOKUP_BATCH,
     hint: "the map type has no batch lookup in this kernel: hash and array have it from Linux 5.6 on, percpu_array from 5.13 on",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: reads,
+    when: isLinuxOnly,
+    hint: notForUserSpace,
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: reads,
+    when: isLinuxOnly,
+    hint: notForUserSpace,
   },
   { errno: errno.ENOENT, cmd: bpf.BPF_OBJ_GET, hint: "nothing is pinned there" },
   {

@@ -54,6 +54,11 @@ export interface DirectMap {
   deleteMany(keys: number, rets: number, n: number): number;
   /** How many elems the map holds. */
   count(): number;
+  /**
+   * Has an LRU hash let go of exactly the elem whose last use is the longest ago, from now on: -EINVAL for other types, or if it does
+   * already; -EBUSY if it is not empty; -ENOMEM.
+   */
+  setExact(): number;
   [Symbol.dispose](): void;
 }
 
@@ -71,6 +76,8 @@ export interface DirectRing {
   discard(record: Uint8Array, flags: number): number;
   /** bpf_ringbuf_output: 0, or -EAGAIN when there is no room for it. */
   output(record: Uint8Array, flags: number): number;
+  /** The same for bytes in memory from `alloc`, by their address. */
+  outputFrom(address: number, size: number, flags: number): number;
   /** bpf_ringbuf_query: what BPF_RB_* asks for. */
   query(what: number): number;
   /** How many records found no room, whoever wrote them. */
@@ -140,6 +147,16 @@ export interface Kernel {
   direct?(fd: number, options?: DirectOptions): DirectMap | undefined;
   /** The same for ring buffers. */
   directRing?(fd: number): DirectRing | undefined;
+  /**
+   * How many elems a map holds, without a walk; undefined where a kernel has no such call.
+   *
+   * It is exact when nobody changes the map. While others do, it is what it was at one moment of the call; an elem that is being
+   * inserted or deleted counts.
+   *
+   * @returns The number; -EBADF, -EPERM where the fd may not read, -EOPNOTSUPP for a type that does not know (bloom filters,
+   * ring buffers).
+   */
+  count?(fd: number): number;
   /**
    * mmap(2) on a map's fd.
    *

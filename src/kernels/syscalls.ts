@@ -3,6 +3,7 @@
  * (an fd, an id or 0; a negative errno). For what is called now and then; hot loops use `Kernel.prepare`.
  */
 import {
+  BPF_BTF_LOAD,
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
@@ -22,10 +23,16 @@ export interface MapAttr {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly mapFlags?: number;
+  /** Of a map of maps: the fd of its template. */
+  readonly innerMapFd?: number;
   readonly numaNode?: number;
   readonly mapExtra?: bigint;
   /** At most 15 letters, digits, "_" and "."; what it is, is the kernel's to check. */
   readonly mapName?: string;
+  /** BTF that `btfLoad` has loaded, and what it says of keys and values. */
+  readonly btfFd?: number;
+  readonly btfKeyTypeId?: number;
+  readonly btfValueTypeId?: number;
 }
 
 /** What `struct bpf_map_info` says of a map. */
@@ -44,6 +51,11 @@ export interface MapInfo {
   readonly name: string;
   /** The id of the BTF that it was created with, or 0. */
   readonly btfId: number;
+  /** What type of that BTF keys have; 0 of maps whose values alone have one. */
+  readonly btfKeyTypeId: number;
+  readonly btfValueTypeId: number;
+  /** What type of the kernel's own BTF values have, of struct_ops; else 0. */
+  readonly btfVmlinuxValueTypeId: number;
 }
 
 /** A view of all of a buffer. */
@@ -59,10 +71,21 @@ export function mapCreate(kernel: Kernel, attr: MapAttr): number {
     value_size: attr.valueSize,
     max_entries: attr.maxEntries,
     map_flags: attr.mapFlags ?? 0,
+    inner_map_fd: attr.innerMapFd ?? 0,
     numa_node: attr.numaNode ?? 0,
     map_extra: attr.mapExtra ?? 0n,
     map_name: new TextEncoder().encode(attr.mapName ?? ""),
+    btf_fd: attr.btfFd ?? 0,
+    btf_key_type_id: attr.btfKeyTypeId ?? 0,
+    btf_value_type_id: attr.btfValueTypeId ?? 0,
   });
+}
+
+/** BPF_BTF_LOAD. Returns an fd. */
+export function btfLoad(kernel: Kernel, bytes: Uint8Array): number {
+  using btf = kernel.alloc(Math.max(bytes.length, 1));
+  btf.bytes.set(bytes);
+  return call(kernel, BPF_BTF_LOAD, bpfAttr.btfLoad, { btf: btf.address, btf_size: bytes.length });
 }
 
 /** BPF_OBJ_PIN. Returns 0. */
@@ -72,9 +95,9 @@ export function objPin(kernel: Kernel, fd: number, path: string): number {
 }
 
 /** BPF_OBJ_GET. Returns an fd. */
-export function objGet(kernel: Kernel, path: string): number {
+export function objGet(kernel: Kernel, path: string, fileFlags = 0): number {
   using pathname = cString(kernel, path);
-  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address });
+  return call(kernel, BPF_OBJ_GET, bpfAttr.obj, { pathname: pathname.address, file_flags: fileFlags });
 }
 
 /** BPF_MAP_FREEZE. Returns 0. */
@@ -83,8 +106,8 @@ export function mapFreeze(kernel: Kernel, fd: number): number {
 }
 
 /** BPF_MAP_GET_FD_BY_ID. Returns an fd. */
-export function mapGetFdById(kernel: Kernel, id: number): number {
-  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id });
+export function mapGetFdById(kernel: Kernel, id: number, openFlags = 0): number {
+  return call(kernel, BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id, open_flags: openFlags });
 }
 
 /** BPF_OBJ_GET_INFO_BY_FD of a map. */
@@ -132,6 +155,9 @@ export function readMapInfo(buffer: UserBuffer): MapInfo {
     mapExtra: view.getBigUint64(bpfMapInfo.map_extra.off, true),
     name,
     btfId: read(bpfMapInfo.btf_id),
+    btfKeyTypeId: read(bpfMapInfo.btf_key_type_id),
+    btfValueTypeId: read(bpfMapInfo.btf_value_type_id),
+    btfVmlinuxValueTypeId: read(bpfMapInfo.btf_vmlinux_value_type_id),
   };
 }
 

@@ -2,6 +2,7 @@
  * Arguments other than keys and values: refused by name, before any call.
  */
 import type { Codec } from "../codec/codec.js";
+import type { MapAccess } from "./_options.js";
 
 /** @throws {TypeError | RangeError} for what is no u32: the kernel would see its lower bits */
 export function asU32(field: string, value: number): number {
@@ -27,13 +28,26 @@ export function asCString(field: string, value: string): string {
   return value;
 }
 
+/**
+ * Who may read and who may write, as one of two flags or none.
+ *
+ * @throws {TypeError} for what is none of the three
+ */
+export function asAccess(field: string, value: MapAccess | undefined, readOnly: number, writeOnly: number): number {
+  if (value === undefined || value === "read-write") return 0;
+  if (value === "read") return readOnly;
+  if (value === "write") return writeOnly;
+  throw new TypeError(`${field}: wanted "read", "write" or "read-write", found ${JSON.stringify(value)}`);
+}
+
 /** @throws {TypeError} for what is no codec */
 export function asCodec<T>(field: string, value: Codec<T>): Codec<T> {
   if (typeof value?.read !== "function") throw new TypeError(`${field}: wanted a codec, found ${kindOf(value)}`);
   return value;
 }
 
-function kindOf(value: unknown): string {
+/** What a value is, for a message. */
+export function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   return value === null ? "null" : `${/^[aeiou]/.test(typeof value) ? "an" : "a"} ${typeof value}`;
 }

@@ -6,6 +6,7 @@
 import {
   BPF_EXIST,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
@@ -13,13 +14,14 @@ import {
   BPF_MAP_UPDATE_ELEM,
   BPF_NOEXIST,
 } from "../uapi/bpf.js";
-import { EBADF, EEXIST, ENOENT, EPERM } from "../uapi/errno.js";
+import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
-import { type Access, closedAccess, openAccess } from "./_access.js";
+import { type Access, type ElemShape, closedAccess, openAccess, openSyscalls } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
-import type { MapFd } from "./_map_fd.js";
+import type { FailureAbout, MapFd } from "./_map_fd.js";
+import { openMapped } from "./_mapped_array.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
@@ -39,6 +41,7 @@ const AS_INDEX = 2;
 export class KeyedMap<K, V> extends TypedMap {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
+  readonly #shape: ElemShape;
   #access: Access;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
   #keyAt: Column<K>;
@@ -53,8 +56,11 @@ export class KeyedMap<K, V> extends TypedMap {
   /** Made when it is first needed. */
   #take: TakeCall<K, V> | undefined;
 
-  /** @param slot Of a per-CPU map, the codec of one CPU's value. */
-  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
+  /**
+   * @param slot Of a per-CPU map, the codec of one CPU's value.
+   * @param isMapped Of an array, whether to reach its elems by a mapping where there is no shorter way.
+   */
+  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>, isMapped = false) {
     super(mapFd);
     this.key = key;
     this.value = value;
@@ -62,9 +68,15 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#delta = slot ?? value;
     const { lanes } = this.#delta;
     this.#hasLanes = lanes !== undefined;
+    this.#shape = {
+      keySize: key.size,
+      valueSize: value.size,
+      isPerCpu: slot !== undefined,
+      maxEntries: mapFd.info.maxEntries,
+      lanes,
+    };
     try {
-      const shape = { keySize: key.size, valueSize: value.size, isPerCpu: slot !== undefined, lanes };
-      this.#access = openAccess(mapFd.kernel, mapFd.fd, shape);
+      this.#access = openAccess(mapFd.kernel, mapFd.fd, this.#shape, isMapped ? openMapped : openSyscalls);
     } catch (error) {
       mapFd.close();
       throw error;
@@ -74,6 +86,10 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
     this.#walks = new WalkBuffer(mapFd, key, value);
     this.#many = new Many(mapFd, key, value, () => this.#access);
+  }
+
+  override get codecs(): object {
+    return { key: this.key, value: this.#delta };
   }
 
   /**
@@ -188,13 +204,31 @@ export class KeyedMap<K, V> extends TypedMap {
   }
 
   /**
-   * How many elems the map holds: without a walk on the embedded kernel.
+   * How many elems the map holds: of an array all of them, always.
+   *
+   * Of others it is a walk on Linux, whose system calls do not tell; none on the embedded kernel. While other threads change the
+   * map, it is a number of elems that it had at one moment of the call (on the embedded kernel; those that are just being inserted
+   * or deleted count), or that a walk has met.
    *
    * @throws {BpfError} as a walk
    */
   count(): number {
     const { count } = this.#access;
-    return count === undefined ? new BatchWalk(this.#walks, KEYS).rest() : count();
+    if (count !== undefined) return count();
+    const { kernel, fd, info } = this.mapFd;
+    // What is refused, the walk refuses, and says why.
+    if (isArray(info.type) && this.#access.lookup4(0) === 0) return info.maxEntries;
+    const known = kernel.count?.(fd) ?? -EOPNOTSUPP;
+    return known >= 0 ? known : new BatchWalk(this.#walks, KEYS).rest();
+  }
+
+  /**
+   * How full the map is, from 0 to 1: `count()` of `maxEntries`.
+   *
+   * @throws {BpfError} as `count`
+   */
+  pressure(): number {
+    return this.count() / this.maxEntries;
   }
 
   override close(): void {
@@ -209,6 +243,16 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#valueAt = new Column(this.value);
     this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
+  }
+
+  /** Reaches elems by the mapping from now on, or no more. */
+  protected mapElems(isMapped: boolean): void {
+    this.#access.close();
+    this.#access = closedAccess;
+    this.#access = openAccess(this.kernel, this.fd, this.#shape, isMapped ? openMapped : openSyscalls);
+    this.#keyAt = new Column(this.key, this.#access.key);
+    this.#valueAt = new Column(this.value, this.#access.value);
+    this.#deltaAt = this.#valueAt;
   }
 
   /** BPF_MAP_DELETE_ELEM: whether the key was there. */
@@ -227,6 +271,17 @@ export class KeyedMap<K, V> extends TypedMap {
     if (ret === 0) return this.#take.value;
     if (ret === -ENOENT) return undefined;
     throw this.#takeFailure(key, ret);
+  }
+
+  /** What is known of a failed update beside key and map. */
+  protected aboutUpdate(): FailureAbout {
+    return {};
+  }
+
+  /** BPF_MAP_LOOKUP_AND_DELETE_BATCH of all: what each takes. */
+  protected *takeBatches(): Generator<[K, V][], void, void> {
+    const walk = new BatchWalk<[K, V], K, V>(this.#walks, ENTRIES, BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+    for (let batch = walk.batch(); batch !== undefined; batch = walk.batch()) yield batch;
   }
 
   #takeFailure(key: K, ret: number): Error {
@@ -281,22 +336,18 @@ export class KeyedMap<K, V> extends TypedMap {
 
   #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
     const isReplace = flags === BPF_EXIST;
-    return this.#failure(
-      isReplace ? "replace" : "insert",
-      isReplace ? "in" : "into",
-      key,
-      ret,
-      BPF_MAP_UPDATE_ELEM,
-      about,
-    );
+    return this.#failure(isReplace ? "replace" : "insert", isReplace ? "in" : "into", key, ret, BPF_MAP_UPDATE_ELEM, {
+      ...about,
+      ...this.aboutUpdate(),
+    });
   }
 
   #removeFailure(key: K, ret: number, about?: SomeDone): Error {
     return this.#failure("delete", "from", key, ret, BPF_MAP_DELETE_ELEM, about);
   }
 
-  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about?: SomeDone): Error {
-    const before = about === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
+  #failure(verb: string, preposition: string, key: K, ret: number, cmd: number, about: Partial<SomeDone> = {}): Error {
+    const before = about.done === undefined ? "" : ` (${about.done} of ${about.of} were done before it)`;
     const what = `${verb} key ${hexOf(this.key, key)}${before} ${preposition}`;
     return this.mapFd.failure(what, ret, cmd, { key, ...about });
   }

@@ -12,6 +12,7 @@ import { viewOf } from "../kernels/syscalls.js";
 import { Column } from "./_column.js";
 import type { MapFd, Wanted } from "./_map_fd.js";
 import { asCodec } from "./_arguments.js";
+import type { ValueCodec } from "./_options.js";
 import { TypedMap } from "./_typed_map.js";
 
 /** What a typed map without keys wants of a map that it opens. */
@@ -48,6 +49,10 @@ export abstract class KeylessMap<V> extends TypedMap {
     this.#update = kernel.prepare(BPF_MAP_UPDATE_ELEM, attr);
     this.#lookup = kernel.prepare(BPF_MAP_LOOKUP_ELEM, attr);
     this.#pop = kernel.prepare(BPF_MAP_LOOKUP_AND_DELETE_ELEM, attr);
+  }
+
+  override get codecs(): ValueCodec<V> {
+    return { value: this.value };
   }
 
   /** BPF_MAP_UPDATE_ELEM: 0 or a negative errno. */

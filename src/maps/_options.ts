@@ -1,14 +1,24 @@
 /**
  * What typed maps are created and opened with.
  */
-import { BPF_F_NUMA_NODE } from "../uapi/bpf.js";
+import { BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_WRONLY_PROG } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { MapAttr } from "../kernels/syscalls.js";
-import { asCString, asCodec, asU32 } from "./_arguments.js";
-import type { Wanted } from "./_map_fd.js";
+import { asAccess, asCString, asCodec, asU32 } from "./_arguments.js";
+import { btfOf } from "./_btf.js";
+import type { TypedAttr, Wanted } from "./_map_fd.js";
+
+/** Who may read, and who may write. */
+export type MapAccess = "read" | "write" | "read-write";
+
+/** What may be done with a map by the fd that it is opened with. */
+export interface OpenOptions {
+  /** Reads, writes, or both as unless told: the kernel refuses the rest with EPERM. Kernel names: BPF_F_RDONLY, BPF_F_WRONLY. */
+  readonly access?: MapAccess;
+}
 
 /** What keys and values are. */
-export interface Codecs<K, V> {
+export interface Codecs<K, V> extends OpenOptions {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
 }
@@ -21,15 +31,28 @@ export interface MapOptions {
   readonly maxEntries: number;
   /** BPF_F_* of "tsbpf/uapi", or-ed. */
   readonly mapFlags?: number;
+  /** What programs may do with the map: both, unless told. Kernel names: BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG. */
+  readonly programAccess?: MapAccess;
   /** The NUMA node that its memory is on; sets BPF_F_NUMA_NODE. */
   readonly numaNode?: number;
+  /** Whether the kernel is told what keys and values are, so that bpftool shows names and fields: it is, unless false. */
+  readonly btf?: boolean;
 }
 
 /** What a map of keys and values is created with. */
 export interface CreateOptions<K, V> extends Codecs<K, V>, MapOptions {}
 
+/** What an LRU hash is created with. */
+export interface LruOptions<K, V> extends CreateOptions<K, V> {
+  /**
+   * Whether it lets go of exactly the elem whose last use is the longest ago. Only on the embedded kernel, where each use then is a
+   * step on a word that all threads share. Without it, as on Linux: one that was not used for long.
+   */
+  readonly exact?: boolean;
+}
+
 /** What the values are, of a map whose keys are indices, or that has none. */
-export interface ValueCodec<V> {
+export interface ValueCodec<V> extends OpenOptions {
   readonly value: Codec<V>;
 }
 
@@ -45,27 +68,58 @@ export interface ValueOptions<V> extends ValueCodec<V>, MapOptions {}
  * @param value Of a per-CPU map, one CPU's.
  * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
  */
-export function attrOf(mapType: number, key: Codec<unknown>, value: Codec<unknown>, options: MapOptions): MapAttr {
-  return attrOfSizes(mapType, asCodec("key", key).size, asCodec("value", value).size, options);
+export function attrOf(
+  mapType: number,
+  key: Codec<unknown>,
+  value: Codec<unknown>,
+  options: MapOptions & OpenOptions,
+): TypedAttr {
+  return attrOfCodecs(mapType, asCodec("key", key), asCodec("value", value), options);
 }
 
 /** The same for a map without keys. */
-export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): MapAttr {
-  return attrOfSizes(mapType, 0, asCodec("value", options.value).size, options);
+export function keylessAttrOf<V>(mapType: number, options: ValueOptions<V>): TypedAttr {
+  return attrOfCodecs(mapType, undefined, asCodec("value", options.value), options);
 }
 
-function attrOfSizes(mapType: number, keySize: number, valueSize: number, options: MapOptions): MapAttr {
-  const { name = "", maxEntries, mapFlags = 0, numaNode } = options;
+function attrOfCodecs(
+  mapType: number,
+  key: Codec<unknown> | undefined,
+  value: Codec<unknown>,
+  options: MapOptions & OpenOptions,
+): TypedAttr {
+  const attr = attrOfSizes(mapType, key?.size ?? 0, value.size, options);
+  return options.btf === false ? attr : { ...attr, btf: btfOf(mapType, key, value) };
+}
+
+/** The same for sizes that no codec has. */
+export function attrOfSizes(
+  mapType: number,
+  keySize: number,
+  valueSize: number,
+  options: MapOptions & OpenOptions,
+): MapAttr {
+  const { name = "", maxEntries, mapFlags = 0, numaNode, access, programAccess } = options;
   const onNode = numaNode === undefined ? 0 : BPF_F_NUMA_NODE;
   return {
     mapType,
     keySize,
     valueSize,
     maxEntries: asU32("maxEntries", maxEntries),
-    mapFlags: (asU32("mapFlags", mapFlags) | onNode) >>> 0,
+    mapFlags:
+      (asU32("mapFlags", mapFlags) |
+        onNode |
+        fdFlags(access) |
+        asAccess("programAccess", programAccess, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG)) >>>
+      0,
     numaNode: asU32("numaNode", numaNode ?? 0),
     mapName: asCString("name", name),
   };
+}
+
+/** BPF_F_RDONLY, BPF_F_WRONLY, or 0. */
+export function fdFlags(access: MapAccess | undefined): number {
+  return asAccess("access", access, BPF_F_RDONLY, BPF_F_WRONLY);
 }
 
 /**

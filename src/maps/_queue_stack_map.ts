@@ -2,7 +2,7 @@
  * What queues and stacks have in common: all but which value comes out first.
  */
 import { BPF_EXIST, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM } from "../uapi/bpf.js";
-import { ENOENT } from "../uapi/errno.js";
+import { EBADF, ENOENT, EOPNOTSUPP } from "../uapi/errno.js";
 import { KeylessMap } from "./_keyless_map.js";
 
 /** How `push` treats a map that is full. */
@@ -49,6 +49,29 @@ export abstract class QueueStackMap<V> extends KeylessMap<V> {
    */
   peek(): V | undefined {
     return this.#take(this.lookupElem(), "peek into", BPF_MAP_LOOKUP_ELEM);
+  }
+
+  /**
+   * How many values the map holds. Only on the embedded kernel: Linux tells nobody.
+   *
+   * While other threads push and pop, it is how many there were at one moment of the call.
+   *
+   * @throws {BpfError} EOPNOTSUPP on Linux; EPERM when the fd is write-only; EBADF when the map is closed
+   */
+  count(): number {
+    const { kernel, fd } = this.mapFd;
+    const ret = kernel.count?.(fd) ?? (this.mapFd.isOpen ? -EOPNOTSUPP : -EBADF);
+    if (ret < 0) throw this.mapFd.failure("count the values of", ret, BPF_MAP_LOOKUP_ELEM);
+    return ret;
+  }
+
+  /**
+   * How full the map is, from 0 to 1: `count()` of `maxEntries`.
+   *
+   * @throws {BpfError} as `count`
+   */
+  pressure(): number {
+    return this.count() / this.maxEntries;
   }
 
   #take(ret: number, verb: string, cmd: number): V | undefined {

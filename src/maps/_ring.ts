@@ -5,9 +5,10 @@
  *      producer    a page: producer_pos, 8 bytes; then the data: on Linux twice in a row, so that a record may cross the end
  */
 import type { Codec } from "../codec/codec.js";
-import type { DirectRing, Kernel, UserBuffer } from "../kernels/kernel.js";
+import type { DirectRing, UserBuffer } from "../kernels/kernel.js";
+import type { MapAttr } from "../kernels/syscalls.js";
 import { asCString, asU32 } from "./_arguments.js";
-import { MapFd, type Wanted } from "./_map_fd.js";
+import type { MapFd, Wanted } from "./_map_fd.js";
 
 /** Where the data begin in the producer's memory. */
 export const PAGE_BYTES = 4096;
@@ -53,14 +54,9 @@ export function wantedRing(className: string, type: number): Wanted {
   return { className, type, key: { size: 0, type: "no key" }, value: { size: 0, type: "no value" } };
 }
 
-export function createRing<T>(kernel: Kernel, type: number, options: RingOptions<T>): MapFd {
-  return MapFd.create(kernel, {
-    mapType: type,
-    keySize: 0,
-    valueSize: 0,
-    maxEntries: asU32("size", options.size),
-    mapName: asCString("name", options.name ?? ""),
-  });
+/** attr for BPF_MAP_CREATE. */
+export function ringAttrOf<T>(mapType: number, { size, name = "" }: RingOptions<T>): MapAttr {
+  return { mapType, keySize: 0, valueSize: 0, maxEntries: asU32("size", size), mapName: asCString("name", name) };
 }
 
 /** A ring's memory, for who reads it or who writes it. */

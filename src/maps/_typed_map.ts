@@ -25,6 +25,11 @@ export abstract class TypedMap {
     return this.mapFd.info.id;
   }
 
+  /** What its keys, values or records are, as `fromId` of its class takes them. */
+  get codecs(): object {
+    return {};
+  }
+
   get name(): string {
     return this.mapFd.info.name;
   }

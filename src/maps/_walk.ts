@@ -9,7 +9,7 @@
  * from there; when another one reads a batch, what is left of the first one's moves to JavaScript's heap. So a walk that
  * nobody ends holds nothing that the map does not hold anyway.
  */
-import { BPF_MAP_LOOKUP_BATCH, BPF_MAP_TYPE_LPM_TRIE } from "../uapi/bpf.js";
+import { type BPF_MAP_LOOKUP_AND_DELETE_BATCH, BPF_MAP_LOOKUP_BATCH, BPF_MAP_TYPE_LPM_TRIE } from "../uapi/bpf.js";
 import { EBADF, ENOENT, ENOSPC } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_BATCH_END } from "../uapi/offsets.js";
@@ -18,6 +18,7 @@ import type { UserBuffer } from "../kernels/kernel.js";
 import { viewOf } from "../kernels/syscalls.js";
 import { align8 } from "./_access.js";
 import { Column } from "./_column.js";
+import { LastPrefix } from "./_last_prefix.js";
 import type { MapFd } from "./_map_fd.js";
 
 /** Of keys and values, for a batch to begin with: large enough that the call does not count, small enough for the cache. */
@@ -42,7 +43,7 @@ export class WalkBuffer<K, V> {
   readonly #key: Codec<K>;
   readonly #value: Codec<V>;
   /** Whether a walk may come back to where it was: see above. */
-  readonly mayReturn: boolean;
+  readonly #mayReturn: boolean;
   /** In elems. */
   #room: number;
   #open: { readonly buffer: UserBuffer; readonly keys: Column<K>; readonly values: Column<V> } | undefined;
@@ -54,32 +55,38 @@ export class WalkBuffer<K, V> {
     this.#mapFd = mapFd;
     this.#key = key;
     this.#value = value;
-    this.mayReturn = mapFd.info.type === BPF_MAP_TYPE_LPM_TRIE;
+    this.#mayReturn = mapFd.info.type === BPF_MAP_TYPE_LPM_TRIE;
     this.#room = Math.max(1, Math.min(mapFd.info.maxEntries, Math.floor(BATCH_BYTES / (key.size + value.size))));
+  }
+
+  /** What a walk that may come back begins with. */
+  lastPrefix(): LastPrefix | undefined {
+    return this.#mayReturn ? new LastPrefix(this.#key.size) : undefined;
   }
 
   /**
    * Reads a walk's next batch.
    *
    * @param cursor Where the walk is; written to.
-   * @param met Keys that the walk has met, which are left out; those of the batch are added.
+   * @param last Of an LPM trie, up to where the walk has met all: that is left out.
    * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed, meanwhile too
    */
-  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean, met?: Set<string>): Batch<K, V> {
+  next(walk: BatchWalk<unknown, K, V>, cursor: Uint8Array, isFirst: boolean, last?: LastPrefix): Batch<K, V> {
     this.release(walk);
     this.#keepBatch();
     while (true) {
-      const ret = this.#mapFd.isOpen ? this.#lookupBatch(cursor, isFirst) : -EBADF;
+      const ret = this.#mapFd.isOpen ? this.#lookupBatch(walk.cmd, cursor, isFirst) : -EBADF;
       if (ret === -ENOSPC) {
         // A bucket has more elems than the batch has room for.
         this.#free();
         this.#room *= 2;
         continue;
       }
-      if (ret < 0 && ret !== -ENOENT) throw this.#mapFd.failure("walk over", ret, BPF_MAP_LOOKUP_BATCH);
+      if (ret < 0 && ret !== -ENOENT)
+        throw this.#mapFd.failure(walk.cmd === BPF_MAP_LOOKUP_BATCH ? "walk over" : "drain", ret, walk.cmd);
       const { buffer, keys, values } = this.#open!;
       const found = viewOf(buffer).getUint32(bpfAttr.batch.count.off, true);
-      const count = met === undefined ? found : this.#leaveOut(met, buffer.bytes, found);
+      const count = last === undefined ? found : this.#leaveOut(last, buffer.bytes, found);
       cursor.set(buffer.bytes.subarray(OUT_BATCH_OFF, OUT_BATCH_OFF + CURSOR_BYTES));
       this.#walk = walk;
       return { count, isLast: ret === -ENOENT, keys, values };
@@ -87,18 +94,18 @@ export class WalkBuffer<K, V> {
   }
 
   /** Moves what was not met together, to the front of the batch. Returns how many. */
-  #leaveOut(met: Set<string>, bytes: Uint8Array, count: number): number {
+  #leaveOut(last: LastPrefix, bytes: Uint8Array, count: number): number {
     const { size: keySize } = this.#key;
     const { size: valueSize } = this.#value;
     const valuesOff = this.#valuesOff();
     let kept = 0;
     for (let i = 0; i < count; i++) {
       const at = KEYS_OFF + i * keySize;
-      const key = String.fromCharCode(...bytes.subarray(at, at + keySize));
-      if (met.has(key)) continue;
-      met.add(key);
-      bytes.copyWithin(KEYS_OFF + kept * keySize, at, at + keySize);
-      bytes.copyWithin(valuesOff + kept * valueSize, valuesOff + i * valueSize, valuesOff + (i + 1) * valueSize);
+      if (!last.moveTo(bytes, at)) continue;
+      if (kept < i) {
+        bytes.copyWithin(KEYS_OFF + kept * keySize, at, at + keySize);
+        bytes.copyWithin(valuesOff + kept * valueSize, valuesOff + i * valueSize, valuesOff + (i + 1) * valueSize);
+      }
       kept++;
     }
     return kept;
@@ -152,7 +159,7 @@ export class WalkBuffer<K, V> {
   }
 
   /** Of at most as many elems as there is room for, from the cursor on or from the map's first. */
-  #lookupBatch(cursor: Uint8Array, isFirst: boolean): number {
+  #lookupBatch(cmd: WalkCmd, cursor: Uint8Array, isFirst: boolean): number {
     const { kernel, fd } = this.#mapFd;
     const buffer = this.#open?.buffer ?? this.#alloc();
     const view = viewOf(buffer);
@@ -166,9 +173,12 @@ export class WalkBuffer<K, V> {
     point(values.off, this.#valuesOff());
     view.setUint32(count.off, this.#room, true);
     view.setUint32(map_fd.off, fd, true);
-    return kernel.bpf(BPF_MAP_LOOKUP_BATCH, buffer, BPF_ATTR_MAP_BATCH_END);
+    return kernel.bpf(cmd, buffer, BPF_ATTR_MAP_BATCH_END);
   }
 }
+
+/** How a walk reads: leaving the elems there, or taking them out. */
+type WalkCmd = typeof BPF_MAP_LOOKUP_BATCH | typeof BPF_MAP_LOOKUP_AND_DELETE_BATCH;
 
 /** A walk over a map's elems: its keys, its values, or both. */
 export interface Walk<T> extends IterableIterator<T, void> {
@@ -190,10 +200,11 @@ export const ENTRIES = 2;
  * kinds, with the codecs behind columns, so that `next` is inlined where a walk is used.
  */
 export class BatchWalk<T, K, V> implements Walk<T> {
+  readonly cmd: WalkCmd;
   readonly #buffer: WalkBuffer<K, V>;
   readonly #what: typeof KEYS | typeof VALUES | typeof ENTRIES;
   readonly #cursor = new Uint8Array(CURSOR_BYTES);
-  readonly #met: Set<string> | undefined;
+  readonly #last: LastPrefix | undefined;
   #keys: Column<K> | undefined;
   #values: Column<V> | undefined;
   #next = 0;
@@ -202,10 +213,15 @@ export class BatchWalk<T, K, V> implements Walk<T> {
   #isOver = false;
 
   /** @param what Says what T is: K, V, or [K, V]. */
-  constructor(buffer: WalkBuffer<K, V>, what: typeof KEYS | typeof VALUES | typeof ENTRIES) {
+  constructor(
+    buffer: WalkBuffer<K, V>,
+    what: typeof KEYS | typeof VALUES | typeof ENTRIES,
+    cmd: WalkCmd = BPF_MAP_LOOKUP_BATCH,
+  ) {
     this.#buffer = buffer;
+    this.cmd = cmd;
     this.#what = what;
-    this.#met = buffer.mayReturn ? new Set() : undefined;
+    this.#last = buffer.lastPrefix();
   }
 
   next(): IteratorResult<T, void> {
@@ -240,6 +256,14 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     }
   }
 
+  /** All of the batch at hand, or of the next one; undefined when the walk is over. */
+  batch(): T[] | undefined {
+    if (this.#next === this.#count && !this.#more()) return undefined;
+    const list: T[] = [];
+    while (this.#next < this.#count) list.push(this.next().value as T);
+    return list;
+  }
+
   /** How many elems are left: walks over them. */
   rest(): number {
     let sum = this.#count - this.#next;
@@ -264,7 +288,7 @@ export class BatchWalk<T, K, V> implements Walk<T> {
     while (!this.#isOver) {
       // So it is after an exception.
       this.#isOver = true;
-      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst, this.#met);
+      const batch = this.#buffer.next(this, this.#cursor, this.#isFirst, this.#last);
       this.#isOver = batch.isLast;
       this.#isFirst = false;
       this.moveTo(batch.keys, batch.values);

@@ -5,6 +5,7 @@ import { BPF_MAP_LOOKUP_ELEM, BPF_MAP_TYPE_BLOOM_FILTER, BPF_MAP_UPDATE_ELEM } f
 import { ENOENT } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
+import type { MapAttr } from "../kernels/syscalls.js";
 import { asU32 } from "./_arguments.js";
 import { KeylessMap, wantedKeyless } from "./_keyless_map.js";
 import { MapFd } from "./_map_fd.js";
@@ -42,11 +43,7 @@ export class BloomFilter<V> extends KeylessMap<V> {
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
   static create<V>(kernel: Kernel, options: BloomFilterOptions<V>): BloomFilter<V> {
-    const { hashes } = options;
-    if (hashes !== undefined && (asU32("hashes", hashes) < 1 || hashes > 15))
-      throw new RangeError(`hashes: wanted an integer from 1 to 15, found ${hashes}`);
-    const attr = { ...keylessAttrOf(BPF_MAP_TYPE_BLOOM_FILTER, options), mapExtra: BigInt(hashes ?? 0) };
-    return new BloomFilter(MapFd.create(kernel, attr), options.value);
+    return new BloomFilter(MapFd.create(kernel, attrOf(options)), options.value);
   }
 
   /**
@@ -57,11 +54,28 @@ export class BloomFilter<V> extends KeylessMap<V> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not a bloom filter, or its value has not the codec's size
    */
-  static open<V>(kernel: Kernel, path: string, { value }: ValueCodec<V>): BloomFilter<V> {
+  static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V>): BloomFilter<V> {
     return new BloomFilter(
-      MapFd.open(kernel, path, wantedKeyless("BloomFilter", BPF_MAP_TYPE_BLOOM_FILTER, value)),
-      value,
+      MapFd.open(kernel, path, wantedKeyless("BloomFilter", BPF_MAP_TYPE_BLOOM_FILTER, codecs.value), codecs),
+      codecs.value,
     );
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<V>(kernel: Kernel, path: string, options: BloomFilterOptions<V>): BloomFilter<V> {
+    const attr = attrOf(options);
+    return new BloomFilter(MapFd.openOrCreate(kernel, path, "BloomFilter", attr), options.value);
   }
 
   /**
@@ -72,10 +86,10 @@ export class BloomFilter<V> extends KeylessMap<V> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not a bloom filter, or its value has not the codec's size
    */
-  static fromId<V>(kernel: Kernel, id: number, { value }: ValueCodec<V>): BloomFilter<V> {
+  static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V>): BloomFilter<V> {
     return new BloomFilter(
-      MapFd.fromId(kernel, id, wantedKeyless("BloomFilter", BPF_MAP_TYPE_BLOOM_FILTER, value)),
-      value,
+      MapFd.fromId(kernel, id, wantedKeyless("BloomFilter", BPF_MAP_TYPE_BLOOM_FILTER, codecs.value), codecs),
+      codecs.value,
     );
   }
 
@@ -107,4 +121,11 @@ export class BloomFilter<V> extends KeylessMap<V> {
     if (ret === -ENOENT) return false;
     throw this.mapFd.failure("look for a value in", ret, BPF_MAP_LOOKUP_ELEM);
   }
+}
+
+function attrOf<V>(options: BloomFilterOptions<V>): MapAttr {
+  const { hashes } = options;
+  if (hashes !== undefined && (asU32("hashes", hashes) < 1 || hashes > 15))
+    throw new RangeError(`hashes: wanted an integer from 1 to 15, found ${hashes}`);
+  return { ...keylessAttrOf(BPF_MAP_TYPE_BLOOM_FILTER, options), mapExtra: BigInt(hashes ?? 0) };
 }

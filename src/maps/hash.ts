@@ -4,7 +4,7 @@
 import { BPF_MAP_TYPE_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { KeyedMap } from "./_keyed_map.js";
+import { HtabMap } from "./_htab_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
 
@@ -20,7 +20,7 @@ import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
  * counts.get(7); // 1n
  * ```
  */
-export class HashMap<K, V> extends KeyedMap<K, V> {
+export class HashMap<K, V> extends HtabMap<K, V> {
   private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
     super(mapFd, key, value);
   }
@@ -47,8 +47,25 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    * @throws {TypeError} when it is not a hash map, or its key or value has not the codec's size
    */
   static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): HashMap<K, V> {
-    const fd = MapFd.open(kernel, path, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value));
+    const fd = MapFd.open(kernel, path, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value), codecs);
     return new HashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): HashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_HASH, options.key, options.value, options);
+    return new HashMap(MapFd.openOrCreate(kernel, path, "HashMap", attr), options.key, options.value);
   }
 
   /**
@@ -60,7 +77,7 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    * @throws {TypeError} when it is not a hash map, or its key or value has not the codec's size
    */
   static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): HashMap<K, V> {
-    const fd = MapFd.fromId(kernel, id, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value));
+    const fd = MapFd.fromId(kernel, id, wanted("HashMap", BPF_MAP_TYPE_HASH, codecs.key, codecs.value), codecs);
     return new HashMap(fd, codecs.key, codecs.value);
   }
 
@@ -75,46 +92,5 @@ export class HashMap<K, V> extends KeyedMap<K, V> {
    */
   add(key: K, delta: V): void {
     this.addTo(key, delta);
-  }
-
-  /**
-   * Deletes a key.
-   *
-   * Kernel name: BPF_MAP_DELETE_ELEM.
-   *
-   * @returns Whether it was there.
-   * @throws {BpfError} EPERM when the fd is read-only or the map frozen; EBADF when the map is closed
-   */
-  delete(key: K): boolean {
-    return this.remove(key);
-  }
-
-  /**
-   * Takes a key out: deletes it, and returns the value that it had, in one step.
-   *
-   * Kernel name: BPF_MAP_LOOKUP_AND_DELETE_ELEM. Since Linux 5.14.
-   *
-   * @returns The value, or `undefined` when the key is not there (ENOENT).
-   * @throws {TypeError | RangeError} for a key that the codec does not take
-   * @throws {BpfError} EPERM when the fd may not both read and write, or the map is frozen; EBADF when the map is closed
-   */
-  take(key: K): V | undefined {
-    return this.takeOut(key);
-  }
-
-  /**
-   * Deletes many keys, in their order. All are looked at before the first is deleted.
-   *
-   * @returns How many were there.
-   * @throws {TypeError | RangeError} for a key that the codec does not take; nothing was deleted
-   * @throws {BpfError} as `delete`. The message and `details.done` say how many were deleted before
-   */
-  deleteMany(keys: Iterable<K> | readonly K[]): number {
-    return this.removeMany(keys);
-  }
-
-  /** Deletes all keys that are there when it begins. */
-  clear(): void {
-    for (const key of this.keys()) this.remove(key);
   }
 }

@@ -52,8 +52,26 @@ export class LpmTrie<K, V> extends KeyedMap<K, V> {
    * @throws {TypeError} when it is not an LPM trie, or its key or value has not the codec's size
    */
   static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): LpmTrie<K, V> {
-    const fd = MapFd.open(kernel, path, wanted("LpmTrie", BPF_MAP_TYPE_LPM_TRIE, codecs.key, codecs.value));
+    const fd = MapFd.open(kernel, path, wanted("LpmTrie", BPF_MAP_TYPE_LPM_TRIE, codecs.key, codecs.value), codecs);
     return new LpmTrie(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): LpmTrie<K, V> {
+    const mapFlags = ((options.mapFlags ?? 0) | BPF_F_NO_PREALLOC) >>> 0;
+    const attr = attrOf(BPF_MAP_TYPE_LPM_TRIE, options.key, options.value, { ...options, mapFlags });
+    return new LpmTrie(MapFd.openOrCreate(kernel, path, "LpmTrie", attr), options.key, options.value);
   }
 
   /**
@@ -65,7 +83,7 @@ export class LpmTrie<K, V> extends KeyedMap<K, V> {
    * @throws {TypeError} when it is not an LPM trie, or its key or value has not the codec's size
    */
   static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): LpmTrie<K, V> {
-    const fd = MapFd.fromId(kernel, id, wanted("LpmTrie", BPF_MAP_TYPE_LPM_TRIE, codecs.key, codecs.value));
+    const fd = MapFd.fromId(kernel, id, wanted("LpmTrie", BPF_MAP_TYPE_LPM_TRIE, codecs.key, codecs.value), codecs);
     return new LpmTrie(fd, codecs.key, codecs.value);
   }
 

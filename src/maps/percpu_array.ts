@@ -49,8 +49,25 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
    * @throws {TypeError} when it is not a per-CPU array map, or its key or value has not the codec's size
    */
   static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V>): PerCpuArray<V> {
-    const fd = MapFd.open(kernel, path, wanted("PerCpuArray", BPF_MAP_TYPE_PERCPU_ARRAY, u32, codecs.value));
+    const fd = MapFd.open(kernel, path, wanted("PerCpuArray", BPF_MAP_TYPE_PERCPU_ARRAY, u32, codecs.value), codecs);
     return new PerCpuArray(fd, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<V>(kernel: Kernel, path: string, options: ArrayOptions<V>): PerCpuArray<V> {
+    const attr = attrOf(BPF_MAP_TYPE_PERCPU_ARRAY, u32, options.value, options);
+    return new PerCpuArray(MapFd.openOrCreate(kernel, path, "PerCpuArray", attr), options.value);
   }
 
   /**
@@ -62,7 +79,7 @@ export class PerCpuArray<V> extends KeyedMap<number, PerCpu<V>> {
    * @throws {TypeError} when it is not a per-CPU array map, or its key or value has not the codec's size
    */
   static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V>): PerCpuArray<V> {
-    const fd = MapFd.fromId(kernel, id, wanted("PerCpuArray", BPF_MAP_TYPE_PERCPU_ARRAY, u32, codecs.value));
+    const fd = MapFd.fromId(kernel, id, wanted("PerCpuArray", BPF_MAP_TYPE_PERCPU_ARRAY, u32, codecs.value), codecs);
     return new PerCpuArray(fd, codecs.value);
   }
 

@@ -4,7 +4,8 @@
 import { BPF_MAP_TYPE_PERCPU_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { KeyedMap, type SetOptions } from "./_keyed_map.js";
+import { HtabMap } from "./_htab_map.js";
+import type { SetOptions } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
 import { type PerCpu, perCpuCodec } from "./percpu.js";
@@ -21,7 +22,7 @@ import { type PerCpu, perCpuCodec } from "./percpu.js";
  * hits.get("10.0.0.1")?.sum(); // 1n
  * ```
  */
-export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
+export class PerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
   private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
     super(mapFd, key, perCpuCodec(value, mapFd.kernel.possibleCpus), value);
   }
@@ -48,8 +49,30 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
    * @throws {TypeError} when it is not a per-CPU hash map, or its key or value has not the codec's size
    */
   static open<K, V>(kernel: Kernel, path: string, codecs: Codecs<K, V>): PerCpuHashMap<K, V> {
-    const fd = MapFd.open(kernel, path, wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value));
+    const fd = MapFd.open(
+      kernel,
+      path,
+      wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value),
+      codecs,
+    );
     return new PerCpuHashMap(fd, codecs.key, codecs.value);
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): PerCpuHashMap<K, V> {
+    const attr = attrOf(BPF_MAP_TYPE_PERCPU_HASH, options.key, options.value, options);
+    return new PerCpuHashMap(MapFd.openOrCreate(kernel, path, "PerCpuHashMap", attr), options.key, options.value);
   }
 
   /**
@@ -61,7 +84,12 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
    * @throws {TypeError} when it is not a per-CPU hash map, or its key or value has not the codec's size
    */
   static fromId<K, V>(kernel: Kernel, id: number, codecs: Codecs<K, V>): PerCpuHashMap<K, V> {
-    const fd = MapFd.fromId(kernel, id, wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value));
+    const fd = MapFd.fromId(
+      kernel,
+      id,
+      wanted("PerCpuHashMap", BPF_MAP_TYPE_PERCPU_HASH, codecs.key, codecs.value),
+      codecs,
+    );
     return new PerCpuHashMap(fd, codecs.key, codecs.value);
   }
 
@@ -101,43 +129,16 @@ export class PerCpuHashMap<K, V> extends KeyedMap<K, PerCpu<V>> {
   }
 
   /**
-   * Deletes a key.
-   *
-   * Kernel name: BPF_MAP_DELETE_ELEM.
-   *
-   * @returns Whether it was there.
-   * @throws {BpfError} EPERM when the fd is read-only or the map frozen; EBADF when the map is closed
+   * Returns the values of a key; if it is not there, inserts these first: see `getOrInsert` of HashMap.
    */
-  delete(key: K): boolean {
-    return this.remove(key);
+  override getOrInsert(key: K, values: readonly V[]): PerCpu<V> {
+    return super.getOrInsert(key, values as PerCpu<V>);
   }
 
   /**
-   * Takes a key out: deletes it, and returns the value that it had, in one step.
-   *
-   * Kernel name: BPF_MAP_LOOKUP_AND_DELETE_ELEM. Since Linux 5.14.
-   *
-   * @returns The value, or `undefined` when the key is not there (ENOENT).
-   * @throws {TypeError | RangeError} for a key that the codec does not take
-   * @throws {BpfError} EPERM when the fd may not both read and write, or the map is frozen; EBADF when the map is closed
+   * The same with values that are worked out only if they are needed: see `getOrInsertComputed` of HashMap.
    */
-  take(key: K): PerCpu<V> | undefined {
-    return this.takeOut(key);
-  }
-
-  /**
-   * Deletes many keys, in their order. All are looked at before the first is deleted.
-   *
-   * @returns How many were there.
-   * @throws {TypeError | RangeError} for a key that the codec does not take; nothing was deleted
-   * @throws {BpfError} as `delete`. The message and `details.done` say how many were deleted before
-   */
-  deleteMany(keys: Iterable<K> | readonly K[]): number {
-    return this.removeMany(keys);
-  }
-
-  /** Deletes all keys that are there when it begins. */
-  clear(): void {
-    for (const key of this.keys()) this.remove(key);
+  override getOrInsertComputed(key: K, compute: (key: K) => readonly V[]): PerCpu<V> {
+    return super.getOrInsertComputed(key, compute as (key: K) => PerCpu<V>);
   }
 }

@@ -6,7 +6,7 @@
 import { BPF_MAP_TYPE_RINGBUF, BPF_RINGBUF_HDR_SZ, BPF_MAP_UPDATE_ELEM } from "../uapi/bpf.js";
 import { EAGAIN, EBADF, EOPNOTSUPP } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
-import type { DirectRing, Kernel } from "../kernels/kernel.js";
+import type { DirectRing, Kernel, UserBuffer } from "../kernels/kernel.js";
 import { asU32 } from "./_arguments.js";
 import { MapFd } from "./_map_fd.js";
 import {
@@ -19,7 +19,7 @@ import {
   type RingOptions,
   type RingReadOptions,
   type RingRecord,
-  createRing,
+  ringAttrOf,
   mustHold,
   storePosition,
   wantedRing,
@@ -51,7 +51,12 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /** Where the reader is, of which the kernel may not know yet. */
   #position: bigint;
   #low: number;
+  /** How far records were there at the last look, the lower 32 bits: a look takes the line of memory from the writers. */
+  #end: number;
+  #length = 0;
   #ref = true;
+  /** Where `push` encodes to. */
+  #scratch: { readonly buffer: UserBuffer; readonly view: DataView } | undefined;
 
   private constructor(mapFd: MapFd, codec: Codec<T> | undefined) {
     super(mapFd);
@@ -63,6 +68,11 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     const { buffer, byteOffset } = this.#memory.consumer.bytes;
     this.#position = new DataView(buffer, byteOffset).getBigUint64(0, true);
     this.#low = Number(BigInt.asUintN(32, this.#position));
+    this.#end = this.#low;
+  }
+
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
   }
 
   /**
@@ -74,7 +84,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EINVAL for a size that is no power of two, or not whole pages; EPERM, ENOMEM, EMFILE
    */
   static create<T = Uint8Array>(kernel: Kernel, options: RingOptions<T>): RingBuffer<T> {
-    return new RingBuffer(createRing(kernel, BPF_MAP_TYPE_RINGBUF, options), options.record);
+    return new RingBuffer(MapFd.create(kernel, ringAttrOf(BPF_MAP_TYPE_RINGBUF, options)), options.record);
   }
 
   /**
@@ -87,6 +97,22 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    */
   static open<T = Uint8Array>(kernel: Kernel, path: string, codec: RecordCodec<T> = {}): RingBuffer<T> {
     return new RingBuffer(MapFd.open(kernel, path, wanted), codec.record);
+  }
+
+  /**
+   * Opens the ring that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same ring. One that is there must be of this type and size.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<T = Uint8Array>(kernel: Kernel, path: string, options: RingOptions<T>): RingBuffer<T> {
+    const attr = ringAttrOf(BPF_MAP_TYPE_RINGBUF, options);
+    return new RingBuffer(MapFd.openOrCreate(kernel, path, "RingBuffer", attr), options.record);
   }
 
   /**
@@ -124,13 +150,36 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#release();
     const records: T[] = [];
     while (records.length < max) {
-      const record = this.#take();
-      if (record === undefined) break;
-      records.push(record);
+      const at = this.#take();
+      if (at === undefined) break;
+      records.push(this.#decode(at, this.#length));
     }
     // Only discarded records were there: nobody has views of them.
     if (records.length === 0) this.#release();
     return records;
+  }
+
+  /**
+   * Visits up to `max` records that are there now, and makes no object of them: with the ring's memory, where in it the record begins,
+   * and how long it is. What is visited is free for writers again when this returns.
+   *
+   * @returns How many there were.
+   */
+  forEach(visit: (memory: DataView, offset: number, length: number) => void, max: number = Infinity): number {
+    this.#mustBeOpen("read");
+    this.#release();
+    const { view } = this.#memory;
+    let count = 0;
+    try {
+      for (; count < max; count++) {
+        const at = this.#take();
+        if (at === undefined) break;
+        visit(view, at, this.#length);
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
+    return count;
   }
 
   /**
@@ -186,7 +235,28 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   }
 
   /**
-   * Writes a record.
+   * Writes a record as the ring's codec has it; without one it is `output`.
+   *
+   * Kernel name: bpf_ringbuf_output. On Linux only programs write.
+   *
+   * @returns false when there is no room for it: it is lost.
+   * @throws {TypeError | RangeError} for what the codec refuses
+   * @throws {BpfError} EOPNOTSUPP on Linux; EBADF when the ring is closed
+   */
+  push(record: T): boolean {
+    const codec = this.#codec;
+    if (codec === undefined) return this.output(record as Uint8Array);
+    const writer = this.#writer();
+    if (this.#scratch === undefined) {
+      const buffer = this.kernel.alloc(Math.max(codec.size, 1));
+      this.#scratch = { buffer, view: new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, codec.size) };
+    }
+    codec.write(this.#scratch.view, 0, record, "record");
+    return this.#written(writer.outputFrom(this.#scratch.buffer.address, codec.size, 0));
+  }
+
+  /**
+   * Writes bytes as a record.
    *
    * Kernel name: bpf_ringbuf_output. On Linux only programs write.
    *
@@ -194,7 +264,10 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EOPNOTSUPP on Linux; EBADF when the ring is closed
    */
   output(record: Uint8Array): boolean {
-    const ret = this.#writer().output(record, 0);
+    return this.#written(this.#writer().output(record, 0));
+  }
+
+  #written(ret: number): boolean {
     if (ret === 0) return true;
     if (ret === -EAGAIN) return false;
     throw this.mapFd.failure("write to", ret, BPF_MAP_UPDATE_ELEM);
@@ -226,6 +299,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   override close(): void {
     if (!this.mapFd.isOpen) return;
     this.#release();
+    this.#scratch?.buffer[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
     this.mapFd.close();
   }
@@ -241,17 +315,19 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     return direct;
   }
 
-  /** The next record that was submitted, if it is there. */
-  #take(): T | undefined {
+  /** Where the next record that was submitted begins, if it is there; `#length` is its length. */
+  #take(): number | undefined {
     const words = this.#producerWords;
     for (;;) {
-      if (Atomics.load(words, 0) === (this.#low | 0)) return undefined;
-      const offset = PAGE_BYTES + (this.#low & this.#mask);
+      const low = this.#low;
+      if (low === this.#end && low === (this.#end = Atomics.load(words, 0) >>> 0)) return undefined;
+      const offset = PAGE_BYTES + (low & this.#mask);
       const header = Atomics.load(words, offset >>> 2);
       if (header < 0) return undefined;
       const length = header & LEN_MASK;
       this.#advance((length + BPF_RINGBUF_HDR_SZ + 7) & ~7);
-      if ((header & DISCARD) === 0) return this.#decode(offset + BPF_RINGBUF_HDR_SZ, length);
+      this.#length = length;
+      if ((header & DISCARD) === 0) return offset + BPF_RINGBUF_HDR_SZ;
     }
   }
 

@@ -47,8 +47,28 @@ export class StackMap<V> extends QueueStackMap<V> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not a stack, or its value has not the codec's size
    */
-  static open<V>(kernel: Kernel, path: string, { value }: ValueCodec<V>): StackMap<V> {
-    return new StackMap(MapFd.open(kernel, path, wantedKeyless("StackMap", BPF_MAP_TYPE_STACK, value)), value);
+  static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V>): StackMap<V> {
+    return new StackMap(
+      MapFd.open(kernel, path, wantedKeyless("StackMap", BPF_MAP_TYPE_STACK, codecs.value), codecs),
+      codecs.value,
+    );
+  }
+
+  /**
+   * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
+   * maxEntries and flags; its name may be another.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<V>(kernel: Kernel, path: string, options: ValueOptions<V>): StackMap<V> {
+    const attr = keylessAttrOf(BPF_MAP_TYPE_STACK, options);
+    return new StackMap(MapFd.openOrCreate(kernel, path, "StackMap", attr), options.value);
   }
 
   /**
@@ -59,7 +79,10 @@ export class StackMap<V> extends QueueStackMap<V> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not a stack, or its value has not the codec's size
    */
-  static fromId<V>(kernel: Kernel, id: number, { value }: ValueCodec<V>): StackMap<V> {
-    return new StackMap(MapFd.fromId(kernel, id, wantedKeyless("StackMap", BPF_MAP_TYPE_STACK, value)), value);
+  static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V>): StackMap<V> {
+    return new StackMap(
+      MapFd.fromId(kernel, id, wantedKeyless("StackMap", BPF_MAP_TYPE_STACK, codecs.value), codecs),
+      codecs.value,
+    );
   }
 }

@@ -21,7 +21,7 @@ import {
   type RingOptions,
   type RingReadOptions,
   type RingRecord,
-  createRing,
+  ringAttrOf,
   mustHold,
   storePosition,
   wantedRing,
@@ -60,6 +60,10 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
     this.#isDoubled = this.kernel.name === "linux";
   }
 
+  override get codecs(): RecordCodec<T> {
+    return this.#codec === undefined ? {} : { record: this.#codec };
+  }
+
   /**
    * Creates a ring, and opens it.
    *
@@ -69,7 +73,7 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
    * @throws {BpfError} EINVAL for a size that is no power of two, or not whole pages; EPERM, ENOMEM, EMFILE
    */
   static create<T = Uint8Array>(kernel: Kernel, options: RingOptions<T>): UserRingBuffer<T> {
-    return new UserRingBuffer(createRing(kernel, BPF_MAP_TYPE_USER_RINGBUF, options), options.record);
+    return new UserRingBuffer(MapFd.create(kernel, ringAttrOf(BPF_MAP_TYPE_USER_RINGBUF, options)), options.record);
   }
 
   /**
@@ -82,6 +86,22 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
    */
   static open<T = Uint8Array>(kernel: Kernel, path: string, codec: RecordCodec<T> = {}): UserRingBuffer<T> {
     return new UserRingBuffer(MapFd.open(kernel, path, wanted), codec.record);
+  }
+
+  /**
+   * Opens the ring that is pinned at a path; where nothing is pinned, creates one and pins it there.
+   *
+   * Threads and processes that do so at once all get the same ring. One that is there must be of this type and size.
+   *
+   * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
+   *
+   * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
+   * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
+   * as `create`, `open` and `pin`
+   */
+  static openOrCreate<T = Uint8Array>(kernel: Kernel, path: string, options: RingOptions<T>): UserRingBuffer<T> {
+    const attr = ringAttrOf(BPF_MAP_TYPE_USER_RINGBUF, options);
+    return new UserRingBuffer(MapFd.openOrCreate(kernel, path, "UserRingBuffer", attr), options.record);
   }
 
   /**

@@ -50,6 +50,7 @@ test.skipIf(whyNoBpftool() !== undefined)("bpftool map dump shows names", () => 
         [0, 0, 0],
       ],
       inner: { small: 0, count: 0 },
+      list: [{ a: 0 }, { a: 0 }],
     });
   } finally {
     kernel.close(map);

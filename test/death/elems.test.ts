@@ -6,16 +6,21 @@ import { exhaustAll, opsOf, opsOfCrowd, waysOf } from "./elems.js";
 import { isHash } from "./hands.js";
 import { exhaust, report } from "./harness.js";
 import { manyScenario } from "./many.js";
-import { arrays, crowded, hashes, perCpuHashes } from "./shapes.js";
+import { arrays, crowded, hashes, lruHashes, perCpuHashes } from "./shapes.js";
 
-describe.each(Object.entries({ hashes, "per-CPU hashes": perCpuHashes, arrays }))("%s", (_, shapes) => {
-  it.each(shapes)("$name", async (shape) => {
-    expect(await exhaustAll(shape, opsOf(shape), waysOf)).toBeGreaterThan(50);
-  });
-});
+describe.each(Object.entries({ hashes, "per-CPU hashes": perCpuHashes, "LRU hashes": lruHashes, arrays }))(
+  "%s",
+  (_, shapes) => {
+    it.each(shapes)("$name", async (shape) => {
+      expect(await exhaustAll(shape, opsOf(shape), waysOf)).toBeGreaterThan(50);
+    });
+  },
+);
 
 describe("many keys in one call", () => {
-  const shapes = [...hashes, ...perCpuHashes, ...arrays].filter((shape) => !isHash(shape) || shape.maxEntries > 7);
+  const shapes = [...hashes, ...perCpuHashes, ...lruHashes, ...arrays].filter(
+    (shape) => !isHash(shape) || shape.maxEntries > 7,
+  );
   it.each(shapes)("$name", async (shape) => {
     for (const op of ["update", "delete", "lookup"] as const) {
       if (op === "delete" && !isHash(shape)) continue;
@@ -24,7 +29,9 @@ describe("many keys in one call", () => {
   });
 });
 
-const shapesOfCrowds = [...hashes, ...perCpuHashes].filter(({ maxEntries }) => maxEntries > 20);
+const shapesOfCrowds = [...hashes, ...perCpuHashes, ...lruHashes.slice(0, 1), ...lruHashes.slice(-2)].filter(
+  ({ maxEntries }) => maxEntries > 20,
+);
 
 describe("hashes with all keys in one bucket", () => {
   it.each(shapesOfCrowds)("$name", async (shape) => {

@@ -6,7 +6,17 @@ import { expect } from "vitest";
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import type { DirectMap } from "../../src/kernels/kernel.js";
 import { BPF_EXIST, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT } from "../../src/uapi/index.js";
-import { type Content, Hands, type Shape, added, difference, expectReturned, isHash, isPerCpu } from "./hands.js";
+import {
+  type Content,
+  Hands,
+  type Shape,
+  added,
+  difference,
+  expectReturned,
+  isHash,
+  isLru,
+  isPerCpu,
+} from "./hands.js";
 import { type Scenario, exhaust } from "./harness.js";
 
 /** How the victim makes its call: bpf(2), the short way, or the short way with the key as an argument. */
@@ -73,8 +83,9 @@ export function opsOf(shape: Shape): ElemOp[] {
     { op: "update", before: all, key: 1, flags: BPF_NOEXIST, wanted: -EEXIST },
     { op: "update", before: without(1), key: 1, flags: BPF_NOEXIST },
     { op: "update", before: without(1), key: 1, flags: BPF_EXIST, wanted: -ENOENT },
-    { op: "update", before: all, key: maxEntries, wanted: -E2BIG },
-    { op: "add", before: all, key: maxEntries, wanted: -E2BIG },
+    // An LRU hash makes room.
+    { op: "update", before: all, key: maxEntries, wanted: isLru(shape) ? 0 : -E2BIG },
+    { op: "add", before: all, key: maxEntries, wanted: isLru(shape) ? 0 : -E2BIG },
     { op: "lookup", before: all, key: 1 },
     { op: "lookup", before: without(1), key: 1, wanted: -ENOENT },
     { op: "nextKey", before: all, key: 1 },
@@ -116,6 +127,7 @@ export function opsOfCrowd({ maxEntries }: Shape): ElemOp[] {
  */
 export function contentsBetween(hands: Hands, before: Content, { op, key }: ElemOp, value: Uint8Array): Content[] {
   const old = before.get(key);
+  if (makesRoom(hands, before, op, key)) return withRoom(hands, before);
   if (!isPerCpu(hands.shape) || op !== "update" || old === undefined) return [];
   const slot = value.length / hands.cpus;
   return range(hands.cpus - 1).map((cpu) => {
@@ -125,14 +137,23 @@ export function contentsBetween(hands: Hands, before: Content, { op, key }: Elem
   });
 }
 
+/** Whether an elem of a full LRU hash goes for this one. */
+function makesRoom({ shape }: Hands, before: Content, op: string, key: number): boolean {
+  return isLru(shape) && before.size === shape.maxEntries && !before.has(key) && (op === "update" || op === "add");
+}
+
+/** What may be left when one elem has gone: the oldest, or any. */
+function withRoom({ shape }: Hands, before: Content): Content[] {
+  const keys = [...before.keys()].slice(0, shape.exact === true ? 1 : before.size);
+  return keys.map((gone) => new Map([...before].filter(([key]) => key !== gone)));
+}
+
 /** What the map may hold after an operation that ended. Of an add to per-CPU values: for each CPU that the thread may have had. */
-export function contentsAfter(
-  hands: Hands,
-  before: Content,
-  { op, key, wanted }: ElemOp,
-  value: Uint8Array,
-): Content[] {
+export function contentsAfter(hands: Hands, before: Content, elemOp: ElemOp, value: Uint8Array): Content[] {
+  const { op, key, wanted } = elemOp;
   if ((wanted ?? 0) !== 0) return [before];
+  if (makesRoom(hands, before, op, key))
+    return withRoom(hands, before).flatMap((left) => contentsAfter(hands, left, elemOp, value));
   const after = new Map(before);
   switch (op) {
     case "update":

@@ -15,6 +15,8 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_UPDATE_ELEM,
@@ -34,14 +36,20 @@ export interface Shape {
   readonly mapFlags?: number;
   /** For adding: where the integers of a value lie. */
   readonly lanes: readonly { readonly offset: number; readonly width: number }[];
+  /** Of an LRU hash: whether it keeps the true order. */
+  readonly exact?: boolean;
   /** What stands in the keys of 0, 1, 2, ... where that is another number. */
   readonly keyNumbers?: readonly number[];
 }
 
-export const isHash = ({ mapType }: Shape): boolean =>
-  mapType === BPF_MAP_TYPE_HASH || mapType === BPF_MAP_TYPE_PERCPU_HASH;
+export const isLru = ({ mapType }: Shape): boolean =>
+  mapType === BPF_MAP_TYPE_LRU_HASH || mapType === BPF_MAP_TYPE_LRU_PERCPU_HASH;
+export const isHash = (shape: Shape): boolean =>
+  shape.mapType === BPF_MAP_TYPE_HASH || shape.mapType === BPF_MAP_TYPE_PERCPU_HASH || isLru(shape);
 export const isPerCpu = ({ mapType }: Shape): boolean =>
-  mapType === BPF_MAP_TYPE_PERCPU_HASH || mapType === BPF_MAP_TYPE_PERCPU_ARRAY;
+  mapType === BPF_MAP_TYPE_PERCPU_HASH ||
+  mapType === BPF_MAP_TYPE_PERCPU_ARRAY ||
+  mapType === BPF_MAP_TYPE_LRU_PERCPU_HASH;
 export const isPlainArray = ({ mapType }: Shape): boolean => mapType === BPF_MAP_TYPE_ARRAY;
 
 const align8 = (size: number): number => (size + 7) & ~7;
@@ -266,6 +274,10 @@ export class Hands {
     const had = [...content.keys()];
     const others = all.map((key) => 1000 + key).slice(0, maxEntries - had.length);
     this.putAll(others, 6);
+    if (isLru(this.shape)) {
+      this.useFullLru();
+      return;
+    }
     expectReturned("An update of a full map", this.update(survivor, 999, this.value(999, 6)), -E2BIG);
     expectReturned(
       "An insert of a key that is there",
@@ -280,6 +292,30 @@ export class Hands {
     expectContent("The map, filled and overwritten,", this.read(maxEntries), written);
     for (const key of all) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
     expectContent("The map, emptied again,", this.read(maxEntries), new Map());
+  }
+
+  /** The same of an LRU hash that is full: it stays so, whatever comes. Leaves it empty. */
+  useFullLru(): void {
+    const { maxEntries, exact } = this.shape;
+    const survivor = this.#survivor;
+    const keys = [...Array(2 * maxEntries).keys()].map((key) => 2000 + key);
+    for (const key of keys) {
+      expectReturned("An update of a full map", this.update(survivor, key, this.value(key, 7)), 0);
+      expectReturned("The count", this.count(), maxEntries);
+      expectReturned("The new elem's lookup", Math.min(0, Number(this.lookup(survivor, key)) || 0), 0);
+    }
+    const content = this.lookupBatch(survivor);
+    for (const [key, value] of content) {
+      if (key >= 2000) expectContent("An elem", new Map([[key, value]]), new Map([[key, this.value(key, 7)]]));
+    }
+    if (exact === true)
+      expectKeys(
+        "An exact map",
+        [...content.keys()],
+        new Map(keys.slice(maxEntries).map((key) => [key, this.value(key, 7)])),
+      );
+    for (const key of content.keys()) expectReturned(`A deletion of key ${key}`, this.remove(survivor, key), 0);
+    expectContent("The map, emptied,", this.read(0), new Map());
   }
 
   /** Has a buffer given back with those of its own. */
@@ -299,6 +335,11 @@ export class Hands {
 function created(kernel: EmbeddedKernel, shape: Shape): number {
   const fd = mapCreate(kernel, shape);
   if (fd < 0) throw new Error(`Creating "${shape.name}" gave ${fd}`);
+  if (shape.exact === true) {
+    const direct = kernel.direct(fd)!;
+    expectReturned("setExact", direct.setExact(), 0);
+    direct[Symbol.dispose]();
+  }
   return fd;
 }
 

@@ -7,6 +7,8 @@ import {
   BPF_F_ZERO_SEED,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../../src/uapi/index.js";
@@ -30,8 +32,15 @@ function lanesOf(valueSize: number): Shape["lanes"] {
 /** More than a line has room for, so that some lines overflow. The same seed each time: so each try has the same lines. */
 const ENTRIES = 21;
 
+const kinds = new Map<number, string>([
+  [BPF_MAP_TYPE_HASH, "hash"],
+  [BPF_MAP_TYPE_PERCPU_HASH, "per-CPU hash"],
+  [BPF_MAP_TYPE_LRU_HASH, "LRU hash"],
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH, "LRU per-CPU hash"],
+]);
+
 function hash(mapType: number, keySize: number, valueSize: number, maxEntries = ENTRIES, flags = 0): Shape {
-  const kind = mapType === BPF_MAP_TYPE_HASH ? "hash" : "per-CPU hash";
+  const kind = kinds.get(mapType)!;
   const how = flags === 0 ? "" : ", not preallocated";
   return {
     name: `${kind} of ${maxEntries}, keys of ${keySize}, values of ${valueSize}${how}`,
@@ -67,6 +76,17 @@ export const perCpuHashes: readonly Shape[] = [
   hash(BPF_MAP_TYPE_PERCPU_HASH, 8, 8),
   hash(BPF_MAP_TYPE_PERCPU_HASH, 16, 48),
   hash(BPF_MAP_TYPE_PERCPU_HASH, 300, 5000, 4),
+];
+
+const exact = (shape: Shape): Shape => ({ ...shape, name: `exact ${shape.name}`, exact: true });
+
+export const lruHashes: readonly Shape[] = [
+  hash(BPF_MAP_TYPE_LRU_HASH, 4, 4),
+  hash(BPF_MAP_TYPE_LRU_HASH, 8, 12),
+  hash(BPF_MAP_TYPE_LRU_HASH, 16, 48),
+  hash(BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8),
+  exact(hash(BPF_MAP_TYPE_LRU_HASH, 4, 8)),
+  exact(hash(BPF_MAP_TYPE_LRU_PERCPU_HASH, 20, 12)),
 ];
 
 function array(mapType: number, valueSize: number, flags = 0): Shape {

@@ -1,10 +1,10 @@
 /**
  * A thread dies at each step of changes to an LPM trie: prefixes come, are replaced and go, with and without forks above them.
  */
-import { afterAll, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import { LpmTrie } from "../../src/maps/lpm_trie.js";
-import { prefix4 } from "../../src/codec/index.js";
+import { prefix4, prefix6, u32 } from "../../src/codec/index.js";
 import { bytes } from "../../src/codec/bytes.js";
 import { type Scenario, exhaust, report } from "./harness.js";
 
@@ -27,6 +27,8 @@ interface Change {
 
 const NEW = 200;
 const ENTRIES = 6;
+
+const three = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"];
 
 const changes: readonly Change[] = [
   { name: "the first", before: [], set: "10.0.0.0/8" },
@@ -51,24 +53,39 @@ const changes: readonly Change[] = [
   { name: "deleting one with one below", before: ["10.0.0.0/8", "10.1.0.0/16"], delete: "10.0.0.0/8" },
   { name: "deleting a leaf under a fork", before: ["10.1.0.0/16", "10.2.0.0/16"], delete: "10.2.0.0/16" },
   { name: "deleting one with two below", before: ["10.0.0.0/15", "10.0.0.0/16", "10.1.0.0/16"], delete: "10.0.0.0/15" },
+  { name: "one more in a node", before: three, set: "10.4.0.0/16" },
+  { name: "above a node", before: three, set: "8.0.0.0/5" },
+  { name: "beside a node, on its way", before: ["10.1.1.0/24", "10.1.2.0/24"], set: "10.2.0.0/16" },
+  { name: "behind an elem of a node", before: three, set: "10.3.1.1/32" },
+  { name: "deleting one of three", before: three, delete: "10.2.0.0/16" },
+  {
+    name: "deleting one of two below a node",
+    before: ["10.1.1.0/24", "10.1.2.0/24", "11.0.0.0/8"],
+    delete: "10.1.1.0/24",
+  },
+  {
+    name: "deleting one, and a node is left",
+    before: ["10.1.1.0/24", "10.1.2.0/24", "10.9.0.0/16"],
+    delete: "10.9.0.0/16",
+  },
   { name: "deleting what is not there", before: ["10.0.0.0/8"], delete: "11.0.0.0/8" },
 ];
 
-const valueSize = 12;
-const valueOf = (version: number): Uint8Array => new Uint8Array(valueSize).fill(version);
-const codecs = { key: prefix4, value: bytes(valueSize) };
+const valueOf = (version: number, valueSize: number): Uint8Array => new Uint8Array(valueSize).fill(version);
 
-function scenario(change: Change): Scenario<State> {
+function scenario(change: Change, valueSize: number): Scenario<State> {
+  const codecs = { key: prefix4, value: bytes(valueSize) };
+  const value = (version: number): Uint8Array => valueOf(version, valueSize);
   const open = (kernel: EmbeddedKernel, id: number): Routes => LpmTrie.fromId(kernel, id, codecs);
   let theirs: Routes | undefined;
   return {
     name: change.name,
     setUp({ survivor }, victim) {
       const routes = LpmTrie.create(survivor, { ...codecs, maxEntries: ENTRIES });
-      for (const key of change.gone ?? []) routes.set(key, valueOf(99));
+      for (const key of change.gone ?? []) routes.set(key, value(99));
       for (const key of change.gone ?? []) routes.delete(key);
       const before = new Map(change.before.map((key, i) => [key, i + 1]));
-      for (const [key, version] of before) routes.set(key, valueOf(version));
+      for (const [key, version] of before) routes.set(key, value(version));
       const after = new Map(before);
       if (change.set !== undefined) after.set(change.set, NEW);
       if (change.delete !== undefined) after.delete(change.delete);
@@ -76,7 +93,7 @@ function scenario(change: Change): Scenario<State> {
       return { routes, before, after };
     },
     act() {
-      if (change.set !== undefined) theirs!.set(change.set, valueOf(NEW));
+      if (change.set !== undefined) theirs!.set(change.set, value(NEW));
       else theirs!.delete(change.delete!);
     },
     end() {
@@ -94,16 +111,86 @@ function scenario(change: Change): Scenario<State> {
       expect(routes.count()).toBe(found.length);
       // The capacity is whole.
       routes.clear();
-      for (let i = 0; i < ENTRIES; i++) routes.set(`${i}.0.0.0/8`, valueOf(i));
-      expect(() => routes.set("77.0.0.0/8", valueOf(1))).toThrow("ENOSPC");
-      for (let i = 0; i < ENTRIES; i++) expect(routes.get(`${i}.1.1.1`)).toEqual(valueOf(i));
+      for (let i = 0; i < ENTRIES; i++) routes.set(`${i}.0.0.0/8`, value(i));
+      expect(() => routes.set("77.0.0.0/8", value(1))).toThrow("ENOSPC");
+      for (let i = 0; i < ENTRIES; i++) expect(routes.get(`${i}.1.1.1`)).toEqual(value(i));
       routes.close();
     },
   };
 }
 
-it.each(changes)("$name", async (change) => {
-  expect(await exhaust(scenario(change))).toBeGreaterThan(3);
+// Values of 4 bytes lie in the nodes, others apart.
+describe.each([4, 8, 30])("values of %i", (valueSize) => {
+  it.each(changes)("$name", async (change) => {
+    expect(await exhaust(scenario(change, valueSize))).toBeGreaterThan(3);
+  });
+});
+
+/** So many that lookups begin with tables; most of them in one node's reach. */
+const MANY = 16384;
+
+interface Large {
+  readonly routes: LpmTrie<string, number>;
+  readonly theirs: LpmTrie<string, number>;
+  readonly count: number;
+}
+
+/** IPv4 has one table, IPv6 two, by hashes. */
+const families = [
+  {
+    key: prefix4,
+    textOf: (i: number): string => `10.0.${i >> 6}.${(i & 63) << 2}/30`,
+    probe: "10.0.1.1",
+    others: ["10.1.1.0/24", "10.1.2.0/24"],
+  },
+  {
+    key: prefix6,
+    textOf: (i: number): string => `2001:0:${(i >> 6).toString(16)}:${(i & 63).toString(16)}::/64`,
+    probe: "2001:0:1::1",
+    others: ["2002:100:100::/48", "2002:100:200::/48"],
+  },
+] as const;
+
+/** A change of a trie that has, gets or loses its tables: `have` prefixes are set first, and from `left` on deleted. */
+function largeScenario(
+  name: string,
+  { key, textOf, probe }: (typeof families)[number],
+  have: number,
+  left: number,
+  act: (routes: Large["theirs"]) => void,
+): Scenario<Large> {
+  return {
+    name,
+    setUp({ survivor }, victim) {
+      const routes = LpmTrie.create(survivor, { key, value: u32, maxEntries: MANY });
+      routes.setMany(Array.from({ length: have }, (_, i) => [textOf(i), i] as const));
+      routes.deleteMany(Array.from({ length: have - left }, (_, i) => textOf(left + i)));
+      return { routes, theirs: LpmTrie.fromId(victim, routes.id, { key, value: u32 }), count: routes.count() };
+    },
+    act: (_, { theirs }) => act(theirs),
+    end: ({ theirs }) => theirs.close(),
+    verify({ survivor }, { routes, count }, died) {
+      if (died) expect(survivor.close(routes.fd + 1)).toBe(0);
+      expect(Math.abs(routes.count() - count)).toBeLessThanOrEqual(2);
+      expect(routes.keys().next().done).toBe(false);
+      expect(routes.get(probe)).toBe(64);
+      routes.close();
+    },
+  };
+}
+
+describe.each(families)("many of $probe", (family) => {
+  const { textOf, others } = family;
+  it.each([
+    largeScenario("getting tables", family, MANY - 1, MANY - 1, (routes) => routes.set(textOf(MANY - 1), 1)),
+    largeScenario("losing them", family, MANY, MANY / 4, (routes) => routes.delete(textOf(MANY / 4 - 1))),
+    largeScenario("first nodes that come and go", family, MANY, MANY - 2, (routes) => {
+      for (const other of others) routes.set(other, 1);
+      for (const other of others) routes.delete(other);
+    }),
+  ])("$name", async (large) => {
+    expect(await exhaust(large)).toBeGreaterThan(10);
+  });
 });
 
 afterAll(() => console.log(report()));

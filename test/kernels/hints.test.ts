@@ -5,14 +5,18 @@ import { tmpdir } from "node:os";
 import {
   Arena,
   ArrayMap,
+  ArrayOfMaps,
   BpfError,
   EmbeddedKernel,
+  GenericMap,
   HashMap,
+  HashOfMaps,
   type Kernel,
   LpmTrie,
   LruHashMap,
   PerCpuArray,
   PerCpuHashMap,
+  ProgramArray,
   QueueMap,
   UserRingBuffer,
   bytes,
@@ -65,6 +69,12 @@ const trie = (known?: Partial<Known>): { map: Known } =>
 const queue = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_QUEUE, { keySize: 0, ...known });
 const perCpuArray = (known?: Partial<Known>): { map: Known } => of(uapi.BPF_MAP_TYPE_PERCPU_ARRAY, known);
 
+const outer = (known?: Partial<Known>): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_HASH_OF_MAPS, { valueSize: 4, ...known });
+const programs = (known?: Partial<Known>): { map: Known } =>
+  of(uapi.BPF_MAP_TYPE_PROG_ARRAY, { valueSize: 4, ...known });
+const linuxType = (type: number): { map: Known } => of(type, { valueSize: 4 });
+
 /** The maps of the real failures are as those of the made-up ones. */
 const m = { name: "m", key: u32, value: u64, maxEntries: 4 };
 const huge = { value: bytes(2 ** 30), maxEntries: 2 ** 31 };
@@ -74,6 +84,8 @@ interface Case {
   readonly errno: number;
   readonly cmd: number;
   readonly map?: Known;
+  readonly inner?: Known;
+  readonly template?: Known;
   /** The kernel that has this failure; either, unless told. */
   readonly on?: "embedded" | "linux";
   /** Makes it happen; without it the failure is made up. */
@@ -86,7 +98,173 @@ const closed = (kernel: Kernel): HashMap<number, bigint> => {
   return map;
 };
 
+/** A map of maps that holds `m`s. */
+const outerOf = (kernel: Kernel, option: object = {}): HashOfMaps<number, HashMap<number, bigint>> =>
+  HashOfMaps.create(kernel, { name: "m", key: u32, maxEntries: 4, inner: () => HashMap.create(kernel, m), ...option });
+
 const cases: readonly Case[] = [
+  {
+    hint: "maps of type devmap are about objects of the Linux kernel: create it with LinuxKernel",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...linuxType(uapi.BPF_MAP_TYPE_DEVMAP),
+    on: "embedded",
+    real: (kernel) => GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 4, maxEntries: 1 }),
+  },
+  {
+    hint: "a storage has keys of 4 bytes, BPF_F_NO_PREALLOC, maxEntries 0, and BTF of its value",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...linuxType(uapi.BPF_MAP_TYPE_SK_STORAGE),
+    on: "linux",
+    real: (kernel) => GenericMap.create(kernel, { type: "sk_storage", keySize: 4, valueSize: 8, maxEntries: 0 }),
+  },
+  {
+    hint: "maps of maps do not hold maps of maps: there is one level only",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    inner: outer().map,
+    real(kernel) {
+      using inner = outerOf(kernel);
+      HashOfMaps.create(kernel, { key: u32, maxEntries: 4, inner });
+    },
+  },
+  {
+    hint: "maps of type prog_array cannot go into a map of maps",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    inner: programs().map,
+    real(kernel) {
+      using inner = ProgramArray.create(kernel, { maxEntries: 1 });
+      HashOfMaps.create(kernel, { key: u32, maxEntries: 4, inner });
+    },
+  },
+  {
+    hint: "the inner map is closed, or the map of maps itself",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    real(kernel) {
+      using map = outerOf(kernel);
+      map.set(1, closed(kernel));
+    },
+  },
+  {
+    hint: "the inner map is closed, or the map of maps itself",
+    errno: EBADF,
+    cmd: BPF_MAP_CREATE,
+    ...outer(),
+    real: (kernel) => outerOf(kernel, { inner: closed(kernel) }),
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: it is of type array, and not hash",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: array().map,
+    template: hash().map,
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: its valueSize is 4, and not 8",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: hash({ valueSize: 4, maxEntries: 9 }).map,
+    template: hash().map,
+    real(kernel) {
+      using map = outerOf(kernel);
+      using inner = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 9 });
+      (map as unknown as HashOfMaps<number, typeof inner>).set(1, inner);
+    },
+  },
+  {
+    hint: "the map does not fit, all that are in there must be alike: its maxEntries is 9, and not 4",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...of(uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, { valueSize: 4 }),
+    inner: array({ maxEntries: 9 }).map,
+    template: array().map,
+    real(kernel) {
+      using map = ArrayOfMaps.create(kernel, { maxEntries: 2, inner: () => ArrayMap.create(kernel, m) });
+      using inner = ArrayMap.create(kernel, { ...m, maxEntries: 9 });
+      map.set(1, inner);
+    },
+  },
+  {
+    hint: "the map does not fit: all that are in there have one type, keySize, valueSize, mapFlags, and arrays one maxEntries",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: hash().map,
+    template: hash({ maxEntries: 9 }).map,
+  },
+  {
+    hint: "the map holds 1 of 1 maps: raise maxEntries",
+    errno: E2BIG,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer({ maxEntries: 1 }),
+    real(kernel) {
+      using map = outerOf(kernel, { maxEntries: 1 });
+      using inner = HashMap.create(kernel, m);
+      for (const key of [1, 2]) map.set(key, inner);
+    },
+  },
+  {
+    hint: "the map, or the program's fd, is closed",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, -1);
+    },
+  },
+  {
+    hint: "the fd is not a program's, and the embedded kernel has no programs",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    on: "embedded",
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, map.fd);
+    },
+  },
+  {
+    hint: "the fd is not a program's, or the program is of another type than those in there",
+    errno: EINVAL,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...programs(),
+    on: "linux",
+    real(kernel) {
+      using map = ProgramArray.create(kernel, { maxEntries: 4 });
+      map.set(1, map.fd);
+    },
+  },
+  {
+    hint: "elems of this map type are for programs: user space cannot read them",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...linuxType(uapi.BPF_MAP_TYPE_CGROUP_ARRAY),
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "cgroup_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.get(new Uint8Array(4));
+    },
+  },
+  {
+    hint: "elems of this map type are for programs: user space cannot read them",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...linuxType(uapi.BPF_MAP_TYPE_XSKMAP),
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "xskmap", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.get(new Uint8Array(4));
+    },
+  },
   {
     hint: "maxEntries is 0: it must be at least 1",
     errno: EINVAL,
@@ -191,6 +369,14 @@ const cases: readonly Case[] = [
     cmd: BPF_MAP_CREATE,
     ...array({ mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
     real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_RDONLY | uapi.BPF_F_WRONLY }),
+  },
+  {
+    hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...lru(),
+    on: "linux",
+    real: (kernel) => LruHashMap.create(kernel, { ...m, exact: true }),
   },
   {
     hint: "only LRU hashes take BPF_F_NO_COMMON_LRU",
@@ -449,6 +635,17 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...queue(),
+    on: "linux",
+    real(kernel) {
+      using map = QueueMap.create(kernel, { name: "m", value: u64, maxEntries: 4 });
+      map.count();
+    },
+  },
+  {
     hint: "the fd is write-only (BPF_F_WRONLY)",
     errno: EPERM,
     cmd: BPF_MAP_LOOKUP_ELEM,
@@ -577,7 +774,14 @@ function pinAt(kernel: Kernel, path: string): void {
   map.pin(path);
 }
 
-const failureOf = ({ errno, cmd, map, on = "linux" }: Case): Failure => ({ errno, cmd, map, kernel: on });
+const failureOf = ({ errno, cmd, map, inner, template, on = "linux" }: Case): Failure => ({
+  errno,
+  cmd,
+  map,
+  inner,
+  template,
+  kernel: on,
+});
 
 /** The first row that fits. */
 function rowOf(failure: Failure): number {

@@ -9,6 +9,7 @@ import {
   LruHashMap,
   LruPerCpuHashMap,
   type MapOptions,
+  type OpenOptions,
   PerCpu,
   PerCpuArray,
   PerCpuHashMap,
@@ -62,19 +63,25 @@ export interface Kind {
   readonly isPerCpu: boolean;
   /** Never full; on Linux elems may go before it is. */
   readonly isLru: boolean;
-  create<V>(kernel: Kernel, options: MapOptions & { value: Codec<V> }): AnyMap<V>;
-  open<V>(kernel: Kernel, path: string, codecs: { key?: Codec<number>; value: Codec<V> }): AnyMap<V>;
-  fromId<V>(kernel: Kernel, id: number, codecs: { key?: Codec<number>; value: Codec<V> }): AnyMap<V>;
+  create<V>(kernel: Kernel, options: MapOptions & OpenOptions & { value: Codec<V> }): AnyMap<V>;
+  open<V>(kernel: Kernel, path: string, codecs: OpenCodecs<V>): AnyMap<V>;
+  openOrCreate<V>(kernel: Kernel, path: string, options: MapOptions & OpenOptions & { value: Codec<V> }): AnyMap<V>;
+  fromId<V>(kernel: Kernel, id: number, codecs: OpenCodecs<V>): AnyMap<V>;
+}
+
+interface OpenCodecs<V> extends OpenOptions {
+  readonly key?: Codec<number>;
+  readonly value: Codec<V>;
 }
 
 /** What all classes have. */
 export type AnyMap<V> = HashMap<number, V | PerCpu<V>> | ArrayMap<V | PerCpu<V>>;
 
-type Class = Pick<typeof HashMap, "create" | "open" | "fromId">;
+type Class = Pick<typeof HashMap, "create" | "open" | "openOrCreate" | "fromId">;
 
 function kind(isPerCpu: boolean, typeName: string, of: unknown): Kind {
   const { name } = of as { name: string };
-  const { create, open, fromId } = of as Class;
+  const { create, open, openOrCreate, fromId } = of as Class;
   return {
     name,
     typeName,
@@ -83,6 +90,7 @@ function kind(isPerCpu: boolean, typeName: string, of: unknown): Kind {
     isLru: typeName.startsWith("lru"),
     create: (kernel, options) => create(kernel, { key: u32, ...options }) as AnyMap<never>,
     open: (kernel, path, codecs) => open(kernel, path, { key: u32, ...codecs }) as AnyMap<never>,
+    openOrCreate: (kernel, path, options) => openOrCreate(kernel, path, { key: u32, ...options }) as AnyMap<never>,
     fromId: (kernel, id, codecs) => fromId(kernel, id, { key: u32, ...codecs }) as AnyMap<never>,
   };
 }

@@ -86,8 +86,11 @@ forEachWay((kernel) => {
       maxEntries: 4,
       mapFlags: BPF_F_MMAPABLE,
       name: "page",
-      btfId: 0,
+      btfVmlinuxValueTypeId: 0,
       mapExtra: 0n,
+      btfId: expect.any(Number) as number,
+      btfKeyTypeId: expect.any(Number) as number,
+      btfValueTypeId: expect.any(Number) as number,
     });
   });
 

@@ -111,8 +111,11 @@ forEachWay((kernel) => {
       maxEntries: 9,
       mapFlags: BPF_F_NO_PREALLOC,
       name: "a.b_C9",
-      btfId: 0,
+      btfVmlinuxValueTypeId: 0,
       mapExtra: 0n,
+      btfId: expect.any(Number) as number,
+      btfKeyTypeId: expect.any(Number) as number,
+      btfValueTypeId: expect.any(Number) as number,
     });
   });
 

@@ -35,6 +35,29 @@ forEachKernel((_, open) => {
     expect(ring.poll()).toEqual([3n, 4n, 5n, 6n, 7n, 8n, 9n]);
   });
 
+  it("visits records without making objects of them", async () => {
+    const kernel = await open();
+    using ring = RingBuffer.create(kernel, { size: 4096, record: u64 });
+    const seen: number[] = [];
+    const visit = (memory: DataView, offset: number, length: number): void => {
+      expect(length).toBe(8);
+      seen.push(memory.getUint32(offset, true));
+    };
+    // More than once around.
+    for (let round = 0; round < 50; round++) {
+      for (let i = 0; i < 9; i++) write(kernel, ring, 10 * round + i);
+      expect(ring.forEach(visit, 4)).toBe(4);
+      expect(ring.pending).toBe(5 * 16);
+      expect(ring.forEach(visit)).toBe(5);
+      expect(ring.pending).toBeLessThan(16);
+    }
+    expect(ring.forEach(visit)).toBe(0);
+    expect(seen).toEqual(Array.from({ length: 450 }, (_, i) => 10 * Math.floor(i / 9) + (i % 9)));
+    write(kernel, ring, 1);
+    expect(() => ring.forEach(() => expect.fail("seen"))).toThrow("seen");
+    expect(ring.pending).toBe(0);
+  });
+
   it("is mapped by Linux's rules", async () => {
     const kernel = await open();
     using ring = RingBuffer.create(kernel, { size: 8192 });
@@ -103,6 +126,24 @@ it("reserves, submits, discards, and counts what was lost", async () => {
   expect(ring.output(new Uint8Array(1))).toBe(false);
   expect(ring.poll()[0]).toEqual(new Uint8Array(4088).fill(5));
   expect(kernel.check()).toEqual([]);
+});
+
+it("writes records by their codec, and large ones as well as small ones", async () => {
+  using kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 22 });
+  using ring = RingBuffer.create(kernel, { size: 16384, record: u64 });
+  expect(ring.push(5n)).toBe(true);
+  expect(() => ring.push(-1n)).toThrow("record: wanted");
+  expect(ring.poll()).toEqual([5n]);
+  ring.poll();
+  using plain = RingBuffer.fromId(kernel, ring.id);
+  for (const size of [0, 1, 1023, 1024, 1025, 5000]) {
+    expect(plain.push(new Uint8Array(size).fill(size))).toBe(true);
+    expect(plain.poll()).toEqual([new Uint8Array(size).fill(size)]);
+  }
+  plain.poll();
+  for (let i = 0n; ring.push(i); i++);
+  expect(ring.lost).toBe(1);
+  expect(() => ring.output(new Uint8Array(16377))).not.toThrow();
 });
 
 it("discards what a thread had reserved when it leaves", async () => {

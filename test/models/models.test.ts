@@ -89,6 +89,23 @@ const models: Readonly<Record<string, Model>> = {
       BUG_NO_RECOUNT: ["assertion violated"],
     },
   },
+  ringbuf: {
+    runs: [[], ["NO_DEATH"]],
+    bugs: {
+      BUG_NO_LOCK: ["assertion violated", "NO_DEATH"],
+      BUG_PUBLISH_FIRST: ["assertion violated"],
+      BUG_SUBMIT_FIRST: ["assertion violated"],
+      BUG_WAKE_FIRST: ["assertion violated"],
+      BUG_SKIP_BUSY: ["assertion violated"],
+      BUG_RELEASE_EARLY: ["assertion violated"],
+      BUG_RELEASE_LATE: ["assertion violated"],
+      BUG_ARM_LATE: ["assertion violated"],
+      BUG_SLEEP_UNARMED: ["assertion violated"],
+      BUG_DISCARD_ALL: ["assertion violated"],
+      BUG_LEFT_BUSY: ["assertion violated"],
+      BUG_REAPER_SILENT: ["assertion violated"],
+    },
+  },
   gate: {
     runs: [[], ["NO_DEATH"]],
     bugs: {

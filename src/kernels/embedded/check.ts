@@ -49,12 +49,16 @@ const texts: Readonly<Record<number, Text>> = {
   74: (where, found, wanted) => `map at ${where}: bucket ${wanted} goes in circles at 0x${found.toString(16)}`,
   73: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} says it is another's`,
+  75: (where, found, wanted) =>
+    `line at ${where}: an elem was used last at ${found}, and the map's clock is at ${wanted}`,
+  76: (where, found, wanted) => `map at ${where}: the queue of its oldest elems is at ${found} of ${wanted}`,
   96: (where, found, wanted) => `map at ${where}: ${found} prefixes are counted, and ${wanted} are in the trie`,
   97: (where, found, wanted) =>
     `trie node at ${where}: at byte ${found}, with ${wanted} items, is damaged or not in its place`,
   98: (where, found, wanted) => `map at ${where}: ${found} blocks are in use, and ${wanted} are in the trie`,
   99: (where, found, wanted) => `prefix at ${where}: of ${found} bits, does not belong in place ${wanted}`,
-  100: (where, found, wanted) => `map at ${where}: its table of first nodes is wrong for ${found}: ${wanted}`,
+  100: (where, found, wanted) =>
+    `map at ${where}: place ${found} of a table of first nodes leads to ${wanted}, and the trie does not`,
   82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
   83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,

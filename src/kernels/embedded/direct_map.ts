@@ -2,10 +2,12 @@
  * The embedded kernel's short way: one map's operations as calls of the engine's own functions, arguments bound.
  */
 import {
+  BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "../../uapi/bpf.js";
 import { EINVAL } from "../../uapi/errno.js";
@@ -41,7 +43,7 @@ export function openDirect(
     buffer[Symbol.dispose]();
     throw new RangeError(`Lanes must lie aligned in the map's value of ${valueBytes} bytes`);
   }
-  const family = waysOf(engine, map, key, value, lanesAt);
+  const family = waysOf(engine, map, key, value, lanesAt, buffer);
   let open = true;
 
   return {
@@ -54,6 +56,7 @@ export function openDirect(
     updateMany: (keys, values, rets, n, flags) => engine.updateMany(map, keys, values, rets, n, flags),
     deleteMany: (keys, rets, n) => engine.deleteMany(map, keys, rets, n),
     count: () => engine.count(map),
+    setExact: () => engine.setExact(map),
     [Symbol.dispose]: () => {
       if (!open) return;
       open = false;
@@ -65,7 +68,7 @@ export function openDirect(
 
 type Family = Pick<DirectMap, "lookupElem" | "updateElem" | "lookupElem4" | "updateElem4" | "deleteElem4" | "addElem4">;
 
-function waysOf(engine: Engine, map: number, key: number, value: number, lanes: number): Family {
+function waysOf(engine: Engine, map: number, key: number, value: number, lanes: number, buffer: UserBuffer): Family {
   switch (engine.typeOf(map)) {
     case BPF_MAP_TYPE_HASH:
     case BPF_MAP_TYPE_PERCPU_HASH:
@@ -75,8 +78,11 @@ function waysOf(engine: Engine, map: number, key: number, value: number, lanes: 
       return { ...hashWays(engine, map, key, value, lanes), ...lruLookups(engine, map, key, value) };
     case BPF_MAP_TYPE_LPM_TRIE:
       return trieWays(engine, map, key, value);
-    default:
+    case BPF_MAP_TYPE_ARRAY:
+    case BPF_MAP_TYPE_PERCPU_ARRAY:
       return arrayWays(engine, map, key, value, lanes);
+    default:
+      return otherWays(engine, map, key, value, lanes, buffer);
   }
 }
 
@@ -139,6 +145,40 @@ function arrayWays(engine: Engine, map: number, keyAt: number, value: number, la
     updateElem4: (index, flags) => arrayUpdate4(map, index, value, flags),
     deleteElem4: () => -EINVAL,
     addElem4: (index) => arrayAdd4(map, index, value, lanes),
+  };
+}
+
+/** Of all other types: through the registry, the key in its place. */
+function otherWays(
+  engine: Engine,
+  map: number,
+  keyAt: number,
+  value: number,
+  lanes: number,
+  buffer: UserBuffer,
+): Family {
+  const { lookupElem, updateElem, deleteElem, addElem } = engine;
+  const view = new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, buffer.bytes.byteLength);
+  const put = (key: number): void => view.setUint32(0, key, true);
+  return {
+    lookupElem: () => lookupElem(map, keyAt, value),
+    updateElem: (flags) => updateElem(map, keyAt, value, flags),
+    lookupElem4: (key) => {
+      put(key);
+      return lookupElem(map, keyAt, value);
+    },
+    updateElem4: (key, flags) => {
+      put(key);
+      return updateElem(map, keyAt, value, flags);
+    },
+    deleteElem4: (key) => {
+      put(key);
+      return deleteElem(map, keyAt);
+    },
+    addElem4: (key) => {
+      put(key);
+      return addElem(map, keyAt, value, lanes);
+    },
   };
 }
 

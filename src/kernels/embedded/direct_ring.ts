@@ -9,6 +9,8 @@ import type { Engine } from "./engine.js";
 const FIRST_ROOM = 4096;
 /** Where there is no Atomics.waitAsync, or nothing to share memory with: between two looks. */
 const LOOK_MS = 4;
+/** Of the word that is waited on: somebody waits (kernel/maps/ringbuf.ts). */
+const ARMED = 1;
 /** The longest time of a timer; longer ones end at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -44,6 +46,7 @@ export function openDirectRing(
       from.bytes.set(record);
       return engine.outputRecord(map, from.address, record.length, flags);
     },
+    outputFrom: (address, size, flags) => engine.outputRecord(map, address, size, flags),
     query: (what) => engine.queryRing(map, what),
     lost: () => engine.lostRecords(map) >>> 0,
     drain() {
@@ -102,6 +105,8 @@ export async function awaitRing(
       if (armed < 0) throw refuse(armed);
       // Read between arming and the last look: a wake after that look makes it another one.
       const seen = Atomics.load(words, word);
+      // Somebody woke since, who has not seen what it was armed for: nobody would wake from a sleep on this.
+      if ((seen & ARMED) === 0) continue;
       if (engine.poll(map, 0, forRoom) === 1) return true;
       signal?.throwIfAborted();
       if (isOver) return false;

@@ -397,6 +397,10 @@ export class EmbeddedKernel implements Kernel {
     return awaitRing(this.#engine, this.#memory.buffer, fd, "writable", options);
   }
 
+  count(fd: number): number {
+    return this.#engine.countOf(fd);
+  }
+
   directRing(fd: number): DirectRing | undefined {
     const engine = this.#engine;
     const map = engine.hold(fd);

@@ -41,6 +41,7 @@ export interface Engine {
   lostRecords(map: number): number;
   drainRecord(map: number, to: number, room: number): number;
   count(map: number): number;
+  countOf(fd: number): number;
   lanesFitMap(map: number, lanes: number): number;
   typeOf(map: number): number;
   keyBytesOf(map: number): number;
@@ -71,6 +72,7 @@ export interface Engine {
   lruLookup44(map: number, key: number, to: number): number;
   lruLookup48(map: number, key: number, to: number): number;
   lruLookup(map: number, key: number, to: number): number;
+  setExact(map: number): number;
   hashUpdate(map: number, key: number, value: number, flags: number): number;
   trieLookup(map: number, key: number, to: number): number;
   arrayLookup4(map: number, index: number, to: number): number;
