@@ -36,7 +36,7 @@ import {
 } from "tsbpf/uapi";
 import { INFO } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
-import { isHash, isLru } from "../machine/probe.js";
+import { isHash, isLru, isMapInMap } from "../machine/probe.js";
 import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
 
@@ -64,6 +64,8 @@ const badSizes = [
 ];
 const badCounts = [0, 2 ** 27 + 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1];
 
+/** Bytes of a key for which there is room in the arena. */
+const MOST_KEY_BYTES = 4096;
 /** What Linux may be asked to allocate for one map. */
 const MAX_BYTES = 4 << 20;
 /** More than any machine has: refused before anything is allocated. */
@@ -201,7 +203,10 @@ export function randomCreate(random: Random, inner: readonly number[] | undefine
     Object.assign(fields, random.pick(wrongFields)(random, fields));
   }
   keepSmall(fields);
-  if (isLru({ type: Number(fields["map_type"]) >>> 0 })) keepRoomy(fields);
+  const type = Number(fields["map_type"]) >>> 0;
+  if (isLru({ type })) keepRoomy(fields);
+  // The fd that is given as a value lies where so long a key ends, and is another number on another kernel.
+  if (isMapInMap({ type }) && Number(fields["key_size"]) > MOST_KEY_BYTES) fields["key_size"] = 2 ** 31;
   return makeCreate(fields);
 }
 

@@ -9,8 +9,11 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_INFO_ID_OFF,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
+  ENOENT,
   bpfAttr,
 } from "tsbpf/uapi";
 import { Random } from "../differential/random.js";
@@ -48,7 +51,7 @@ export const hostilePaths: readonly string[] = Array.from(
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
 /** However slow the machine is. */
-const leastCalls = 10_000;
+const leastCalls = 30_000;
 
 export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
   const random = new Random(seed);
@@ -64,7 +67,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
     const call = caller.next();
     words.set([calls + 1, call.cmd, call.address, call.size]);
     const ret = answerOf(kernel, call, buffer);
-    if (ret < 0) {
+    if (ret < 0 && !isEndOfBatches(call.cmd, ret)) {
       failed[-ret] = (failed[-ret] ?? 0) + 1;
       continue;
     }
@@ -87,6 +90,11 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
   }
   for (const fd of caller.fds) kernel.close(fd);
   return { calls, succeeded, failed };
+}
+
+/** A batch that came to the map's end has succeeded. */
+function isEndOfBatches(cmd: number, ret: number): boolean {
+  return ret === -ENOENT && (cmd === BPF_MAP_LOOKUP_BATCH || cmd === BPF_MAP_LOOKUP_AND_DELETE_BATCH);
 }
 
 /** What bpf() returns. A trap comes out with the call that it befell. */

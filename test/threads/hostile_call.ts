@@ -97,6 +97,9 @@ export const cmds = [
   BPF_MAP_GET_FD_BY_ID,
 ];
 
+/** What succeeds seldom otherwise: something must be in a map before it can be taken out. */
+const often = [BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+
 const types = [
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH,
@@ -104,9 +107,10 @@ const types = [
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_BLOOM_FILTER,
-  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
@@ -242,7 +246,7 @@ export class HostileCaller {
 
   #sensible(): Sensible {
     const random = this.#random;
-    const cmd = random.percent(25) ? BPF_MAP_UPDATE_ELEM : random.pick(cmds);
+    const cmd = random.percent(35) ? random.pick(often) : random.pick(cmds);
     const map_fd = this.#fd();
     const make = (group: Group, fields: Sensible["fields"]): Sensible => ({ cmd, group, fields });
     switch (cmd) {
@@ -252,7 +256,7 @@ export class HostileCaller {
       case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
       case BPF_MAP_UPDATE_BATCH:
       case BPF_MAP_DELETE_BATCH: {
-        const count = random.pick([1, 2, 10, 1000, 2 ** 32 - 1]);
+        const count = random.pick([1, 1, 1, 2, 10, 1000, 2 ** 32 - 1]);
         const in_batch = random.percent(50) ? 0 : this.#pointer();
         const to = { out_batch: this.#pointer(), keys: this.#pointer(), values: this.#pointer() };
         return make("batch", { map_fd, count, in_batch, ...to });
@@ -273,7 +277,7 @@ export class HostileCaller {
       default: {
         const flags = cmd === BPF_MAP_UPDATE_ELEM ? random.pick([0, 0, 1, 2]) : 0;
         // Nowhere: of a map without keys, or the first one.
-        const key = random.percent(cmd === BPF_MAP_LOOKUP_AND_DELETE_ELEM ? 50 : 25) ? 0 : this.#pointer();
+        const key = random.percent(often.includes(cmd) ? 40 : 25) ? 0 : this.#pointer();
         const value = cmd === BPF_MAP_DELETE_ELEM ? 0 : this.#pointer();
         return make("mapElem", { map_fd, key, value, flags });
       }
