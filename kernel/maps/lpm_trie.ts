@@ -116,15 +116,20 @@ const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
 /** Elems up to this size lie in their nodes: an IPv4 prefix and 8 bytes. */
-const INLINE_BYTES: u32 = 16;
+const INLINE_BYTES: u32 = 32;
 
 /**
- * From so many elems on there is a table that a lookup begins with: which node is the first at byte TOP_DEPTH or behind, for each
- * value of the bytes before. It goes when a quarter is left.
+ * From so many elems on there are tables that a lookup begins with; they go when a quarter is left. A table of a depth has, for
+ * all that begin with the same bytes up to there, the first node at this depth or behind: with keys of up to 4 bytes one table,
+ * by 2 bytes; with longer ones two, by 3 and by 4 (IPv6: what lies in a /24, and in a /32), whose places are hashes. Of two nodes
+ * that want one place one is there.
  */
 const TOP_COUNT: u32 = 16384;
-const TOP_DEPTH: u32 = 2;
-const TOP_WORDS: u32 = 1 << (8 * TOP_DEPTH);
+const TOP_WORDS: u32 = 65536;
+const TOP_BYTES: u32 = 4 * TOP_WORDS;
+
+/** As the depth of a change that is none of nodes. */
+const INNERMOST: u32 = 256;
 
 const NO_FORK: u32 = u32.MAX_VALUE;
 
@@ -153,7 +158,7 @@ export class LpmTrie extends BpfMap {
   itemBytes: u32;
   isInline: u32;
   slabs: u32;
-  /** A word for each value of a key's first two bytes, or 0: see TOP_COUNT. */
+  /** The tables, items' words, or 0: see TOP_COUNT. */
   top: u32;
 }
 
@@ -219,6 +224,7 @@ function sameBytes(node: usize, data: usize, from: u32): u32 {
 }
 
 function sameBytesOfMany(path: usize, data: usize, from: u32, depth: u32): u32 {
+  while (from + 4 <= depth && load<u32>(path + from) == load<u32>(data + from)) from += 4;
   while (from < depth && load<u8>(path + from) == load<u8>(data + from)) from++;
   return from;
 }
@@ -284,20 +290,46 @@ function isStale(trie: LpmTrie, seq: u32): bool {
 function match(trie: LpmTrie, key: usize, seq: u32): usize {
   const prefix = load<u32>(key);
   if (prefix > trie.dataBytes << 3) return 0;
-  const top: usize = trie.top;
-  if (top != 0 && prefix >= TOP_DEPTH << 3) {
-    const at: usize = load<u32>(topSlot(top, key + PREFIX_BYTES));
-    const found: usize = at == 0 ? 0 : matchFrom(trie, at, TOP_DEPTH, key, seq);
-    if (found != 0) return found;
+  if (trie.top != 0) {
+    const data = key + PREFIX_BYTES;
+    for (let table: i32 = tablesOf(trie) - 1; table >= 0; table--) {
+      const depth = tableDepth(trie, table);
+      if (prefix < depth << 3) continue;
+      const at: usize = load<u32>(tableSlot(trie.top, table, depth, data));
+      if (at == 0) continue;
+      // Where a place is a hash the node is perhaps of other bytes.
+      const found = matchFrom(trie, at, depth == 2 ? 2 : 0, key, seq);
+      if (found != 0) return found;
+    }
   }
   return matchFrom(trie, trie.root, 0, key, seq);
 }
 
-/** The table's word for a key's data. */
 // @ts-ignore: decorator
 @inline
-function topSlot(top: usize, data: usize): usize {
-  return top + 4 * <usize>load<u16>(data);
+function tablesOf(trie: LpmTrie): i32 {
+  return trie.dataBytes > 4 ? 2 : 1;
+}
+
+// @ts-ignore: decorator
+@inline
+function tableDepth(trie: LpmTrie, table: u32): u32 {
+  return trie.dataBytes > 4 ? 3 + table : 2;
+}
+
+/** The first bytes of some data, as many as a table goes by. */
+// @ts-ignore: decorator
+@inline
+function firstBytes(data: usize, depth: u32): u32 {
+  return depth == 2 ? load<u16>(data) : load<u32>(data) & (u32.MAX_VALUE >> (32 - 8 * depth));
+}
+
+/** The word of a table for some data. */
+// @ts-ignore: decorator
+@inline
+function tableSlot(top: usize, table: u32, depth: u32, data: usize): usize {
+  const first = firstBytes(data, depth);
+  return top + table * TOP_BYTES + 4 * (depth == 2 ? first : (first * 0x9e3779b1) >> 16);
 }
 
 /**
@@ -500,6 +532,7 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
   const data = key + PREFIX_BYTES;
   // `slot` is the word that leads to the node that the prefix belongs in; `item` what lies in its place there.
   let slot = rootSlot(trie);
+  let slotDepth: u32 = 0;
   let node: usize = load<u32>(slot) & ~IS_NODE;
   let place = placeOf(0, prefix, data);
   let item: usize = 0;
@@ -519,6 +552,7 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
     const word = load<u32>(item);
     if (word & IS_NODE) {
       slot = item;
+      slotDepth = depth;
       node = word - IS_NODE;
       from = depth + 1;
       item = 0;
@@ -540,7 +574,7 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
     if (trie.count == trie.maxEntries) return -ENOSPC;
   }
   if (isThere && isWordInPlace(trie) && isSameData(trie, item, data)) {
-    publish(trie, item + trie.keySize, load<u32>(value), 0, key);
+    publish(trie, item + trie.keySize, load<u32>(value), 0, key, INNERMOST);
     return 0;
   }
   // An elem that is not inline. Inline ones are put where they stay.
@@ -551,7 +585,7 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
     writeElem(trie, apart, key, value);
     if (fork == NO_FORK && item != 0) {
       const old: usize = load<u32>(item);
-      publish(trie, item, <u32>apart, isThere ? 0 : 1, key);
+      publish(trie, item, <u32>apart, isThere ? 0 : 1, key, INNERMOST);
       if (old != 0) giveBlock(trie.slabs, old);
       return 0;
     }
@@ -573,9 +607,9 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
   if (apart != 0) store<u32>(to, <u32>apart);
   else writeElem(trie, to, key, value);
   if (fork != NO_FORK) {
-    publish(trie, item == 0 ? slot : item, <u32>made + IS_NODE, 1, key);
+    publish(trie, item == 0 ? slot : item, <u32>made + IS_NODE, 1, key, item == 0 ? slotDepth : depthOf(node));
   } else {
-    publish(trie, slot, <u32>made + IS_NODE, isThere ? 0 : 1, key);
+    publish(trie, slot, <u32>made + IS_NODE, isThere ? 0 : 1, key, slotDepth);
     if (node != 0) giveBlock(trie.slabs, node);
   }
   return 0;
@@ -668,41 +702,62 @@ function makeCopy(trie: LpmTrie, node: usize): usize {
   return made;
 }
 
-/** The one store that changes the trie; and what follows from it. */
-function publish(trie: LpmTrie, slot: usize, word: u32, more: i32, key: usize): void {
+/**
+ * The one store that changes the trie; and what follows from it.
+ *
+ * @param depth Of the node that the word is in.
+ */
+function publish(trie: LpmTrie, slot: usize, word: u32, more: i32, key: usize, depth: u32): void {
   beginWrite(stripe(trie));
   store<u32>(slot, word);
   trie.count += more;
-  // A shorter prefix is the matter of nodes before the first that the table has.
-  if (trie.top != 0 && load<u32>(key) >= TOP_DEPTH << 3) {
-    store<u32>(topSlot(trie.top, key + PREFIX_BYTES), topOf(trie, load<u16>(key + PREFIX_BYTES)));
-  }
+  if (trie.top != 0) setTops(trie, load<u32>(key), key + PREFIX_BYTES, depth);
   endWrite(stripe(trie));
   // Readers see that seq has changed before they see what becomes of the blocks that were taken out.
   keepOrder();
 }
 
-/** What the table says of two first bytes: the first node at byte TOP_DEPTH or behind, as an item's word, or 0. */
-function topOf(trie: LpmTrie, first: u32): u32 {
+/** Brings the tables up to date with a change at a prefix, in a node that stays. A shorter one changes no node that they have. */
+function setTops(trie: LpmTrie, prefix: u32, data: usize, changed: u32): void {
+  for (let table = 0; table < tablesOf(trie); table++) {
+    const depth = tableDepth(trie, table);
+    if (prefix < depth << 3 || changed >= depth) continue;
+    const slot = tableSlot(trie.top, table, depth, data);
+    const was: usize = load<u32>(slot);
+    const is = topOf(trie, data, depth);
+    // What was there is not given back yet: it says whose it is.
+    if (is != 0 || (was != 0 && isFirst(was, data, depth))) store<u32>(slot, is);
+  }
+}
+
+/** Whether an item's node begins with the same bytes as some data. */
+function isFirst(at: usize, data: usize, depth: u32): bool {
+  const node = at - IS_NODE;
+  return firstBytes(pathOf(node, wordsOf(node)), depth) == firstBytes(data, depth);
+}
+
+/** What a table says of some data: the first node at its depth or behind, as an item's word, or 0. */
+function topOf(trie: LpmTrie, data: usize, tableDepth: u32): u32 {
   let at: u32 = trie.root;
   while (at != 0 && (at & IS_NODE) != 0) {
     const node: usize = at - IS_NODE;
     const depth = depthOf(node);
-    if (depth >= TOP_DEPTH) return load<u16>(pathOf(node, wordsOf(node))) == first ? at : 0;
-    const place = BYTES | ((first >> (depth << 3)) & 0xff);
-    at = has(node, wordsOf(node), place) ? load<u32>(itemOf(trie, node, wordsOf(node), place)) : 0;
+    if (depth >= tableDepth) return isFirst(at, data, tableDepth) ? at : 0;
+    const words = wordsOf(node);
+    const place = BYTES | load<u8>(data + depth);
+    at = has(node, words, place) ? load<u32>(itemOf(trie, node, words, place)) : 0;
   }
   return 0;
 }
 
-/** Makes the table when the trie has grown, and lets it go when that has shrunk. Lookups do without, as when memory is out. */
+/** Makes the tables when the trie has grown, and lets them go when it has shrunk. Without them, as when memory is out, lookups take longer. */
 function fitTop(trie: LpmTrie): void {
   const top: usize = trie.top;
   if (top == 0) {
-    if (trie.count < TOP_COUNT || trie.dataBytes <= TOP_DEPTH) return;
-    const made = allocKernel(4 * TOP_WORDS);
+    if (trie.count < TOP_COUNT || trie.dataBytes <= 2) return;
+    const made = allocKernel(tablesOf(trie) * TOP_BYTES);
     if (made == 0) return;
-    fillTop(trie, made, trie.root);
+    fillTops(trie, made);
     storeInOrder<u32>(changetype<usize>(trie) + offsetof<LpmTrie>("top"), <u32>made);
   } else if (trie.count < TOP_COUNT / 4) {
     ownRun(top, ME);
@@ -714,16 +769,22 @@ function fitTop(trie: LpmTrie): void {
   }
 }
 
-/** Notes the first nodes at byte TOP_DEPTH or behind, of all that hang on one, in a table of zeros. */
-function fillTop(trie: LpmTrie, top: usize, at: u32): void {
+/** Fills tables of zeros. */
+function fillTops(trie: LpmTrie, top: usize): void {
+  for (let table = 0; table < tablesOf(trie); table++) fillTable(trie, top, table, trie.root);
+}
+
+/** Notes the first nodes at a table's depth or behind, of all that hang on one. */
+function fillTable(trie: LpmTrie, top: usize, table: u32, at: u32): void {
   if (at == 0 || (at & IS_NODE) == 0) return;
   const node: usize = at - IS_NODE;
-  if (depthOf(node) >= TOP_DEPTH) {
-    store<u32>(topSlot(top, pathOf(node, wordsOf(node))), at);
+  const depth = tableDepth(trie, table);
+  if (depthOf(node) >= depth) {
+    store<u32>(tableSlot(top, table, depth, pathOf(node, wordsOf(node))), at);
     return;
   }
   const items = node + itemsOffOf(node);
-  for (let i: u32 = 0; i < countOf(node); i++) fillTop(trie, top, load<u32>(items + i * trie.itemBytes));
+  for (let i: u32 = 0; i < countOf(node); i++) fillTable(trie, top, table, load<u32>(items + i * trie.itemBytes));
 }
 
 /** BPF_MAP_DELETE_ELEM. */
@@ -775,11 +836,11 @@ function takeItem(trie: LpmTrie, slot: usize, node: usize, place: u32, item: usi
   if (countOf(node) > 1) {
     made = makeWithout(trie, node, place);
     if (made == 0) {
-      publish(trie, item, 0, -1, key);
+      publish(trie, item, 0, -1, key, INNERMOST);
       return;
     }
   }
-  publish(trie, slot, made == 0 ? 0 : <u32>made + IS_NODE, -1, key);
+  publish(trie, slot, made == 0 ? 0 : <u32>made + IS_NODE, -1, key, 0);
   giveBlock(trie.slabs, node);
 }
 
@@ -797,18 +858,18 @@ function takeFork(
   const other = item == first ? first + trie.itemBytes : first;
   const word = load<u32>(other);
   if (word == 0) {
-    publish(trie, item, 0, -1, key);
+    publish(trie, item, 0, -1, key, INNERMOST);
   } else if (trie.isInline == 0 || (word & IS_NODE) != 0) {
-    publish(trie, slot, word, -1, key);
+    publish(trie, slot, word, -1, key, 0);
     giveBlock(trie.slabs, node);
   } else {
     const made = makeCopy(trie, parent);
     if (made == 0) {
-      publish(trie, item, 0, -1, key);
+      publish(trie, item, 0, -1, key, INNERMOST);
       return;
     }
     memory.copy(made + (slot - parent), other, trie.itemBytes);
-    publish(trie, parentSlot, <u32>made + IS_NODE, -1, key);
+    publish(trie, parentSlot, <u32>made + IS_NODE, -1, key, 0);
     giveBlock(trie.slabs, parent);
     giveBlock(trie.slabs, node);
   }
@@ -869,8 +930,8 @@ function rebuild(trie: LpmTrie): void {
   trie.count = trie.root == 0 ? 0 : markFrom(trie, trie.root - IS_NODE);
   sweep(trie.slabs);
   if (trie.top != 0) {
-    memory.fill(trie.top, 0, 4 * TOP_WORDS);
-    fillTop(trie, trie.top, trie.root);
+    memory.fill(trie.top, 0, tablesOf(trie) * TOP_BYTES);
+    fillTops(trie, trie.top);
   }
   settleSeq(stripe(trie));
 }
@@ -900,10 +961,21 @@ function check(trie: LpmTrie): void {
   if (trie.count != count) finding(LPM_COUNT, <u32>changetype<usize>(trie), trie.count, count);
   const used = usedBlocks(trie.slabs);
   if (used != blocks) finding(LPM_BLOCKS, <u32>changetype<usize>(trie), used, blocks);
-  if (trie.top == 0) return;
-  for (let i: u32 = 0; i < TOP_WORDS; i++) {
-    const found = load<u32>(trie.top + 4 * i);
-    if (found != topOf(trie, i)) finding(LPM_TOP, <u32>changetype<usize>(trie), i, found);
+  if (trie.top != 0) checkTops(trie);
+}
+
+/** Each node in a table is the one that the trie leads to. */
+function checkTops(trie: LpmTrie): void {
+  for (let table = 0; table < tablesOf(trie); table++) {
+    const depth = tableDepth(trie, table);
+    for (let i: u32 = 0; i < TOP_WORDS; i++) {
+      const at = load<u32>(trie.top + table * TOP_BYTES + 4 * i);
+      if (at == 0) continue;
+      const node: usize = at - IS_NODE;
+      const path = pathOf(node, wordsOf(node));
+      const isHere = tableSlot(trie.top, table, depth, path) == trie.top + table * TOP_BYTES + 4 * i;
+      if (!isHere || topOf(trie, path, depth) != at) finding(LPM_TOP, <u32>changetype<usize>(trie), i, at);
+    }
   }
 }
 

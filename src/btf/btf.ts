@@ -123,6 +123,15 @@ export class Btf {
     return (this.#types[id - this.startId] = this.#decode(id));
   }
 
+  /** Where one of its own types lies in its bytes. @throws {BtfError} There is none of that id */
+  offsetOf(id: BtfId): number {
+    const off = this.#offs[id - this.startId];
+    if (off === undefined) {
+      throw new BtfError(`BTF type ${id}: wanted an id from ${this.startId} to ${this.endId - 1}`, id);
+    }
+    return off;
+  }
+
   /** Its own types with their ids, in their order: of split BTF, without its base's. */
   *types(): Generator<[BtfId, BtfType]> {
     for (let id = this.startId; id < this.endId; id++) yield [id, this.type(id) as BtfType];

@@ -1,61 +1,145 @@
 /**
- * btf dump: the types of BTF, from a file or of a kernel's BTF object, a line each.
+ * btf dump: the types of BTF, from a file or of the kernel's objects: a line each.
  */
-import { readFileSync } from "node:fs";
-import { Btf, BtfError } from "../btf/btf.js";
-import type { BtfId, BtfType } from "../btf/types.js";
-import { ElfError, isElf } from "../elf/sections.js";
+import { Btf } from "../btf/btf.js";
+import type { BtfId, BtfType, BtfVoid } from "../btf/types.js";
+import { EINVAL } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
+import { BtfFileError, readBtf } from "./btf_file.js";
+import { openBtf } from "./btf_value.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
+import { btfUsage } from "./help.js";
 import type { JsonWriter } from "./json_writer.js";
+import { takeMap } from "./map_handle.js";
+import { takeProg } from "./prog_handle.js";
+import type { Syscalls } from "./syscalls.js";
 
 const KERNEL_BTF = "/sys/kernel/btf/";
 const LINKAGES = ["static", "global", "extern"];
 
-/** btf dump file FILE [format raw] */
-export function btfDump(context: Context, args: Args): void {
-  args.need(2);
-  if (!args.takeIf("file")) throw new ArgsError(`unrecognized BTF source specifier: '${args.next}'`);
-  const btf = openFile(context, args.take());
-  if (args.takeIf("format")) {
-    args.need(1);
-    if (!args.takeIf("raw")) throw new ArgsError(`unrecognized format specifier: '${args.next}', possible values: raw`);
-  }
-  if (args.left > 0) throw new ArgsError(`unrecognized option: '${args.next}'`);
+/** What is dumped: all types, or some of them. */
+interface Source {
+  readonly btf: Btf;
+  readonly roots?: readonly BtfId[];
+}
+
+/** Finds a source once the rest of the command is known to be right. */
+type OpenSource = () => Source;
+
+/** btf dump { id N | map MAP [key | value | kv | all] | prog PROG | file FILE } [format raw] */
+export async function btfDump(context: Context, args: Args): Promise<void> {
+  if (args.left < 2) return tooFew(context, args);
+  const open = await takeSource(context, args);
+  takeFormat(context, args);
+  const { btf, roots } = open();
   const { json } = context.out;
+  const types = roots === undefined ? btf.types() : roots.map((id) => [id, btf.type(id)] as const);
   if (json === undefined) {
-    for (const [id, type] of btf.types()) context.out.text(textOf(btf, id, type));
+    for (const [id, type] of types) context.out.text(textOf(btf, id, type));
     return;
   }
   json.startObject();
   json.name("types");
   json.startArray();
-  for (const [id, type] of btf.types()) writeType(json, id, type, context.strict);
+  for (const [id, type] of types) writeType(json, id, type, context.strict);
   json.endArray();
   json.endObject();
 }
 
+/** bpftool shows its usage too. */
+function tooFew(context: Context, args: Args): never {
+  const message = `'${args.previous}' needs at least 2 arguments, ${args.left} found`;
+  if (context.strict) throw new ArgsError(message);
+  context.out.error(message);
+  return btfUsage(context);
+}
+
+async function takeSource(context: Context, args: Args): Promise<OpenSource> {
+  if (args.takeIf("map")) {
+    if (args.left < 2) return tooFew(context, args);
+    const bpf = await context.open("read");
+    const { info } = takeMap(context, bpf, args);
+    const both = [info.btfKeyTypeId, info.btfValueTypeId];
+    let roots: BtfId[] | undefined = both;
+    if (args.takeIf("key")) roots = both.slice(0, 1);
+    else if (args.takeIf("value")) roots = both.slice(1);
+    else if (args.takeIf("all")) roots = undefined;
+    else if (!args.takeIf("kv") && context.strict) roots = both.filter((id) => id !== 0);
+    return () => ({ btf: openId(context, bpf, info.btfId), ...(roots === undefined ? {} : { roots }) });
+  }
+  if (args.takeIf("prog")) {
+    if (args.left < 2) return tooFew(context, args);
+    const bpf = await context.open("read");
+    const info = bpf.progInfo(takeProg(context, bpf, args));
+    if (typeof info === "number") return context.fail(`can't get prog info: ${errnoMessage(-info)}`);
+    return () => ({ btf: openId(context, bpf, info.btfId) });
+  }
+  if (args.takeIf("id")) {
+    const id = args.takeU32("ID");
+    const bpf = await context.open("read");
+    return () => ({ btf: openId(context, bpf, id) });
+  }
+  if (!args.takeIf("file")) throw new ArgsError(`unrecognized BTF source specifier: '${args.next}'`);
+  const btf = openFile(context, args.take());
+  return () => ({ btf });
+}
+
+/** Reads [format raw]. */
+function takeFormat(context: Context, args: Args): void {
+  while (args.takeIf("format")) {
+    if (args.left === 0) {
+      context.fail(`expecting value for 'format' option${context.strict ? "" : "\n"}`, -EINVAL);
+    }
+    const format = args.take();
+    if (format === "c") context.fail("tsbpf does not write C: use bpftool btf dump ... format c", -EINVAL);
+    if (format !== "raw") {
+      context.fail(`unrecognized format specifier: '${format}', possible values: raw, c`, -EINVAL);
+    }
+  }
+  if (args.left > 0) context.fail(`unrecognized option: '${args.next}'`, -EINVAL);
+}
+
+function openId(context: Context, bpf: Syscalls, id: number): Btf {
+  const found = bpf.getFdById("btf", id);
+  if (found < 0) {
+    // bpftool says it twice: it asked first whether it is a module's.
+    if (!context.strict) context.out.error(`can't get BTF object by id (${id}): ${errnoMessage(-found)}`);
+    return context.fail(`get btf by id (${id}): ${errnoMessage(-found)}`, found);
+  }
+  const info = bpf.btfInfo(found);
+  bpf.close(found);
+  let base = context.options.baseBtf;
+  if (base === undefined && typeof info !== "number" && info.kernelBtf && info.name !== "vmlinux") {
+    context.out.note(
+      "Warning: valid base BTF was not specified with -B option, " +
+        `falling back to standard base BTF (${KERNEL_BTF}vmlinux)`,
+    );
+    base = Btf.fromKernel();
+  }
+  const btf = openBtf(bpf, id, base);
+  return typeof btf === "number" ? context.fail(`get btf by id (${id}): ${errnoMessage(-btf)}`, btf) : btf;
+}
+
 function openFile(context: Context, path: string): Btf {
   try {
-    const bytes = readFileSync(path);
-    if (isElf(bytes)) return Btf.fromObject(bytes);
-    const split = path.startsWith(KERNEL_BTF) && path !== `${KERNEL_BTF}vmlinux`;
-    return Btf.parse(bytes, split ? Btf.fromKernel() : undefined);
+    let base = context.options.baseBtf;
+    if (base === undefined && path.startsWith(KERNEL_BTF) && path !== `${KERNEL_BTF}vmlinux`) base = Btf.fromKernel();
+    return readBtf(path, base);
   } catch (error) {
-    const { errno } = error as NodeJS.ErrnoException;
-    const known = errno === undefined ? undefined : errnoMessage(-errno);
-    if (known === undefined && !(error instanceof BtfError) && !(error instanceof ElfError)) throw error;
-    return context.fail(`failed to load BTF from ${path}: ${known ?? (error as Error).message}`, errno);
+    if (!(error instanceof BtfFileError)) throw error;
+    return context.fail(`failed to load BTF from ${path}: ${error.describe(context.strict)}`, error.errno);
   }
 }
 
 const named = (name: string): string => (name === "" ? "(anon)" : name);
 
 /** What a type says of itself beside id, kind, name and parts: bpftool's words, in its order. */
-function fieldsOf(type: BtfType): [string, string | number][] {
+function fieldsOf(type: BtfType | BtfVoid): [string, string | number][] {
   switch (type.kind) {
+    case "VOID":
+      return [];
     case "INT":
       return [
         ["size", type.size],
@@ -123,10 +207,11 @@ function encodingName(encoding: string | number): string {
 }
 
 /** The lines of a type. */
-function textOf(btf: Btf, id: BtfId, type: BtfType): string {
+function textOf(btf: Btf, id: BtfId, type: BtfType | BtfVoid): string {
   const fields = fieldsOf(type).map(([name, value]) => `${name}=${value}`);
   // As bpftool has it.
-  const text = `[${id}] ${type.kind} '${named(type.name)}' ${fields.join(type.kind === "VAR" ? ", " : " ")}\n`;
+  const gap = fields.length === 0 ? "" : " ";
+  const text = `[${id}] ${kindName(type)} '${named(type.name)}'${gap}${fields.join(type.kind === "VAR" ? ", " : " ")}\n`;
   return (
     text +
     partsOf(btf, type)
@@ -135,7 +220,12 @@ function textOf(btf: Btf, id: BtfId, type: BtfType): string {
   );
 }
 
-function partsOf(btf: Btf, type: BtfType): string[] {
+/** bpftool's word for the kind; type 0 is void, which it does not know. */
+function kindName({ kind }: BtfType | BtfVoid): string {
+  return kind === "VOID" ? "UNKNOWN" : kind;
+}
+
+function partsOf(btf: Btf, type: BtfType | BtfVoid): string[] {
   switch (type.kind) {
     case "STRUCT":
     case "UNION":
@@ -166,7 +256,7 @@ function partsOf(btf: Btf, type: BtfType): string[] {
  *
  * bpftool 7.1 writes values of unsigned enums that are larger than INT_MAX as 64-bit numbers, sign extended; strict: as they are.
  */
-function writeType(json: JsonWriter, id: BtfId, type: BtfType, strict: boolean): void {
+function writeType(json: JsonWriter, id: BtfId, type: BtfType | BtfVoid, strict: boolean): void {
   const member = (name: string, value: string | number | bigint): void => {
     json.name(name);
     if (typeof value === "string") json.string(value);
@@ -184,7 +274,7 @@ function writeType(json: JsonWriter, id: BtfId, type: BtfType, strict: boolean):
   };
   json.startObject();
   member("id", id);
-  member("kind", type.kind);
+  member("kind", kindName(type));
   member("name", named(type.name));
   for (const [name, value] of fieldsOf(type)) member(name, value);
   switch (type.kind) {

@@ -4,12 +4,14 @@
 import { Args } from "./args.js";
 import { batch } from "./batch.js";
 import { btfDump } from "./btf_dump.js";
+import { btfShow } from "./btf_show.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
 import { btfHelp, btfUsage, help, mapHelp, mapUsage, usage } from "./help.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
-import { mapDelete, mapGetNext, mapLookup, mapUpdate } from "./map_elem.js";
+import { mapDelete, mapGetNext, mapLookup, mapPop, mapUpdate } from "./map_elem.js";
+import { mapEventPipe } from "./map_event_pipe.js";
 import { mapFreeze } from "./map_freeze.js";
 import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
@@ -30,12 +32,20 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "getnext", run: mapGetNext },
   { name: "delete", run: mapDelete },
   { name: "pin", run: mapPin },
+  { name: "event_pipe", run: mapEventPipe },
   { name: "create", run: mapCreate },
+  { name: "peek", run: mapLookup },
+  { name: "push", run: mapUpdate },
+  { name: "enqueue", run: mapUpdate },
+  { name: "pop", run: mapPop },
+  { name: "dequeue", run: mapPop },
   { name: "freeze", run: mapFreeze },
   { name: "unpin", run: mapUnpin },
 ];
 
 const BTF_COMMANDS: readonly Command[] = [
+  { name: "show", run: btfShow },
+  { name: "list", run: btfShow },
   { name: "help", run: btfHelp },
   { name: "dump", run: btfDump },
 ];

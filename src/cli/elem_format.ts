@@ -1,6 +1,8 @@
 /**
- * How keys and values look: bytes in hex, in text and in JSON. Those of maps with BTF look the same: types are not shown.
+ * How keys and values look: bytes in hex, in text and in JSON. What maps with BTF hold is shown by btf_value.ts: in JSON
+ * beside the bytes, as "formatted"; in text instead of them.
  */
+import type { JsonWriter } from "./json_writer.js";
 import type { Output } from "./output.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import {
@@ -46,18 +48,45 @@ export function formatHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** Prints one elem of a map. */
-export function printElem(out: Output, info: MapInfo, key: Uint8Array, value: Uint8Array): void {
-  if (isPerCpu(info.type)) printPerCpuElem(out, info, key, value);
-  else if (out.json === undefined) out.text(formatElem(info, key, formatHex(value), info.valueSize));
-  else {
-    out.json.startObject();
-    out.json.name("key");
-    out.json.bytes(key);
-    out.json.name("value");
-    out.json.bytes(value);
-    out.json.endObject();
+/** Prints one elem of a map. `formatted` writes it by its types, in JSON. */
+export function printElem(
+  out: Output,
+  info: MapInfo,
+  key: Uint8Array,
+  value: Uint8Array,
+  formatted?: (json: JsonWriter) => void,
+): void {
+  const { json } = out;
+  if (json === undefined) {
+    out.text(
+      isPerCpu(info.type) ? perCpuText(info, key, value) : formatElem(info, key, formatHex(value), info.valueSize),
+    );
+    return;
   }
+  json.startObject();
+  json.name("key");
+  json.bytes(key);
+  if (isPerCpu(info.type)) {
+    json.name("values");
+    json.startArray();
+    perCpuValues(info, value).forEach((bytes, cpu) => {
+      json.startObject();
+      json.name("cpu");
+      json.number(cpu);
+      json.name("value");
+      json.bytes(bytes);
+      json.endObject();
+    });
+    json.endArray();
+  } else {
+    json.name("value");
+    json.bytes(value);
+  }
+  if (formatted !== undefined) {
+    json.name("formatted");
+    formatted(json);
+  }
+  json.endObject();
 }
 
 /** Prints, in place of an elem, why it could not be read. */
@@ -83,30 +112,17 @@ function formatElem(info: MapInfo, key: Uint8Array, value: string, valueSize: nu
   return `${keyText}${valueText}\n`;
 }
 
-function printPerCpuElem(out: Output, info: MapInfo, key: Uint8Array, value: Uint8Array): void {
-  const stride = perCpuStride(info.valueSize);
-  const values: Uint8Array[] = [];
-  for (let off = 0; off < value.length; off += stride) values.push(value.subarray(off, off + info.valueSize));
+function perCpuText(info: MapInfo, key: Uint8Array, value: Uint8Array): string {
+  const gap = info.valueSize > ROW_BYTES ? "\n" : " ";
+  const lines = perCpuValues(info, value).map(
+    (bytes, cpu) => `value (CPU ${String(cpu).padStart(2, "0")}):${gap}${formatHex(bytes)}\n`,
+  );
+  return `key:\n${formatHex(key)}\n${lines.join("")}`;
+}
 
-  if (out.json === undefined) {
-    const gap = info.valueSize > ROW_BYTES ? "\n" : " ";
-    const lines = values.map((bytes, cpu) => `value (CPU ${String(cpu).padStart(2, "0")}):${gap}${formatHex(bytes)}\n`);
-    out.text(`key:\n${formatHex(key)}\n${lines.join("")}`);
-    return;
-  }
-  out.json.startObject();
-  out.json.name("key");
-  out.json.bytes(key);
-  out.json.name("values");
-  out.json.startArray();
-  values.forEach((bytes, cpu) => {
-    out.json?.startObject();
-    out.json?.name("cpu");
-    out.json?.number(cpu);
-    out.json?.name("value");
-    out.json?.bytes(bytes);
-    out.json?.endObject();
-  });
-  out.json.endArray();
-  out.json.endObject();
+function perCpuValues(info: MapInfo, value: Uint8Array): Uint8Array[] {
+  const stride = perCpuStride(info.valueSize);
+  return Array.from({ length: value.length / stride }, (_, cpu) =>
+    value.subarray(cpu * stride, cpu * stride + info.valueSize),
+  );
 }

@@ -5,7 +5,8 @@ import type { Context } from "./context.js";
 
 const OPTIONS = `
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-f|--bpffs} | {-d|--debug} | {-V|--version} |
-                    {-n|--nomount} | --kernel embedded|linux | --image FILE | --bpftool }
+                    {-n|--nomount} | {-B|--base-btf} FILE | --kernel embedded|linux | --image FILE |
+                    --bpftool }
 `;
 
 const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map help)
@@ -16,6 +17,7 @@ const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map he
 ${OPTIONS}
        -j, --json       JSON on standard output       -p, --pretty  the same, indented
        -f, --bpffs      show pinned names             -d, --debug   tell every bpf() call on standard error
+       -B, --base-btf FILE  what split BTF builds on
        --kernel KERNEL  the embedded kernel, or the Linux kernel of this machine (TSBPF_KERNEL; embedded)
        --image FILE     where the embedded kernel is kept between commands (TSBPF_IMAGE;
                         $XDG_STATE_HOME/tsbpf/kernel.image)
@@ -38,22 +40,32 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        tsbpf map getnext MAP [key DATA]
        tsbpf map delete  MAP key DATA
        tsbpf map pin     MAP FILE
+       tsbpf map peek    MAP
+       tsbpf map { push | enqueue } MAP value VALUE
+       tsbpf map { pop | dequeue }  MAP
        tsbpf map freeze  MAP
+       tsbpf map event_pipe MAP [cpu N index M]   (refused: it takes perf events)
        tsbpf map unpin   FILE
        tsbpf map help
 
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
        DATA := { [hex] BYTES }
-       VALUE := { DATA | MAP }
+       PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
+       VALUE := { DATA | MAP | PROG }: a MAP in maps of maps, a PROG in a prog_array
        UPDATE_FLAGS := { any | exist | noexist }
        TYPE := { hash | array | percpu_hash | percpu_array | ... }: bpf_map_type of <linux/bpf.h> in small letters
        Words may be abbreviated: tsbpf map sh n counts. Numbers: 10, 0x0a, 012; after hex: 0a.
 ${OPTIONS}`;
 
-const BTF_HELP = `Usage: tsbpf btf dump file FILE [format raw]
+const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
+       tsbpf btf dump BTF_SRC [format FORMAT]
        tsbpf btf help
 
+       BTF_SRC := { id BTF_ID | prog PROG | map MAP [{ key | value | kv | all }] | file FILE }
        FILE: BTF as it is, as /sys/kernel/btf/vmlinux, or an ELF object that has it
+       FORMAT := { raw }
+       MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+       PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 ${OPTIONS}`;
 
 /** tsbpf help */

@@ -67,6 +67,11 @@ export class JsonWriter {
     this.#value(String(value));
   }
 
+  /** Writes a value as it is. */
+  raw(text: string): void {
+    this.#value(text);
+  }
+
   bool(value: boolean): void {
     this.#value(String(value));
   }

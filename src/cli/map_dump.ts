@@ -10,12 +10,14 @@ import {
 import { ENOENT, ENOSPC } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
+import { elemTypes, writeElem } from "./btf_value.js";
 import type { Context } from "./context.js";
 import { printElem, printElemError } from "./elem_format.js";
 import { mapUsage } from "./help.js";
+import type { JsonWriter } from "./json_writer.js";
 import { allocKey, allocValue, keyBytes, valueBytes } from "./map_elem.js";
-import { takeMaps, type OpenMap } from "./map_handle.js";
-import { printHeader } from "./map_show.js";
+import { asShown, takeMaps, type OpenMap } from "./map_handle.js";
+import { headerText, writeHeader } from "./map_show.js";
 import type { Syscalls } from "./syscalls.js";
 
 /** Maps whose values are other objects: an elem without one is not shown. */
@@ -29,43 +31,51 @@ const REFERENCE_TYPES: readonly number[] = [
 export async function mapDump(context: Context, args: Args): Promise<void> {
   if (args.left !== 2) return mapUsage(context);
   const bpf = await context.open("read");
-  const maps = takeMaps(context, bpf, args);
+  const maps = asShown(context, bpf, takeMaps(context, bpf, args));
   const { out } = context;
-  const [only, ...others] = maps;
-  if (only !== undefined && others.length === 0) {
-    dumpElems(context, bpf, only);
-    return;
-  }
-  out.json?.startArray();
+  const plain = out.json === undefined;
+  // In text, types are shown when each of the maps has some.
+  const json = out.json ?? (maps.every(({ info }) => info.btfId !== 0) ? out.pretty() : undefined);
   try {
-    maps.forEach((map, at) => {
-      if (at > 0 && out.json === undefined) out.text("\n");
-      dumpWithHeader(context, bpf, map);
-    });
+    const [only, ...others] = maps;
+    if (only !== undefined && others.length === 0) {
+      dumpElems(context, bpf, only, json);
+      return;
+    }
+    json?.startArray();
+    try {
+      maps.forEach((map, at) => {
+        if (at > 0 && json === undefined) out.text("\n");
+        dumpWithHeader(context, bpf, map, json);
+      });
+    } finally {
+      json?.endArray();
+    }
   } finally {
-    out.json?.endArray();
+    if (plain && json !== undefined) out.text("\n");
   }
 }
 
-function dumpWithHeader(context: Context, bpf: Syscalls, map: OpenMap): void {
-  const { json } = context.out;
+function dumpWithHeader(context: Context, bpf: Syscalls, map: OpenMap, json: JsonWriter | undefined): void {
   if (json === undefined) {
-    printHeader(context.out, map.info);
-    dumpElems(context, bpf, map);
+    context.out.text(headerText(map.info));
+    dumpElems(context, bpf, map, undefined);
     return;
   }
   json.startObject();
-  printHeader(context.out, map.info);
+  writeHeader(json, map.info);
   json.name("elements");
   try {
-    dumpElems(context, bpf, map);
+    dumpElems(context, bpf, map, json);
   } finally {
     json.endObject();
   }
 }
 
-function dumpElems(context: Context, bpf: Syscalls, map: OpenMap): void {
-  const { out } = context;
+/** @param json Where elems go; undefined: to text. */
+function dumpElems(context: Context, bpf: Syscalls, map: OpenMap, json: JsonWriter | undefined): void {
+  const { out, strict } = context;
+  const types = json === undefined ? undefined : elemTypes(context, bpf, map.info);
   const { info, fd } = map;
   using key = allocKey(bpf, info);
   using nextKey = allocKey(bpf, info);
@@ -74,21 +84,29 @@ function dumpElems(context: Context, bpf: Syscalls, map: OpenMap): void {
     out.note("Warning: cannot read values from reuseport_sockarray map with value_size != 8");
   }
 
-  out.json?.startArray();
+  json?.startArray();
   let count = 0;
   let result = bpf.getNextKey(fd, undefined, nextKey);
   for (; result === 0; result = bpf.getNextKey(fd, key, nextKey)) {
     key.bytes.set(nextKey.bytes);
     const found = bpf.lookupElem(fd, key, value);
     if (found === 0) {
-      printElem(out, info, keyBytes(key, info), valueBytes(bpf, value, info));
+      const bytes = [keyBytes(key, info), valueBytes(bpf, value, info)] as const;
+      if (types === undefined) {
+        printElem(out, info, ...bytes);
+      } else {
+        const formatted = (to: JsonWriter): void =>
+          writeElem(to, types, info, { plain: out.json === undefined, strict }, ...bytes);
+        if (out.json === undefined) formatted(json!);
+        else printElem(out, info, ...bytes, formatted);
+      }
       count++;
     } else if (!REFERENCE_TYPES.includes(info.type)) {
       printElemError(out, info, keyBytes(key, info), elemError(context, map, -found));
     }
   }
-  if (out.json === undefined) out.text(`Found ${count} element${count === 1 ? "" : "s"}\n`);
-  else out.json.endArray();
+  if (json === undefined) out.text(`Found ${count} element${count === 1 ? "" : "s"}\n`);
+  else json.endArray();
   if (result !== -ENOENT) context.failSilently(result);
 }
 

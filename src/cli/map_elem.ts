@@ -1,5 +1,5 @@
 /**
- * Commands on one elem: map update, lookup, getnext and delete.
+ * Commands on one elem: map update (push, enqueue), lookup (peek), getnext, delete, and pop (dequeue).
  */
 import type { UserBuffer } from "../kernels/kernel.js";
 import {
@@ -13,11 +13,13 @@ import {
 import { ENOENT } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
+import { elemTypes, writeElem } from "./btf_value.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
 import { formatHex, isPerCpu, perCpuStride, printElem, valueBufferSize } from "./elem_format.js";
 import { mapUsage } from "./help.js";
-import { takeMap, type OpenMap } from "./map_handle.js";
+import { takeMap } from "./map_handle.js";
+import { takeProg } from "./prog_handle.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import type { Syscalls } from "./syscalls.js";
 
@@ -64,9 +66,29 @@ export async function mapLookup(context: Context, args: Args): Promise<void> {
   const keyPointer = map.info.keySize === 0 ? undefined : key;
   takeElem(context, bpf, args, map.info, { key: keyPointer });
   const result = bpf.lookupElem(map.fd, keyPointer, value);
-  if (result === 0) printElem(context.out, map.info, keyBytes(key, map.info), valueBytes(bpf, value, map.info));
+  if (result === 0) printOne(context, bpf, map.info, key, value);
   else if (result === -ENOENT) notFound(context, keyBytes(key, map.info));
   else context.fail(`lookup failed: ${errnoMessage(-result)}`, result);
+}
+
+/** map pop MAP, map dequeue MAP */
+export async function mapPop(context: Context, args: Args): Promise<void> {
+  if (args.left < 2) return mapUsage(context);
+  const bpf = await context.open("change");
+  const map = takeMap(context, bpf, args);
+  if (context.strict && args.left > 0) throw new ArgsError(`what is '${args.next}'?`);
+  using key = allocKey(bpf, map.info);
+  using value = allocValue(bpf, map.info);
+  const result = bpf.lookupAndDeleteElem(map.fd, map.info.keySize === 0 ? undefined : key, value);
+  if (result === 0) {
+    printOne(context, bpf, map.info, key, value);
+  } else if (result === -ENOENT && !context.strict) {
+    if (context.out.json === undefined) context.out.text("Error: empty map\n");
+    else context.out.json.null();
+    context.failSilently(result);
+  } else {
+    context.fail(`pop failed: ${result === -ENOENT ? "the map is empty" : errnoMessage(-result)}`, result);
+  }
 }
 
 /** map getnext MAP [key DATA] */
@@ -129,6 +151,21 @@ export function valueBytes(bpf: Syscalls, value: UserBuffer, info: MapInfo): Uin
   return value.bytes.subarray(0, valueBufferSize(info, bpf.kernel.possibleCpus));
 }
 
+/** Prints an elem that was found; by its types, where the map has BTF. */
+function printOne(context: Context, bpf: Syscalls, info: MapInfo, key: UserBuffer, value: UserBuffer): void {
+  const { out, strict } = context;
+  const types = elemTypes(context, bpf, info);
+  const bytes = [keyBytes(key, info), valueBytes(bpf, value, info)] as const;
+  if (types === undefined) {
+    printElem(out, info, ...bytes);
+  } else if (out.json === undefined) {
+    writeElem(out.pretty(), types, info, { plain: true, strict }, ...bytes);
+    out.text("\n");
+  } else {
+    printElem(out, info, ...bytes, (json) => writeElem(json, types, info, { plain: false, strict }, ...bytes));
+  }
+}
+
 function notFound(context: Context, key: Uint8Array): never {
   if (context.strict) {
     const what = key.length === 0 ? "the map is empty" : `the map has no key ${formatHex(key).replace(/\s+/g, " ")}`;
@@ -168,17 +205,27 @@ function takeElem(context: Context, bpf: Syscalls, args: Args, info: MapInfo, sp
   return flags;
 }
 
-/** Reads VALUE into its buffer: bytes, the same for every CPU; or on a map of maps a MAP, as its fd. */
+/** Reads VALUE into its buffer: bytes, the same for every CPU; on a map of maps a MAP, on a prog_array a PROG, as its fd. */
 function takeValue(context: Context, bpf: Syscalls, args: Args, info: MapInfo, value: UserBuffer): void {
   if (info.type === BPF_MAP_TYPE_ARRAY_OF_MAPS || info.type === BPF_MAP_TYPE_HASH_OF_MAPS) {
     if (args.left < 2) throw new ArgsError("not enough value arguments for map in map");
-    const inner: OpenMap = takeMap(context, bpf, args);
-    new DataView(value.bytes.buffer, value.bytes.byteOffset).setInt32(0, inner.fd, true);
+    setFd(value, takeMap(context, bpf, args).fd);
   } else if (info.type === BPF_MAP_TYPE_PROG_ARRAY) {
-    throw new ArgsError("values of a prog_array are programs, which tsbpf does not open");
+    if (args.left < 2) throw new ArgsError("not enough value arguments for map of progs");
+    if (args.is("id")) {
+      context.out.note(
+        "Warning: updating program array via MAP_ID, make sure this map is kept open\n" +
+          "         by some process or pinned otherwise update will be lost",
+      );
+    }
+    setFd(value, takeProg(context, bpf, args));
   } else {
     const bytes = args.takeBytes("value", info.valueSize);
     const stride = isPerCpu(info.type) ? perCpuStride(info.valueSize) : value.bytes.length;
     for (let off = 0; off < value.bytes.length; off += stride) value.bytes.set(bytes, off);
   }
+}
+
+function setFd(value: UserBuffer, fd: number): void {
+  new DataView(value.bytes.buffer, value.bytes.byteOffset).setInt32(0, fd, true);
 }

@@ -5,9 +5,11 @@ import { dirname } from "node:path";
 import { BPF_OBJ_NAME_LEN } from "../uapi/bpf.js";
 import { EACCES, EINVAL, ENOENT } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
+import { BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
 import type { Args } from "./args.js";
 import { isBpffs } from "./bpffs.js";
 import type { Context } from "./context.js";
+import type { UserBuffer } from "../kernels/kernel.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import type { Syscalls } from "./syscalls.js";
 
@@ -28,31 +30,45 @@ export function takeMap(context: Context, bpf: Syscalls, args: Args): OpenMap {
 export function takeMaps(context: Context, bpf: Syscalls, args: Args): OpenMap[] {
   if (args.takeIf("id")) return [openId(context, bpf, args.takeU32("ID"))];
   if (args.takeIf("name")) return openNamed(context, bpf, args.take());
-  if (args.takeIf("pinned")) return [openPinned(context, bpf, args.take())];
-  return context.fail(`expected 'id', 'name' or 'pinned', got: '${args.next ?? ""}'?`);
+  if (args.takeIf("pinned")) return [withInfo(context, bpf, openPinned(context, bpf, args.take(), "map"))];
+  return context.fail(`expected 'id', 'name' or 'pinned', got: '${args.next ?? (context.strict ? "" : "(null)")}'?`);
 }
 
-/** Yields every map of the kernel, open until the next is asked for. */
-export function* allMaps(context: Context, bpf: Syscalls): Generator<OpenMap> {
+/**
+ * Returns maps with what bpftool takes them for. It reads of each into the same memory, and where a map has no BTF Linux
+ * 6.18 leaves there what it finds: the ids of the BTF of a map before. Strict: the maps as they are.
+ */
+export function asShown(context: Context, bpf: Syscalls, maps: readonly OpenMap[]): readonly OpenMap[] {
+  if (context.strict) return maps;
+  using memory = bpf.kernel.alloc(BPF_MAP_INFO_SIZE);
+  return maps.map(({ fd }) => withInfo(context, bpf, fd, memory));
+}
+
+/**
+ * Yields every map of the kernel, open until the next is asked for.
+ *
+ * @param memory Where to read what is known of each; new memory for each unless given (see asShown).
+ */
+export function* allMaps(context: Context, bpf: Syscalls, memory?: UserBuffer): Generator<OpenMap> {
   for (let id = 0; ;) {
-    const next = bpf.mapGetNextId(id);
+    const next = bpf.getNextId("map", id);
     if (next === -ENOENT) return;
     if (next < 0) {
       const old = next === -EINVAL ? " -- kernel too old?" : "";
       context.fail(`can't get next map: ${errnoMessage(-next)}${old}`);
     }
     id = next;
-    const fd = bpf.mapGetFdById(id);
+    const fd = bpf.getFdById("map", id);
     // It went away in between.
     if (fd === -ENOENT) continue;
     if (fd < 0) context.fail(`can't get map by id (${id}): ${errnoMessage(-fd)}`);
-    yield withInfo(context, bpf, fd);
+    yield withInfo(context, bpf, fd, memory);
     bpf.close(fd);
   }
 }
 
 function openId(context: Context, bpf: Syscalls, id: number): OpenMap {
-  const fd = bpf.mapGetFdById(id);
+  const fd = bpf.getFdById("map", id);
   if (fd < 0) return context.fail(`get map by id (${id}): ${errnoMessage(-fd)}`);
   return withInfo(context, bpf, fd);
 }
@@ -67,12 +83,12 @@ function openNamed(context: Context, bpf: Syscalls, name: string): OpenMap[] {
   return ids.map((id) => openId(context, bpf, id));
 }
 
-function openPinned(context: Context, bpf: Syscalls, path: string): OpenMap {
+/** Opens what is pinned at a path, which must be a map or a program. Returns its fd. */
+export function openPinned(context: Context, bpf: Syscalls, path: string, wanted: "map" | "prog"): number {
   const fd = bpf.objGet(path);
   if (fd < 0) return context.fail(describeRefusal(context, bpf, path, -fd));
   const type = bpf.objectType(fd);
-  if (type !== "map") context.fail(`incorrect object type: ${type}`);
-  return withInfo(context, bpf, fd);
+  return type === wanted ? fd : context.fail(`incorrect object type: ${type}`);
 }
 
 function describeRefusal(context: Context, bpf: Syscalls, path: string, errno: number): string {
@@ -85,8 +101,8 @@ function describeRefusal(context: Context, bpf: Syscalls, path: string, errno: n
   return `bpf obj get (${path}): ${errnoMessage(errno)}`;
 }
 
-function withInfo(context: Context, bpf: Syscalls, fd: number): OpenMap {
-  const info = bpf.mapInfo(fd);
+function withInfo(context: Context, bpf: Syscalls, fd: number, memory?: UserBuffer): OpenMap {
+  const info = memory === undefined ? bpf.mapInfo(fd) : bpf.mapInfoInto(fd, memory);
   if (typeof info === "number") return context.fail(`can't get map info: ${errnoMessage(-info)}`);
   return { fd, info };
 }

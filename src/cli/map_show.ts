@@ -2,11 +2,13 @@
  * map show [MAP]: what the kernel knows of maps.
  */
 import { mapTypeName, progTypeName } from "../uapi/names.js";
+import { BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
 import type { Args } from "./args.js";
 import { pinnedMaps } from "./bpffs.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { allMaps, takeMaps, type OpenMap } from "./map_handle.js";
+import { allMaps, asShown, takeMaps, type OpenMap } from "./map_handle.js";
+import type { JsonWriter } from "./json_writer.js";
 import type { Output } from "./output.js";
 import type { MapInfo } from "../kernels/syscalls.js";
 import type { Syscalls } from "./syscalls.js";
@@ -16,10 +18,12 @@ type PinnedNames = ReadonlyMap<number, readonly string[]>;
 /** map show [MAP] */
 export async function mapShow(context: Context, args: Args): Promise<void> {
   const bpf = await context.open("read");
-  const pinned: PinnedNames = context.options.bpffs ? pinnedMaps(bpf) : new Map();
+  const names: PinnedNames | undefined = context.options.bpffs ? pinnedMaps(bpf) : undefined;
+  // bpftool has "pinned" in JSON only while there is a name at all.
+  const pinned = context.strict || (names?.size ?? 0) > 0 ? names : undefined;
   const { out } = context;
   if (args.left === 2) {
-    const maps = takeMaps(context, bpf, args);
+    const maps = asShown(context, bpf, takeMaps(context, bpf, args));
     // A name may stand for several maps; one alone is not put into an array.
     if (maps.length > 1) out.json?.startArray();
     for (const map of maps) showMap(out, bpf, map, pinned);
@@ -28,43 +32,45 @@ export async function mapShow(context: Context, args: Args): Promise<void> {
   }
   if (args.left > 0) throw new ArgsError(`what is '${args.next}'?`);
 
+  using memory = context.strict ? undefined : bpf.kernel.alloc(BPF_MAP_INFO_SIZE);
   out.json?.startArray();
   try {
-    for (const map of allMaps(context, bpf)) showMap(out, bpf, map, pinned);
+    for (const map of allMaps(context, bpf, memory)) showMap(out, bpf, map, pinned);
   } finally {
     out.json?.endArray();
   }
 }
 
-/** Prints a map's id, type, name and flags: a line, or members of the JSON object at hand. */
-export function printHeader(out: Output, info: MapInfo): void {
-  const type = mapTypeName(info.type);
-  if (out.json === undefined) {
-    const name = info.name === "" ? "" : `name ${info.name}  `;
-    out.text(`${info.id}: ${type ?? `type ${info.type}`}  ${name}flags 0x${info.mapFlags.toString(16)}\n`);
-    return;
-  }
-  out.json.name("id");
-  out.json.number(info.id);
-  out.json.name("type");
-  if (type === undefined) out.json.number(info.type);
-  else out.json.string(type);
-  if (info.name !== "") {
-    out.json.name("name");
-    out.json.string(info.name);
-  }
-  out.json.name("flags");
-  out.json.number(info.mapFlags);
+/** A map's id, type, name and flags: a line. */
+export function headerText(info: MapInfo): string {
+  const name = info.name === "" ? "" : `name ${info.name}  `;
+  return `${info.id}: ${info.typeName}  ${name}flags 0x${info.mapFlags.toString(16)}\n`;
 }
 
-function showMap(out: Output, bpf: Syscalls, { fd, info }: OpenMap, pinned: PinnedNames): void {
+/** The same as members of the JSON object at hand. */
+export function writeHeader(json: JsonWriter, info: MapInfo): void {
+  const type = mapTypeName(info.type);
+  json.name("id");
+  json.number(info.id);
+  json.name("type");
+  if (type === undefined) json.number(info.type);
+  else json.string(type);
+  if (info.name !== "") {
+    json.name("name");
+    json.string(info.name);
+  }
+  json.name("flags");
+  json.number(info.mapFlags);
+}
+
+function showMap(out: Output, bpf: Syscalls, { fd, info }: OpenMap, pinned: PinnedNames | undefined): void {
   const fdinfo = bpf.fdinfo(fd);
   const memlock = fdinfo.get("memlock");
   const frozen = Number(fdinfo.get("frozen") ?? 0);
   // Of a prog_array: what programs it takes, once there is one.
   const ownerType = fdinfo.get("owner_prog_type");
   const ownerJited = fdinfo.get("owner_jited");
-  const paths = pinned.get(info.id) ?? [];
+  const paths = pinned?.get(info.id) ?? [];
 
   if (out.json === undefined) {
     const lines: string[] = [];
@@ -77,8 +83,7 @@ function showMap(out: Output, bpf: Syscalls, { fd, info }: OpenMap, pinned: Pinn
     for (const path of paths) lines.push(`pinned ${path}`);
     const marks = [info.btfId === 0 ? "" : `btf_id ${info.btfId}`, frozen === 0 ? "" : "frozen"].filter(Boolean);
     if (marks.length > 0) lines.push(marks.join("  "));
-    printHeader(out, info);
-    out.text(lines.map((line) => `\t${line}\n`).join(""));
+    out.text(headerText(info) + lines.map((line) => `\t${line}\n`).join(""));
     return;
   }
   const { json } = out;
@@ -87,7 +92,7 @@ function showMap(out: Output, bpf: Syscalls, { fd, info }: OpenMap, pinned: Pinn
     json.number(value);
   };
   json.startObject();
-  printHeader(out, info);
+  writeHeader(json, info);
   member("bytes_key", info.keySize);
   member("bytes_value", info.valueSize);
   member("max_entries", info.maxEntries);
@@ -102,7 +107,7 @@ function showMap(out: Output, bpf: Syscalls, { fd, info }: OpenMap, pinned: Pinn
   }
   member("frozen", frozen);
   if (info.btfId !== 0) member("btf_id", info.btfId);
-  if (paths.length > 0) {
+  if (pinned !== undefined) {
     json.name("pinned");
     json.startArray();
     for (const path of paths) json.string(path);

@@ -2,6 +2,8 @@
  * The options of the command line, with getopt_long's manners: they may stand anywhere before "--", short ones may be
  * merged (-jp), long ones abbreviated while no other begins so.
  */
+import type { Btf } from "../btf/btf.js";
+import { BtfFileError, readBtf } from "./btf_file.js";
 import type { Io } from "./output.js";
 
 /** What the options say. */
@@ -18,6 +20,8 @@ export interface Options {
   kernel: "embedded" | "linux";
   /** The embedded kernel's image file, where --image or TSBPF_IMAGE names one. */
   image: string | undefined;
+  /** What split BTF builds on. */
+  baseBtf: Btf | undefined;
 }
 
 /** The command line, taken apart. */
@@ -29,15 +33,17 @@ export interface CommandLine {
   readonly stop?: Stop;
 }
 
-type Stop = { readonly help: true } | { readonly error: string };
+type Stop = { readonly help: true } | { readonly error: string } | { readonly failure: string };
 
 interface OptionRow {
   readonly short?: string;
   readonly long: string;
   /** Of an option without a value. */
   readonly set?: (options: Options) => void;
-  /** Of an option with a value; returns what is wrong with it. Only its whole name will do: abbreviations are bpftool's. */
-  readonly take?: (options: Options, value: string) => string | undefined;
+  /** Of an option with a value; returns what is wrong with it. */
+  readonly take?: (options: Options, value: string) => Stop | undefined;
+  /** Not one of bpftool's: only its whole name will do, for abbreviations are bpftool's. */
+  readonly ours?: boolean;
 }
 
 const ROWS: readonly OptionRow[] = [
@@ -51,20 +57,34 @@ const ROWS: readonly OptionRow[] = [
   { short: "n", long: "nomount", set: () => {} },
   { short: "L", long: "use-loader", set: () => {} },
   { short: "m", long: "mapcompat", set: () => {} },
-  { long: "image", take: takeImage },
-  { long: "kernel", take: takeKernel },
+  { short: "B", long: "base-btf", take: takeBaseBtf },
+  { long: "image", take: takeImage, ours: true },
+  { long: "kernel", take: takeKernel, ours: true },
 ];
 
-function takeImage(options: Options, value: string): string | undefined {
-  if (value === "") return "option '--image' expected a file, got nothing";
+function takeImage(options: Options, value: string): Stop | undefined {
+  if (value === "") return { error: "option '--image' expected a file, got nothing" };
   options.image = value;
   return undefined;
 }
 
-function takeKernel(options: Options, value: string): string | undefined {
-  if (value !== "embedded" && value !== "linux") return `expected kernel 'embedded' or 'linux', got: '${value}'`;
+function takeKernel(options: Options, value: string): { error: string } | undefined {
+  if (value !== "embedded" && value !== "linux") {
+    return { error: `expected kernel 'embedded' or 'linux', got: '${value}'` };
+  }
   options.kernel = value;
   return undefined;
+}
+
+function takeBaseBtf(options: Options, value: string): Stop | undefined {
+  try {
+    options.baseBtf = readBtf(value);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BtfFileError)) throw error;
+    const why = options.bpftool ? `${error.errno}\n` : error.message;
+    return { failure: `failed to parse base BTF at '${value}': ${why}` };
+  }
 }
 
 /** Takes a command line apart; `argv` is without the program's name. */
@@ -79,11 +99,12 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
     bpftool: isBpftool(argv),
     kernel: "embedded",
     image: env.TSBPF_IMAGE === "" ? undefined : env.TSBPF_IMAGE,
+    baseBtf: undefined,
   };
   const args: string[] = [];
   if (env.TSBPF_KERNEL !== undefined && env.TSBPF_KERNEL !== "") {
     const wrong = takeKernel(options, env.TSBPF_KERNEL);
-    if (wrong !== undefined) return { options, args, stop: { error: `TSBPF_KERNEL: ${wrong}` } };
+    if (wrong !== undefined) return { options, args, stop: { error: `TSBPF_KERNEL: ${wrong.error}` } };
   }
   for (let at = 0; at < argv.length; at++) {
     const token = argv[at] ?? "";
@@ -97,7 +118,7 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
     }
     const stop = token.startsWith("--")
       ? takeLong(options, token, () => argv[++at])
-      : takeShort(options, token, argv.slice(0, at));
+      : takeShort(options, token, argv.slice(0, at), () => argv[++at]);
     if (stop !== undefined) return { options, args, stop };
   }
   return { options, args };
@@ -111,8 +132,8 @@ function takeLong(options: Options, token: string, next: () => string | undefine
   if (row === "help") return { help: true };
   if (row?.take !== undefined) {
     const given = value ?? next();
-    const wrong = given === undefined ? `option '${token}' needs a value` : row.take(options, given);
-    return wrong === undefined ? undefined : { error: wrong };
+    if (given !== undefined) return row.take(options, given);
+    return { error: options.bpftool ? unrecognized(token) : `option '${token}' needs a value` };
   }
   if (row?.set === undefined || value !== undefined) return { error: unrecognized(token) };
   row.set(options);
@@ -120,10 +141,21 @@ function takeLong(options: Options, token: string, next: () => string | undefine
 }
 
 /** Takes -x, or several merged: -xyz. */
-function takeShort(options: Options, token: string, before: readonly string[]): Stop | undefined {
+function takeShort(
+  options: Options,
+  token: string,
+  before: readonly string[],
+  next: () => string | undefined,
+): Stop | undefined {
   for (let letter = 1; letter < token.length; letter++) {
     if (token[letter] === "h") return { help: true };
     const row = ROWS.find(({ short }) => short === token[letter]);
+    if (row?.take !== undefined) {
+      const rest = token.slice(letter + 1);
+      const given = rest === "" ? next() : rest;
+      if (given !== undefined) return row.take(options, given);
+      return { error: options.bpftool ? unrecognized(token) : `option '${token}' needs a value` };
+    }
     if (row?.set === undefined) {
       // bpftool names argv[optind - 1]: while more letters are to come, that is not the option itself.
       const isLast = letter === token.length - 1;
@@ -148,7 +180,7 @@ function findLong(name: string): OptionRow | "help" | undefined {
   const exact = ROWS.find(({ long }) => long === name);
   if (exact !== undefined || name === "") return exact;
   if ("help".startsWith(name)) return "help";
-  const begins = ROWS.filter(({ long, take }) => take === undefined && long.startsWith(name));
+  const begins = ROWS.filter(({ long, ours }) => ours !== true && long.startsWith(name));
   return begins.length === 1 ? begins[0] : undefined;
 }
 

@@ -25,9 +25,11 @@ export interface OutputStyle {
 export class Output {
   readonly json: JsonWriter | undefined;
   readonly #io: Io;
+  readonly #style: OutputStyle;
 
   constructor(io: Io, style: OutputStyle) {
     this.#io = io;
+    this.#style = style;
     this.json = style.json
       ? new JsonWriter((text) => io.out(text), { pretty: style.pretty, bpftoolEscapes: style.bpftool })
       : undefined;
@@ -36,6 +38,11 @@ export class Output {
   /** Writes text as it is; only in text mode. */
   text(text: string): void {
     this.#io.out(text);
+  }
+
+  /** JSON for people, in text mode: what maps with BTF hold is shown so. */
+  pretty(): JsonWriter {
+    return new JsonWriter((text) => this.#io.out(text), { pretty: true, bpftoolEscapes: this.#style.bpftool });
   }
 
   /** Says that a command did what it was told and has nothing to show. */

@@ -13,22 +13,27 @@ import {
   viewOf,
 } from "../kernels/syscalls.js";
 import {
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_GET_NEXT_ID,
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_GET_NEXT_ID,
 } from "../uapi/bpf.js";
 import { errnoName } from "../uapi/errno_name.js";
-import { bpfAttr } from "../uapi/layouts.js";
+import { bpfAttr, bpfBtfInfo, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
-import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
+import { BPF_ATTR_SIZE, BPF_BTF_INFO_SIZE, BPF_MAP_INFO_SIZE, BPF_PROG_INFO_SIZE } from "../uapi/offsets.js";
 
 /** What `map create` asks for. */
 export interface MapSpec {
@@ -41,6 +46,34 @@ export interface MapSpec {
   readonly innerMapFd: number;
   readonly ifindex: number;
 }
+
+/** What the kernel knows of a program. */
+export interface ProgInfo {
+  readonly id: number;
+  readonly name: string;
+  /** Eight bytes, in hex. */
+  readonly tag: string;
+  readonly btfId: number;
+}
+
+/** What the kernel knows of a BTF object. */
+export interface BtfInfo {
+  readonly id: number;
+  readonly size: number;
+  /** The kernel's own, or a module's; others have none. */
+  readonly name: string;
+  readonly kernelBtf: boolean;
+}
+
+/** Objects that have ids. */
+export type Numbered = "map" | "prog" | "btf";
+
+/** How the next id is found, and how an object is opened by its id. */
+const BY_ID: Readonly<Record<Numbered, { readonly next: number; readonly open: number }>> = {
+  map: { next: BPF_MAP_GET_NEXT_ID, open: BPF_MAP_GET_FD_BY_ID },
+  prog: { next: BPF_PROG_GET_NEXT_ID, open: BPF_PROG_GET_FD_BY_ID },
+  btf: { next: BPF_BTF_GET_NEXT_ID, open: BPF_BTF_GET_FD_BY_ID },
+};
 
 /** Makes system calls on a kernel, and knows which fds they opened. */
 export class Syscalls {
@@ -85,6 +118,12 @@ export class Syscalls {
     return this.#change(BPF_MAP_UPDATE_ELEM, bpfAttr.mapElem, fields);
   }
 
+  /** Key undefined: a map without keys. */
+  lookupAndDeleteElem(fd: number, key: UserBuffer | undefined, value: UserBuffer): number {
+    const fields = { map_fd: fd, key: key?.address ?? 0, value: value.address };
+    return this.#change(BPF_MAP_LOOKUP_AND_DELETE_ELEM, bpfAttr.mapElem, fields);
+  }
+
   deleteElem(fd: number, key: UserBuffer): number {
     return this.#change(BPF_MAP_DELETE_ELEM, bpfAttr.mapElem, { map_fd: fd, key: key.address });
   }
@@ -115,22 +154,71 @@ export class Syscalls {
     return result;
   }
 
-  mapGetNextId(id: number): number {
-    const result = this.#call(BPF_MAP_GET_NEXT_ID, bpfAttr.getId, { start_id: id });
+  /** Returns the id that follows `id`, 0 for the first, or a negative errno. */
+  getNextId(what: Numbered, id: number): number {
+    const result = this.#call(BY_ID[what].next, bpfAttr.getId, { start_id: id });
     return result < 0 ? result : viewOf(this.#attr).getUint32(bpfAttr.getId.next_id.off, true);
   }
 
-  mapGetFdById(id: number): number {
-    return this.#opened(this.#call(BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: id }));
+  getFdById(what: Numbered, id: number): number {
+    return this.#opened(this.#call(BY_ID[what].open, bpfAttr.getId, { map_id: id }));
   }
 
   /** Returns what the kernel knows of a map, or a negative errno. */
   mapInfo(fd: number): MapInfo | number {
     using info = this.kernel.alloc(BPF_MAP_INFO_SIZE);
-    const fields = { bpf_fd: fd, info_len: BPF_MAP_INFO_SIZE, info: info.address };
-    const result = this.#call(BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, fields);
+    return this.mapInfoInto(fd, info);
+  }
+
+  /** The same by way of a buffer, which is given to the kernel as it is. */
+  mapInfoInto(fd: number, info: UserBuffer): MapInfo | number {
+    const result = this.#info(fd, info);
+    return result < 0 ? result : readMapInfo(info);
+  }
+
+  /** Returns what the kernel knows of a program, or a negative errno. */
+  progInfo(fd: number): ProgInfo | number {
+    using info = this.kernel.alloc(BPF_PROG_INFO_SIZE);
+    const result = this.#info(fd, info);
     if (result < 0) return result;
-    return readMapInfo(info);
+    const { id, name, tag, btf_id } = bpfProgInfo;
+    const view = viewOf(info);
+    return {
+      id: view.getUint32(id.off, true),
+      name: textOf(info.bytes.subarray(name.off, name.off + name.size)),
+      tag: Buffer.from(info.bytes.subarray(tag.off, tag.off + tag.size)).toString("hex"),
+      btfId: view.getUint32(btf_id.off, true),
+    };
+  }
+
+  /** Returns what the kernel knows of a BTF object, or a negative errno. */
+  btfInfo(fd: number): BtfInfo | number {
+    using info = this.kernel.alloc(BPF_BTF_INFO_SIZE);
+    using name = this.kernel.alloc(64);
+    const view = viewOf(info);
+    view.setBigUint64(bpfBtfInfo.name.off, BigInt(name.address), true);
+    view.setUint32(bpfBtfInfo.name_len.off, name.bytes.length, true);
+    const result = this.#info(fd, info);
+    if (result < 0) return result;
+    return {
+      id: view.getUint32(bpfBtfInfo.id.off, true),
+      size: view.getUint32(bpfBtfInfo.btf_size.off, true),
+      name: textOf(name.bytes),
+      kernelBtf: view.getUint32(bpfBtfInfo.kernel_btf.off, true) !== 0,
+    };
+  }
+
+  /** Returns the bytes of a BTF object, or a negative errno. */
+  btfBytes(fd: number): Uint8Array | number {
+    const known = this.btfInfo(fd);
+    if (typeof known === "number") return known;
+    using info = this.kernel.alloc(BPF_BTF_INFO_SIZE);
+    using btf = this.kernel.alloc(Math.max(known.size, 1));
+    const view = viewOf(info);
+    view.setBigUint64(bpfBtfInfo.btf.off, BigInt(btf.address), true);
+    view.setUint32(bpfBtfInfo.btf_size.off, known.size, true);
+    const result = this.#info(fd, info);
+    return result < 0 ? result : Uint8Array.from(btf.bytes.subarray(0, known.size));
   }
 
   /** Returns the lines of an fd's fdinfo: "memlock" -> "1360". */
@@ -160,6 +248,11 @@ export class Syscalls {
     this.#attr[Symbol.dispose]();
   }
 
+  #info(fd: number, info: UserBuffer): number {
+    const fields = { bpf_fd: fd, info_len: info.bytes.length, info: info.address };
+    return this.#call(BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, fields);
+  }
+
   #call<L extends Layout>(cmd: number, layout: L, fields: AttrFields<L>): number {
     fillAttr(this.#attr, layout, fields);
     const result = this.kernel.bpf(cmd, this.#attr);
@@ -177,4 +270,9 @@ export class Syscalls {
     if (fd >= 0) this.#fds.add(fd);
     return fd;
   }
+}
+
+/** What stands before the first NUL, as Latin-1. */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("latin1").replace(/\0.*$/s, "");
 }

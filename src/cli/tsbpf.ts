@@ -21,6 +21,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const asked = stop !== undefined && "help" in stop;
   let status = await statusOf(context, async () => {
     if (asked) help(context);
+    else if (stop !== undefined && "failure" in stop) context.fail(stop.failure);
     else if (stop !== undefined) refuse(context, stop.error);
     else if (options.version) await version(context);
     else await runCommand(context, args);
@@ -28,8 +29,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   // Keeps what was done, also by a batch that failed later on.
   const closed = await statusOf(context, () => context.close());
   if (status === 0) status = closed;
-  // bpftool leaves the newline out where an option, not a command, asked for help or version.
-  const bare = options.bpftool && (asked || (options.version && stop === undefined));
+  // bpftool leaves the newline out where options ended the command: help, version, a base of BTF that cannot be read.
+  const ended = stop === undefined ? options.version : asked || "failure" in stop;
+  const bare = options.bpftool && ended;
   if (!bare) context.out.end();
   // As in C, the low byte of a negative number.
   return status & 0xff;

@@ -15,9 +15,18 @@ export class ElfError extends Error {
 
 /** A section. */
 export interface ElfSection {
+  /** What symbols and other sections know it by: 1 is the first. */
+  readonly index: number;
   readonly name: string;
   /** SHT_*. */
   readonly type: number;
+  /** SHF_*. */
+  readonly flags: number;
+  /** In bytes, also where it takes no room in the file. */
+  readonly size: number;
+  /** What these are, the type says: of symbols the section of their names; of relocations that of symbols, and the one they change. */
+  readonly link: number;
+  readonly info: number;
   /** Empty where the section takes no room in the file (SHT_NOBITS). Shares the object's memory. */
   readonly bytes: Uint8Array;
 }
@@ -83,7 +92,16 @@ export function elfSections(bytes: Uint8Array): ElfSection[] {
   for (let i = 1; i < count; i++) {
     const header = table + i * SECTION_HEADER_SIZE;
     const name = nameAt(view.getUint32(header, true));
-    sections.push({ name, type: view.getUint32(header + 4, true), bytes: contents(i) });
+    sections.push({
+      index: i,
+      name,
+      type: view.getUint32(header + 4, true),
+      flags: Number(view.getBigUint64(header + 8, true)),
+      size: Number(view.getBigUint64(header + 32, true)),
+      link: view.getUint32(header + 40, true),
+      info: view.getUint32(header + 44, true),
+      bytes: contents(i),
+    });
   }
   return sections;
 }

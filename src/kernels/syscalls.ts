@@ -51,9 +51,11 @@ export interface MapInfo {
   readonly name: string;
   /** The id of the BTF that it was created with, or 0. */
   readonly btfId: number;
-  /** The types of it that its keys and values are. */
+  /** What type of that BTF keys have; 0 of maps whose values alone have one. */
   readonly btfKeyTypeId: number;
   readonly btfValueTypeId: number;
+  /** What type of the kernel's own BTF values have, of struct_ops; else 0. */
+  readonly btfVmlinuxValueTypeId: number;
 }
 
 /** A view of all of a buffer. */
@@ -155,6 +157,7 @@ export function readMapInfo(buffer: UserBuffer): MapInfo {
     btfId: read(bpfMapInfo.btf_id),
     btfKeyTypeId: read(bpfMapInfo.btf_key_type_id),
     btfValueTypeId: read(bpfMapInfo.btf_value_type_id),
+    btfVmlinuxValueTypeId: read(bpfMapInfo.btf_vmlinux_value_type_id),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Access: the operations on one map's elems, with buffers and calls bound once. Two kinds: by system call, on any kernel;
- * and the embedded kernel's short way.
+ * Access: the operations on one map's elems, with buffers and calls bound once. Three kinds: by system call, on any kernel;
+ * the embedded kernel's short way; and an array's mapping (_mapped_array.ts).
  *
  * The key of the next operation is written to `key`, or given as an argument to the functions that end in 4 (maps whose key
  * is a u32); the value is in `value`. Those that end in Many take theirs from a chunk.
@@ -57,13 +57,20 @@ export interface ElemShape {
   /** As system calls have it: of a per-CPU map, all slots. */
   readonly valueSize: number;
   readonly isPerCpu: boolean;
+  readonly maxEntries: number;
   /** What `add` adds to, where a value (of a per-CPU map, a slot) is made of integers. */
   readonly lanes: readonly Lane[] | undefined;
 }
 
-export function openAccess(kernel: Kernel, fd: number, shape: ElemShape): Access {
+/** @param openOther Opens the way to take where there is no short one. */
+export function openAccess(
+  kernel: Kernel,
+  fd: number,
+  shape: ElemShape,
+  openOther: typeof openSyscalls = openSyscalls,
+): Access {
   const direct = kernel.direct?.(fd, shape.lanes === undefined ? {} : { lanes: shape.lanes });
-  return direct === undefined ? openSyscalls(kernel, fd, shape) : openDirect(direct);
+  return direct === undefined ? openOther(kernel, fd, shape) : openDirect(direct);
 }
 
 function openDirect(direct: DirectMap): Access {
@@ -89,7 +96,8 @@ function openDirect(direct: DirectMap): Access {
   };
 }
 
-function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu, lanes }: ElemShape): Access {
+/** By system call. */
+export function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, isPerCpu, lanes }: ElemShape): Access {
   const attrBytes = BPF_ATTR_MAP_UPDATE_ELEM_END;
   const keyOff = attrBytes;
   const valueOff = keyOff + align8(keySize);

@@ -17,10 +17,11 @@ import {
 import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
-import { type Access, closedAccess, openAccess } from "./_access.js";
+import { type Access, type ElemShape, closedAccess, openAccess, openSyscalls } from "./_access.js";
 import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { FailureAbout, MapFd } from "./_map_fd.js";
+import { openMapped } from "./_mapped_array.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
@@ -40,6 +41,7 @@ const AS_INDEX = 2;
 export class KeyedMap<K, V> extends TypedMap {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
+  readonly #shape: ElemShape;
   #access: Access;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
   #keyAt: Column<K>;
@@ -54,8 +56,11 @@ export class KeyedMap<K, V> extends TypedMap {
   /** Made when it is first needed. */
   #take: TakeCall<K, V> | undefined;
 
-  /** @param slot Of a per-CPU map, the codec of one CPU's value. */
-  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>) {
+  /**
+   * @param slot Of a per-CPU map, the codec of one CPU's value.
+   * @param isMapped Of an array, whether to reach its elems by a mapping where there is no shorter way.
+   */
+  protected constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>, slot?: Codec<unknown>, isMapped = false) {
     super(mapFd);
     this.key = key;
     this.value = value;
@@ -63,9 +68,15 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#delta = slot ?? value;
     const { lanes } = this.#delta;
     this.#hasLanes = lanes !== undefined;
+    this.#shape = {
+      keySize: key.size,
+      valueSize: value.size,
+      isPerCpu: slot !== undefined,
+      maxEntries: mapFd.info.maxEntries,
+      lanes,
+    };
     try {
-      const shape = { keySize: key.size, valueSize: value.size, isPerCpu: slot !== undefined, lanes };
-      this.#access = openAccess(mapFd.kernel, mapFd.fd, shape);
+      this.#access = openAccess(mapFd.kernel, mapFd.fd, this.#shape, isMapped ? openMapped : openSyscalls);
     } catch (error) {
       mapFd.close();
       throw error;
@@ -232,6 +243,16 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#valueAt = new Column(this.value);
     this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
+  }
+
+  /** Reaches elems by the mapping from now on, or no more. */
+  protected mapElems(isMapped: boolean): void {
+    this.#access.close();
+    this.#access = closedAccess;
+    this.#access = openAccess(this.kernel, this.fd, this.#shape, isMapped ? openMapped : openSyscalls);
+    this.#keyAt = new Column(this.key, this.#access.key);
+    this.#valueAt = new Column(this.value, this.#access.value);
+    this.#deltaAt = this.#valueAt;
   }
 
   /** BPF_MAP_DELETE_ELEM: whether the key was there. */

@@ -1,13 +1,25 @@
 /**
  * ArrayMap: values by index.
  */
-import { BPF_MAP_TYPE_ARRAY } from "../uapi/bpf.js";
+import { BPF_F_MMAPABLE, BPF_MAP_TYPE_ARRAY } from "../uapi/bpf.js";
+import { EINVAL } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
+import { BpfError } from "../kernels/error.js";
 import type { Kernel } from "../kernels/kernel.js";
+import type { MapAttr } from "../kernels/syscalls.js";
 import { KeyedMap } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
 import { type ArrayOptions, type ValueCodec, attrOf, wanted } from "./_options.js";
+
+/** How the elems of an array are reached. */
+export interface MappedOptions {
+  /**
+   * Maps the array's memory: `get`, `set` and `add` are no system calls then, and `add` is one atomic step on Linux too. It is
+   * created so that it can be mapped (BPF_F_MMAPABLE). Nobody can freeze it while another has it mapped so.
+   */
+  readonly mmap?: boolean;
+}
 
 /**
  * An array map. Its keys are the indices from 0 to maxEntries - 1; all elems exist, zero at first.
@@ -22,8 +34,12 @@ import { type ArrayOptions, type ValueCodec, attrOf, wanted } from "./_options.j
  * ```
  */
 export class ArrayMap<V> extends KeyedMap<number, V> {
-  private constructor(mapFd: MapFd, value: Codec<V>) {
-    super(mapFd, u32, value);
+  #isMapped: boolean;
+
+  private constructor(mapFd: MapFd, value: Codec<V>, { mmap = false }: MappedOptions) {
+    refuseUnmappable(mapFd, mmap);
+    super(mapFd, u32, value, undefined, mmap);
+    this.#isMapped = mmap;
   }
 
   /**
@@ -34,9 +50,9 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
    * @throws {BpfError} EINVAL, E2BIG, EPERM, ENOMEM, EMFILE; its hint says why
    */
-  static create<V>(kernel: Kernel, options: ArrayOptions<V>): ArrayMap<V> {
-    const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32, options.value, options);
-    return new ArrayMap(MapFd.create(kernel, attr), options.value);
+  static create<V>(kernel: Kernel, options: ArrayOptions<V> & MappedOptions): ArrayMap<V> {
+    const attr = arrayAttrOf(options);
+    return new ArrayMap(MapFd.create(kernel, attr), options.value, options);
   }
 
   /**
@@ -47,9 +63,9 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array map, or its key or value has not the codec's size
    */
-  static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V>): ArrayMap<V> {
+  static open<V>(kernel: Kernel, path: string, codecs: ValueCodec<V> & MappedOptions): ArrayMap<V> {
     const fd = MapFd.open(kernel, path, wanted("ArrayMap", BPF_MAP_TYPE_ARRAY, u32, codecs.value), codecs);
-    return new ArrayMap(fd, codecs.value);
+    return new ArrayMap(fd, codecs.value, codecs);
   }
 
   /**
@@ -64,9 +80,9 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
    * as `create`, `open` and `pin`
    */
-  static openOrCreate<V>(kernel: Kernel, path: string, options: ArrayOptions<V>): ArrayMap<V> {
-    const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32, options.value, options);
-    return new ArrayMap(MapFd.openOrCreate(kernel, path, "ArrayMap", attr), options.value);
+  static openOrCreate<V>(kernel: Kernel, path: string, options: ArrayOptions<V> & MappedOptions): ArrayMap<V> {
+    const attr = arrayAttrOf(options);
+    return new ArrayMap(MapFd.openOrCreate(kernel, path, "ArrayMap", attr), options.value, options);
   }
 
   /**
@@ -77,9 +93,9 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array map, or its key or value has not the codec's size
    */
-  static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V>): ArrayMap<V> {
+  static fromId<V>(kernel: Kernel, id: number, codecs: ValueCodec<V> & MappedOptions): ArrayMap<V> {
     const fd = MapFd.fromId(kernel, id, wanted("ArrayMap", BPF_MAP_TYPE_ARRAY, u32, codecs.value), codecs);
-    return new ArrayMap(fd, codecs.value);
+    return new ArrayMap(fd, codecs.value, codecs);
   }
 
   /** How many elems it has: all of them, always. */
@@ -88,10 +104,37 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
   }
 
   /**
+   * Freezes the map: see `freeze` of the other classes. A mapping of its own is no obstacle: it is given up, and elems are reached
+   * by system call from then on.
+   */
+  override freeze(): void {
+    if (!this.#isMapped || !this.mapFd.isOpen) return super.freeze();
+    this.mapElems(false);
+    try {
+      super.freeze();
+      this.#isMapped = false;
+    } catch (error) {
+      this.#remap();
+      throw error;
+    }
+  }
+
+  #remap(): void {
+    try {
+      this.mapElems(true);
+    } catch {
+      // Another has frozen it in between.
+      this.#isMapped = false;
+      this.mapElems(false);
+    }
+  }
+
+  /**
    * Adds to the value of an index: of a struct, to each of its integers.
    *
-   * One atomic step on the embedded kernel. On Linux, where no system call adds, the value is read and written back: what
-   * another thread updates in between is lost.
+   * One atomic step on the embedded kernel, and on Linux when the map is mapped (`mmap: true`): there each integer of a struct by
+   * itself. Otherwise no system call of Linux adds: the value is read and written back, and what another thread updates in between
+   * is lost.
    *
    * @throws {TypeError} when the value is not made of integers only
    * @throws {BpfError} E2BIG when the index is out of range; EPERM, EBADF as `set`
@@ -99,4 +142,20 @@ export class ArrayMap<V> extends KeyedMap<number, V> {
   add(index: number, delta: V): void {
     this.addTo(index, delta);
   }
+}
+
+function arrayAttrOf<V>(options: ArrayOptions<V> & MappedOptions): MapAttr {
+  const attr = attrOf(BPF_MAP_TYPE_ARRAY, u32, options.value, options);
+  return options.mmap === true ? { ...attr, mapFlags: ((attr.mapFlags ?? 0) | BPF_F_MMAPABLE) >>> 0 } : attr;
+}
+
+/** The embedded kernel has a shorter way than the mapping, which it has for other arrays too. */
+function refuseUnmappable(mapFd: MapFd, mmap: boolean): void {
+  if (!mmap || (mapFd.info.mapFlags & BPF_F_MMAPABLE) !== 0) return;
+  mapFd.close();
+  throw new BpfError(`Cannot map array map "${mapFd.info.name}"`, EINVAL, {
+    syscall: "mmap",
+    hint: "it was created without BPF_F_MMAPABLE: create it with mmap: true",
+    details: { map: mapFd.info },
+  });
 }

@@ -7,6 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LinuxKernel } from "../../src/kernels/linux/index.js";
+import { fillAttr, objPin } from "../../src/kernels/syscalls.js";
+import { BPF_PROG_LOAD, BPF_PROG_TYPE_SOCKET_FILTER } from "../../src/uapi/bpf.js";
+import { bpfAttr } from "../../src/uapi/layouts.js";
+import { BPF_ATTR_SIZE } from "../../src/uapi/offsets.js";
 import { main } from "../../src/cli/tsbpf.js";
 
 /** The built command, for tests that need processes. */
@@ -41,7 +45,7 @@ export async function tsbpf(argv: readonly string[], env: Record<string, string>
 }
 
 export function bpftool(argv: readonly string[], input = ""): Ran {
-  const { stdout, stderr, status } = spawnSync("bpftool", argv, { encoding: "utf8", input });
+  const { stdout, stderr, status } = spawnSync("bpftool", argv, { encoding: "utf8", input, maxBuffer: 1 << 28 });
   return { stdout, stderr, status };
 }
 
@@ -78,4 +82,25 @@ export function mountBpffs(): { folder: string; unmount: () => void } {
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** Pins a program that does nothing. */
+export function pinProg(path: string): void {
+  using kernel = LinuxKernel.open();
+  using insns = kernel.alloc(16);
+  insns.bytes.set([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // r0 = 0; exit
+  using license = kernel.alloc(4);
+  license.bytes.set(new TextEncoder().encode("GPL"));
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  fillAttr(attr, bpfAttr.progLoad, {
+    prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+    insn_cnt: 2,
+    insns: insns.address,
+    license: license.address,
+    prog_name: new TextEncoder().encode("nothing"),
+  });
+  const fd = kernel.bpf(BPF_PROG_LOAD, attr);
+  const pinned = fd < 0 ? fd : objPin(kernel, fd, path);
+  if (fd >= 0) kernel.close(fd);
+  if (pinned < 0) throw new Error(`Cannot pin a program: ${pinned}`);
 }

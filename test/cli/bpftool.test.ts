@@ -1,100 +1,24 @@
 /**
- * Every form of the command, given to bpftool and to `tsbpf --bpftool --kernel linux`: the same standard output, standard
- * error and exit status, byte for byte. Only the text of help, and the order of several names of one map, are our own.
+ * Forms of the command, right and wrong, given to bpftool and to `tsbpf --bpftool` (see _beside.ts).
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bpftool, mountBpffs, tsbpf, whyNoBpftool, words, type Ran } from "./_run.js";
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { besideBpftool, fill, whyNotBeside, type Beside } from "./_beside.js";
 
-const why = whyNoBpftool();
-if (why !== undefined && process.env.CI) throw new Error(`The comparison with bpftool must run in CI: ${why}`);
-if (why !== undefined) console.warn(`The comparison with bpftool is skipped: ${why}`);
+const why = whyNotBeside();
 
-const MODES = [[], ["-j"], ["-p"]];
 const LONG_KEY = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20";
 
-/** {d} is a folder in a bpffs, {n} begins the names of maps: each tool has its own. */
-interface Side {
-  readonly d: string;
-  readonly n: string;
-  run(argv: readonly string[], input: string): Ran | Promise<Ran>;
-}
-
-const LINUX = { TSBPF_KERNEL: "linux" };
-
-function fill(text: string, side: Side): string {
-  return text.replaceAll("{d}", side.d).replaceAll("{n}", side.n);
-}
-
-/** Help is told in our own words, and of several names of one map bpftool has no order: all else must be the same. */
-function comparable(ran: Ran): Ran {
-  const stdout = ran.stdout
-    .replace(/(\tpinned .*\n)+/g, (lines) => lines.split("\n").sort().join("\n"))
-    .replace(/(?<="pinned": ?\[)("[^\]]*"(,"[^\]]*")*)/g, (paths) => paths.split(",").sort().join(","));
-  return { ...ran, stdout, stderr: ran.stderr.replace(/Usage: .*/s, "Usage") };
-}
-
-/** What must differ where each tool has its own maps. */
-function normalize(ran: Ran, side: Side): Ran {
-  const text = (output: string): string =>
-    output
-      .replaceAll(side.d, "{d}")
-      .replaceAll(side.n, "{n}")
-      .replace(/^\d+: /gm, "ID: ")
-      .replace(/"id":( ?)\d+/g, '"id":$1ID')
-      .replace(/memlock \d+B/g, "memlock MB")
-      .replace(/"bytes_memlock":( ?)\d+/g, '"bytes_memlock":$1M');
-  const { stdout, stderr, status } = comparable(ran);
-  return { stdout: text(stdout), stderr: text(stderr), status };
-}
-
 describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1", () => {
-  let ours: Side;
-  let theirs: Side;
-  let bpffs: ReturnType<typeof mountBpffs>;
-
+  let sides: Beside;
   beforeAll(() => {
-    bpffs = mountBpffs();
-    const tag = process.pid.toString(36).slice(-4);
-    ours = {
-      d: join(bpffs.folder, "ours"),
-      n: `o${tag}`,
-      run: (argv, input) => tsbpf(["--bpftool", ...argv], LINUX, input),
-    };
-    theirs = { d: join(bpffs.folder, "them"), n: `t${tag}`, run: bpftool };
-    for (const { d } of [ours, theirs]) mkdirSync(d);
+    sides = besideBpftool();
   });
-  afterAll(() => bpffs?.unmount());
-
-  /** Runs a form in text, -j and -p; each tool on its own maps. */
-  async function bothOnTheirOwn(form: string, input = ""): Promise<void> {
-    for (const mode of MODES) {
-      const run = async (side: Side): Promise<Ran> =>
-        normalize(await side.run([...mode, ...words(fill(form, side))], fill(input, side)), side);
-      expect(await run(ours), `${mode.join("")} ${form} ${input}`).toEqual(await run(theirs));
-    }
-  }
-
-  /**
-   * Runs a form in text, -j and -p; both on bpftool's maps, so that nothing may differ.
-   *
-   * Both look through all maps of the machine for a name, and fail over one that goes meanwhile: where other programs make
-   * and drop maps, both must answer the same at some time.
-   */
-  async function bothOnTheSame(form: string, input = "", modes: readonly string[][] = MODES): Promise<void> {
-    for (const mode of modes) {
-      const argv = [...mode, ...words(fill(form, theirs))];
-      const run = async (side: Side): Promise<Ran> => comparable(await side.run(argv, fill(input, theirs)));
-      let [wanted, got] = [await run(theirs), await run(ours)];
-      for (let attempt = 1; attempt < 20 && !isDeepStrictEqual(got, wanted); attempt++) {
-        [wanted, got] = [await run(theirs), await run(ours)];
-      }
-      expect(got, `${mode.join("")} ${form} ${input}`).toEqual(wanted);
-    }
-  }
+  afterAll(() => sides?.unmount());
+  const bothOnTheirOwn = (form: string): Promise<void> => sides.bothOnTheirOwn(form);
+  const bothOnTheSame = (form: string, input = ""): Promise<void> => sides.bothOnTheSame(form, input);
 
   it.each([
     "map create {d}/h type hash key 4 value 8 entries 4 name {n}h",
@@ -247,10 +171,10 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1", () => {
   });
 
   it("all that can be asked of maps", async () => {
-    bpftool(["map", "freeze", "pinned", fill("{d}/dm", theirs)]);
+    const { theirs, setUp } = sides;
     mkdirSync(fill("{d}/sub", theirs));
-    bpftool(words(fill("map pin name {n}dm {d}/sub/dm3", theirs)));
-    bpftool(words(fill("map pin name {n}dm {d}/aa", theirs)));
+    for (const form of ["freeze pinned {d}/dm", "pin name {n}dm {d}/sub/dm3", "pin name {n}dm {d}/aa"])
+      setUp(`map ${form}`);
     const named = "h ar pa pv ph pl big s16 s17 k17 q aom hom pra pea rb lpm lru lrup sm sm4 rus bl dm quo".split(" ");
     for (const name of named) {
       await bothOnTheSame(`map show name {n}${name}`);
@@ -449,6 +373,6 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1", () => {
   });
 
   it.each(["map show", "map", "map list", "-f map show"])("%s, of all maps there are", async (form) => {
-    await bothOnTheSame(form, "", [["-j"]]);
+    await sides.bothList(form);
   });
 });

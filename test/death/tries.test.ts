@@ -4,7 +4,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import { LpmTrie } from "../../src/maps/lpm_trie.js";
-import { prefix4, u32 } from "../../src/codec/index.js";
+import { prefix4, prefix6, u32 } from "../../src/codec/index.js";
 import { bytes } from "../../src/codec/bytes.js";
 import { type Scenario, exhaust, report } from "./harness.js";
 
@@ -120,15 +120,14 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
 }
 
 // Values of 4 bytes lie in the nodes, others apart.
-describe.each([4, 8, 12])("values of %i", (valueSize) => {
+describe.each([4, 8, 30])("values of %i", (valueSize) => {
   it.each(changes)("$name", async (change) => {
     expect(await exhaust(scenario(change, valueSize))).toBeGreaterThan(3);
   });
 });
 
-/** So many that lookups begin with a table; most of them in one node's reach. */
+/** So many that lookups begin with tables; most of them in one node's reach. */
 const MANY = 16384;
-const textOf = (i: number): string => `10.0.${i >> 6}.${(i & 63) << 2}/30`;
 
 interface Large {
   readonly routes: LpmTrie<string, number>;
@@ -136,20 +135,37 @@ interface Large {
   readonly count: number;
 }
 
-/** A change of a trie that has, gets or loses its table: `have` prefixes are set first, and from `deleted` on deleted. */
+/** IPv4 has one table, IPv6 two, by hashes. */
+const families = [
+  {
+    key: prefix4,
+    textOf: (i: number): string => `10.0.${i >> 6}.${(i & 63) << 2}/30`,
+    probe: "10.0.1.1",
+    others: ["10.1.1.0/24", "10.1.2.0/24"],
+  },
+  {
+    key: prefix6,
+    textOf: (i: number): string => `2001:0:${(i >> 6).toString(16)}:${(i & 63).toString(16)}::/64`,
+    probe: "2001:0:1::1",
+    others: ["2002:100:100::/48", "2002:100:200::/48"],
+  },
+] as const;
+
+/** A change of a trie that has, gets or loses its tables: `have` prefixes are set first, and from `left` on deleted. */
 function largeScenario(
   name: string,
+  { key, textOf, probe }: (typeof families)[number],
   have: number,
-  deleted: number,
+  left: number,
   act: (routes: Large["theirs"]) => void,
 ): Scenario<Large> {
   return {
     name,
     setUp({ survivor }, victim) {
-      const routes = LpmTrie.create(survivor, { key: prefix4, value: u32, maxEntries: MANY });
+      const routes = LpmTrie.create(survivor, { key, value: u32, maxEntries: MANY });
       routes.setMany(Array.from({ length: have }, (_, i) => [textOf(i), i] as const));
-      routes.deleteMany(Array.from({ length: have - deleted }, (_, i) => textOf(deleted + i)));
-      return { routes, theirs: LpmTrie.fromId(victim, routes.id, { key: prefix4, value: u32 }), count: routes.count() };
+      routes.deleteMany(Array.from({ length: have - left }, (_, i) => textOf(left + i)));
+      return { routes, theirs: LpmTrie.fromId(victim, routes.id, { key, value: u32 }), count: routes.count() };
     },
     act: (_, { theirs }) => act(theirs),
     end: ({ theirs }) => theirs.close(),
@@ -157,23 +173,24 @@ function largeScenario(
       if (died) expect(survivor.close(routes.fd + 1)).toBe(0);
       expect(Math.abs(routes.count() - count)).toBeLessThanOrEqual(2);
       expect(routes.keys().next().done).toBe(false);
-      expect(routes.get("10.0.1.1")).toBe(64);
+      expect(routes.get(probe)).toBe(64);
       routes.close();
     },
   };
 }
 
-it.each([
-  largeScenario("getting a table", MANY - 1, MANY - 1, (routes) => routes.set(textOf(MANY - 1), MANY - 1)),
-  largeScenario("losing it", MANY, MANY / 4, (routes) => routes.delete(textOf(MANY / 4 - 1))),
-  largeScenario("a first node of other bytes", MANY, MANY - 2, (routes) => {
-    routes.set("10.1.1.0/24", 1);
-    routes.set("10.1.2.0/24", 2);
-    routes.delete("10.1.1.0/24");
-    routes.delete("10.1.2.0/24");
-  }),
-])("$name", async (large) => {
-  expect(await exhaust(large)).toBeGreaterThan(10);
+describe.each(families)("many of $probe", (family) => {
+  const { textOf, others } = family;
+  it.each([
+    largeScenario("getting tables", family, MANY - 1, MANY - 1, (routes) => routes.set(textOf(MANY - 1), 1)),
+    largeScenario("losing them", family, MANY, MANY / 4, (routes) => routes.delete(textOf(MANY / 4 - 1))),
+    largeScenario("first nodes that come and go", family, MANY, MANY - 2, (routes) => {
+      for (const other of others) routes.set(other, 1);
+      for (const other of others) routes.delete(other);
+    }),
+  ])("$name", async (large) => {
+    expect(await exhaust(large)).toBeGreaterThan(10);
+  });
 });
 
 afterAll(() => console.log(report()));

@@ -5,6 +5,7 @@
 import {
   BPF_F_INNER_MAP,
   BPF_F_MMAPABLE,
+  BPF_F_NO_COMMON_LRU,
   BPF_F_NO_PREALLOC,
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY,
@@ -16,15 +17,27 @@ import {
   BPF_MAP_CREATE,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
 } from "tsbpf/uapi";
 import { INFO } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
+import { isHash, isLru } from "../machine/probe.js";
 import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
 
-const types = [BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY];
+const types = [
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
+/** Which elem goes is each kernel's own affair: LRU hashes have so many times the room that others have for as many keys. */
+export const LRU_ROOM = 64;
 const keySizes = [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8, 9, 12, 16, 20, 40, 129, 600];
 const valueSizes = [1, 2, 3, 4, 4, 5, 7, 8, 8, 9, 12, 16, 17, 24, 40, 64, 100, 256, 1000];
 const entryCounts = [1, 1, 2, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 32];
@@ -60,9 +73,11 @@ const flagsOf: ReadonlyMap<number, readonly number[]> = new Map([
   [BPF_MAP_TYPE_ARRAY, [...commonFlags, BPF_F_NUMA_NODE, BPF_F_MMAPABLE, BPF_F_INNER_MAP]],
   [BPF_MAP_TYPE_PERCPU_HASH, [...commonFlags, BPF_F_NO_PREALLOC, BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED]],
   [BPF_MAP_TYPE_PERCPU_ARRAY, commonFlags],
+  [BPF_MAP_TYPE_LRU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED]],
+  [BPF_MAP_TYPE_LRU_PERCPU_HASH, [...commonFlags, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED]],
 ]);
 
-const isHashType = (type: number): boolean => type === BPF_MAP_TYPE_HASH || type === BPF_MAP_TYPE_PERCPU_HASH;
+const isHashType = (type: number): boolean => isHash({ type });
 
 type Fields = Record<string, Word>;
 
@@ -71,7 +86,8 @@ export function randomCreate(random: Random): Command {
   const map_type = random.pick(types);
   const key_size = isHashType(map_type) ? random.pick(keySizes) : 4;
   const fields: Fields = { map_type, key_size, value_size: random.pick(valueSizes) };
-  fields["max_entries"] = random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
+  const room = isLru({ type: map_type }) ? LRU_ROOM : 1;
+  fields["max_entries"] = room * random.pick(key_size === 600 ? entryCounts.slice(0, 9) : entryCounts);
   let map_flags = 0;
   while (random.percent(30)) map_flags |= random.pick(flagsOf.get(map_type)!);
   fields["map_flags"] = map_flags;
@@ -125,7 +141,7 @@ function keepSmall(fields: Fields): void {
     return number("map_type") === BPF_MAP_TYPE_ARRAY ? bytes() > ABSURD_BYTES : false;
   };
   if (bytes() <= MAX_BYTES || isRefused()) return;
-  fields["max_entries"] = 1;
+  fields["max_entries"] = isLru({ type: number("map_type") }) ? 2 ** 31 : 1;
   const isLong = number("value_size") > 2 ** 20 && number("value_size") < 2 ** 31;
   if (isLong && number("map_type") === BPF_MAP_TYPE_ARRAY) fields["value_size"] = 2 ** 31;
 }

@@ -20,9 +20,9 @@ import {
 } from "tsbpf/uapi";
 import { IN, INFO, KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import type { AttrGroup, Command, Step, Word } from "../machine/command.js";
-import { type MapFacts, isHash, valueBytes } from "../machine/probe.js";
+import { type MapFacts, isHash, isLru, valueBytes } from "../machine/probe.js";
 import { corrupt } from "./corrupt.js";
-import { randomCreate } from "./create.js";
+import { LRU_ROOM, randomCreate } from "./create.js";
 import type { Random } from "./random.js";
 
 /** What the generator looks at: the maps that are open, by slot. */
@@ -136,7 +136,8 @@ export class Generator {
   /** One of a few, or of half as many again as the map can hold. */
   #key(map: MapFacts): Uint8Array {
     const random = this.#random;
-    const i = random.below(random.percent(70) ? 4 : Math.ceil(Math.min(map.maxEntries, 1000) * 1.5));
+    const entries = isLru(map) ? Math.ceil(map.maxEntries / LRU_ROOM) : map.maxEntries;
+    const i = random.below(random.percent(70) ? 4 : Math.ceil(Math.min(entries, 1000) * 1.5));
     const key = new Uint8Array(Math.min(map.keySize, 4096));
     const view = new DataView(key.buffer);
     if (!isHash(map)) {

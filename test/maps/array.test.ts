@@ -86,6 +86,7 @@ forEachWay((kernel) => {
       maxEntries: 4,
       mapFlags: BPF_F_MMAPABLE,
       name: "page",
+      btfVmlinuxValueTypeId: 0,
       mapExtra: 0n,
       btfId: expect.any(Number) as number,
       btfKeyTypeId: expect.any(Number) as number,

@@ -111,6 +111,7 @@ forEachWay((kernel) => {
       maxEntries: 9,
       mapFlags: BPF_F_NO_PREALLOC,
       name: "a.b_C9",
+      btfVmlinuxValueTypeId: 0,
       mapExtra: 0n,
       btfId: expect.any(Number) as number,
       btfKeyTypeId: expect.any(Number) as number,

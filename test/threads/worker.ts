@@ -5,6 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
+import { evict } from "./evicting.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -22,6 +23,7 @@ const jobs = {
   churn,
   churnPool,
   createAndClose,
+  evict,
   exhaust,
   fill,
   keepModel,

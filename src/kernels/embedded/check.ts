@@ -57,7 +57,8 @@ const texts: Readonly<Record<number, Text>> = {
     `trie node at ${where}: at byte ${found}, with ${wanted} items, is damaged or not in its place`,
   98: (where, found, wanted) => `map at ${where}: ${found} blocks are in use, and ${wanted} are in the trie`,
   99: (where, found, wanted) => `prefix at ${where}: of ${found} bits, does not belong in place ${wanted}`,
-  100: (where, found, wanted) => `map at ${where}: its table of first nodes is wrong for ${found}: ${wanted}`,
+  100: (where, found, wanted) =>
+    `map at ${where}: place ${found} of a table of first nodes leads to ${wanted}, and the trie does not`,
   82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
   83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,

@@ -1,0 +1,283 @@
+/**
+ * BpfObject: an object file, and what becomes of it in a kernel.
+ */
+import {
+  BPF_MAP_CREATE,
+  BPF_MAP_FREEZE,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET,
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+} from "../uapi/bpf.js";
+import { ENOENT } from "../uapi/errno.js";
+import { bpfAttr } from "../uapi/layouts.js";
+import { cmdName } from "../uapi/names.js";
+import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
+import type { Btf } from "../btf/btf.js";
+import { btfLoad } from "../btf/load.js";
+import { BpfError } from "../kernels/error.js";
+import type { Kernel, UserBuffer } from "../kernels/kernel.js";
+import type { TypedMap } from "../maps/_typed_map.js";
+import { type MapInfo, fillAttr, mapCreate, mapFreeze, mapGetInfoByFd, objGet, objPin } from "../kernels/syscalls.js";
+import type { Insn } from "./insn.js";
+import type { MapDefinition } from "./map_definitions.js";
+import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";
+import { openMap } from "./object_maps.js";
+import { ObjectError } from "./object_error.js";
+import { Program } from "./program.js";
+import { type Variable, variablesOf } from "./variables.js";
+
+/** How an object is opened. */
+export interface ObjectOptions {
+  /** What the kernel's names of its data begin with: "packets" makes "packets.rodata". */
+  readonly name?: string;
+}
+
+/** How an object is loaded. */
+export interface LoadOptions {
+  /** Only these programs; all unless told. */
+  readonly programs?: readonly string[];
+  /** Where maps that are shared by name are pinned: a directory of a bpffs. Needed if the object has such maps. */
+  readonly pinPath?: string;
+}
+
+/** An object in a kernel. */
+interface Loaded {
+  readonly maps: Readonly<Record<string, TypedMap>>;
+  readonly programs: Readonly<Record<string, Program>>;
+  /** The memory of variables, by their section's map. */
+  readonly memory: ReadonlyMap<MapDefinition, UserBuffer>;
+}
+
+/**
+ * An object file: maps, programs and variables, as clang compiled them.
+ *
+ * @example
+ * ```ts
+ * using object = BpfObject.open(readFileSync("packets.o"), { name: "packets" });
+ * object.variables.limit.set(5);
+ * object.load(kernel);
+ * object.programs.count.run({ data: packet }).retval;
+ * object.maps.counts.get(7);
+ * ```
+ */
+export class BpfObject {
+  /** What it defines. */
+  readonly definitions: Pick<ObjectContents, "maps" | "programs" | "license">;
+  readonly btf: Btf;
+  /** Its global variables, by name: before `load` what they are to begin with, then what they are. */
+  readonly variables: Readonly<Record<string, Variable>>;
+  readonly #contents: ObjectContents;
+  #loaded: Loaded | undefined;
+
+  private constructor(contents: ObjectContents) {
+    this.#contents = contents;
+    this.definitions = contents;
+    this.btf = contents.btf;
+    this.variables = variablesOf(contents.btf, contents.maps, (map) => this.#loaded?.memory.get(map));
+  }
+
+  /**
+   * Reads an object file, as `clang -O2 -g -target bpf -c` makes it.
+   *
+   * @throws {ElfError | BtfError | InsnError | ObjectError} What is wrong with it, and where
+   */
+  static open(bytes: Uint8Array, { name = "" }: ObjectOptions = {}): BpfObject {
+    return new BpfObject(readObject(bytes, name));
+  }
+
+  /**
+   * Creates its maps, and loads its programs. What was made is gone again when something fails.
+   *
+   * @throws {VerifierError} A program is refused: its reason, and the line
+   * @throws {BpfError} whatever BPF_MAP_CREATE, BPF_BTF_LOAD or BPF_PROG_LOAD answers
+   * @throws {ObjectError} It is loaded already; a program is not there; a map is shared by name, and pinPath is not told
+   */
+  load(kernel: Kernel, options: LoadOptions = {}): this {
+    if (this.#loaded !== undefined) throw new ObjectError("Cannot load object: it is loaded already");
+    const { programs, maps } = this.#contents;
+    const wanted = options.programs ?? programs.map(({ name }) => name);
+    for (const name of wanted) {
+      if (programs.some((program) => program.name === name)) continue;
+      const names = programs.map((program) => program.name).join(", ");
+      throw new ObjectError(`Cannot load object: it has no program "${name}" (it has ${names || "none"})`);
+    }
+    using fds = new Fds(kernel);
+    const btfFd = fds.keep(loadBtf(kernel, this.#contents));
+    for (const map of maps) fds.maps.set(map.name, createMap(fds, map, options.pinPath));
+    for (const map of maps) putInner(fds, map);
+
+    const { license, btf } = this.#contents;
+    const loaded = { maps: {} as Record<string, TypedMap>, programs: {} as Record<string, Program>, memory: new Map() };
+    try {
+      for (const program of programs) {
+        if (!wanted.includes(program.name)) continue;
+        const attr = { ...program, insns: withFds(program, fds.maps), license, btfFd };
+        loaded.programs[program.name] = Program.load(kernel, attr);
+      }
+      for (const map of maps) {
+        const fd = fds.maps.get(map.name)!;
+        loaded.maps[map.name] = openMap(kernel, lookAt(kernel, fd, map).id, map, btf);
+        if (map.contents !== undefined) {
+          loaded.memory.set(map, kernel.mmap(fd, map.contents.length, { writable: !map.isFrozen }));
+        }
+      }
+    } catch (error) {
+      closeAll(loaded);
+      throw error;
+    }
+    this.#loaded = loaded;
+    return this;
+  }
+
+  /** Its maps, by name, as typed maps: keys and values as BTF tells them. @throws {ObjectError} It is not loaded */
+  get maps(): Readonly<Record<string, TypedMap>> {
+    return this.#load().maps;
+  }
+
+  /** Its programs, by name. @throws {ObjectError} It is not loaded */
+  get programs(): Readonly<Record<string, Program>> {
+    return this.#load().programs;
+  }
+
+  #load(): Loaded {
+    if (this.#loaded === undefined) throw new ObjectError("The object is not loaded: call load(kernel) first");
+    return this.#loaded;
+  }
+
+  /** Closes its programs and maps; those that something else holds stay. */
+  close(): void {
+    if (this.#loaded !== undefined) closeAll(this.#loaded);
+    this.#loaded = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function closeAll({ maps, programs, memory }: Loaded): void {
+  for (const buffer of memory.values()) buffer[Symbol.dispose]();
+  for (const program of Object.values(programs)) program.close();
+  for (const map of Object.values(maps)) map.close();
+}
+
+/** The fds that loading takes, and gives back when it is done: typed maps and programs have their own. */
+class Fds {
+  readonly kernel: Kernel;
+  readonly maps = new Map<string, number>();
+  readonly #all: number[] = [];
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  keep<F extends number | undefined>(fd: F): F {
+    if (fd !== undefined) this.#all.push(fd);
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#all) this.kernel.close(fd);
+  }
+}
+
+/** A kernel that takes no BTF loads programs without records of functions and lines. */
+function loadBtf(kernel: Kernel, { btfBytes }: ObjectContents): number | undefined {
+  try {
+    return btfLoad(kernel, btfBytes);
+  } catch (error) {
+    if (error instanceof BpfError) return undefined;
+    throw error;
+  }
+}
+
+function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): number {
+  const { kernel } = fds;
+  const path = map.isPinned ? `${pinDirectory(map, pinPath)}/${map.name}` : undefined;
+  const pinned = path === undefined ? -ENOENT : objGet(kernel, path);
+  if (pinned >= 0) {
+    fds.keep(pinned);
+    refuseOther(kernel, pinned, map, path!);
+    return pinned;
+  }
+  if (pinned !== -ENOENT) throw failure(`Cannot open map "${map.name}" at "${path}"`, pinned, BPF_OBJ_GET);
+
+  const { inner } = map;
+  const template = inner === undefined ? 0 : fds.keep(createMap(fds, { ...inner, isPinned: false }, undefined));
+  const fd = mapCreate(kernel, {
+    mapType: map.type,
+    keySize: map.keySize,
+    valueSize: map.valueSize,
+    maxEntries: map.maxEntries,
+    mapFlags: map.mapFlags,
+    numaNode: map.numaNode,
+    mapExtra: map.mapExtra,
+    mapName: map.kernelName.replaceAll(/[^\w.]/g, "_"),
+    ...(inner !== undefined && { innerMapFd: template }),
+  });
+  if (fd < 0) throw failure(`Cannot create map "${map.name}"`, fd, BPF_MAP_CREATE);
+  fds.keep(fd);
+  if (map.contents !== undefined) {
+    update(kernel, fd, map.name, 0, map.contents);
+    if (map.isFrozen) check(mapFreeze(kernel, fd), `Cannot freeze map "${map.name}"`, BPF_MAP_FREEZE);
+  }
+  if (path !== undefined) check(objPin(kernel, fd, path), `Cannot pin map "${map.name}" at "${path}"`, BPF_OBJ_PIN);
+  return fd;
+}
+
+function pinDirectory({ name }: MapDefinition, pinPath: string | undefined): string {
+  if (pinPath !== undefined) return pinPath;
+  throw new ObjectError(
+    `Cannot load object: map "${name}" is shared by its name, wanted pinPath, a directory of a bpffs`,
+  );
+}
+
+/** Throws unless a map that is pinned already is the one that is defined. */
+function refuseOther(kernel: Kernel, fd: number, map: MapDefinition, path: string): void {
+  const info = lookAt(kernel, fd, map);
+  const differing = (["type", "keySize", "valueSize", "maxEntries", "mapFlags"] as const)
+    .filter((field) => info[field] !== map[field])
+    .map((field) => `its ${field} is ${info[field]}, wanted ${map[field]}`);
+  if (differing.length > 0)
+    throw new ObjectError(`Cannot share map "${map.name}" at "${path}": ${differing.join("; ")}`);
+}
+
+function lookAt(kernel: Kernel, fd: number, map: MapDefinition): MapInfo {
+  const info = mapGetInfoByFd(kernel, fd);
+  if (typeof info === "number") throw failure(`Cannot look at map "${map.name}"`, info, BPF_OBJ_GET_INFO_BY_FD);
+  return info;
+}
+
+/** Puts the maps into a map of maps that it has from the start. */
+function putInner({ kernel, maps }: Fds, outer: MapDefinition): void {
+  for (const { index, map } of outer.initial) {
+    const fd = maps.get(map);
+    if (fd === undefined) throw new ObjectError(`Cannot load object: "${map}", in "${outer.name}", is no map of it`);
+    update(kernel, maps.get(outer.name)!, outer.name, index, new Uint8Array(Int32Array.of(fd).buffer));
+  }
+}
+
+function update(kernel: Kernel, fd: number, name: string, index: number, value: Uint8Array): void {
+  using buffer = kernel.alloc(8 + value.length);
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset).setUint32(0, index, true);
+  buffer.bytes.set(value, 8);
+  fillAttr(attr, bpfAttr.mapElem, { map_fd: fd, key: buffer.address, value: buffer.address + 8 });
+  check(kernel.bpf(BPF_MAP_UPDATE_ELEM, attr), `Cannot fill map "${name}"`, BPF_MAP_UPDATE_ELEM);
+}
+
+/** The program's instructions, with the fds of maps. */
+function withFds({ insns, references }: ProgramDefinition, maps: ReadonlyMap<string, number>): Insn[] {
+  const result = [...insns];
+  for (const { insn, map } of references) result[insn] = { ...result[insn]!, imm: maps.get(map.name)! };
+  return result;
+}
+
+function check(ret: number, what: string, cmd: number): void {
+  if (ret < 0) throw failure(what, ret, cmd);
+}
+
+function failure(what: string, ret: number, cmd: number): BpfError {
+  return new BpfError(what, ret, { cmd: cmdName(cmd) });
+}

@@ -1,0 +1,237 @@
+/**
+ * Programs in a kernel: loading, test runs, pins.
+ */
+import {
+  BPF_OBJ_GET_INFO_BY_FD,
+  BPF_OBJ_PIN,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_SYSCALL,
+} from "../uapi/bpf.js";
+import { EBADF, ENOSPC, EPERM } from "../uapi/errno.js";
+import { bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
+import { cmdName } from "../uapi/names.js";
+import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
+import { BpfError } from "../kernels/error.js";
+import type { Kernel, UserBuffer } from "../kernels/kernel.js";
+import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
+import type { ExtRecord } from "./btf_ext.js";
+import { type Insn, encodeInsns, slotsOf } from "./insn.js";
+import { VerifierError } from "./verifier_error.js";
+
+/** What BPF_PROG_LOAD is asked for. */
+export interface ProgramAttr {
+  readonly name: string;
+  /** BPF_PROG_TYPE_*. */
+  readonly type: number;
+  readonly expectedAttachType: number;
+  /** BPF_F_*. */
+  readonly progFlags: number;
+  readonly license: string;
+  readonly insns: readonly Insn[];
+  /** The fd of BTF that the records' types are of; without it there are no records. */
+  readonly btfFd: number | undefined;
+  readonly funcInfo: readonly ExtRecord[];
+  readonly lineInfo: readonly ExtRecord[];
+}
+
+/** What a program is run with. */
+export interface RunOptions {
+  /** The packet, of programs that look at packets: at least 14 bytes. */
+  readonly data?: Uint8Array;
+  /** The context, as the program's type lays it out. */
+  readonly context?: Uint8Array;
+  /** How often; the duration is the average. Programs of type syscall run once. */
+  readonly repeat?: number;
+  /** Room for the packet that comes out, in bytes: as much as went in and 512 unless told. */
+  readonly dataOutSize?: number;
+}
+
+/** What came of it. */
+export interface RunResult {
+  /** What the program returned, unsigned. */
+  readonly retval: number;
+  /** The packet as the program left it. */
+  readonly data: Uint8Array;
+  /** The context as the program left it. */
+  readonly context: Uint8Array;
+  /** Of one run, in nanoseconds. */
+  readonly durationNs: number;
+}
+
+const LOG_BYTES = [1 << 16, 1 << 20, 1 << 24] as const;
+const MORE_DATA = 512;
+const PROGRAM_NAME_LETTERS = 15;
+
+/** A program that a kernel has. The fd is owned: `close` gives it back. */
+export class Program {
+  readonly kernel: Kernel;
+  readonly name: string;
+  /** BPF_PROG_TYPE_*. */
+  readonly type: number;
+  readonly id: number;
+  #fd: number;
+
+  private constructor(kernel: Kernel, fd: number, { name, type }: Pick<ProgramAttr, "name" | "type">) {
+    this.kernel = kernel;
+    this.#fd = fd;
+    this.name = name;
+    this.type = type;
+    this.id = this.#idOf();
+  }
+
+  /**
+   * Loads a program.
+   *
+   * Kernel name: BPF_PROG_LOAD.
+   *
+   * @throws {VerifierError} The kernel refuses the program; its log says why
+   * @throws {BpfError} EPERM, E2BIG, ENOMEM, EINVAL
+   */
+  static load(kernel: Kernel, attr: ProgramAttr): Program {
+    const ret = progLoad(kernel, attr);
+    if (ret >= 0) return new Program(kernel, ret, attr);
+    throw refusal(kernel, attr, ret);
+  }
+
+  /** -1 once it is closed. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /**
+   * Runs the program on a packet or a context.
+   *
+   * Kernel name: BPF_PROG_TEST_RUN. Since Linux 4.12; of programs of type syscall since 5.14.
+   *
+   * @throws {BpfError} EINVAL, also for a packet of fewer than 14 bytes; 524: programs of its type cannot be run so;
+   * ENOSPC: what came out is more than there is room for
+   */
+  run(options: RunOptions = {}): RunResult {
+    const { data = new Uint8Array(), context = new Uint8Array(), repeat = 1 } = options;
+    const outSize = data.length === 0 ? 0 : (options.dataOutSize ?? data.length + MORE_DATA);
+    const { kernel } = this;
+    using dataIn = filled(kernel, data);
+    using dataOut = kernel.alloc(Math.max(outSize, 1));
+    using contextIn = filled(kernel, context);
+    using contextOut = kernel.alloc(Math.max(context.length, 1));
+    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    const isSyscall = this.type === BPF_PROG_TYPE_SYSCALL;
+    fillAttr(attr, bpfAttr.test, {
+      prog_fd: this.fd,
+      data_size_in: data.length,
+      data_in: data.length === 0 ? 0 : dataIn.address,
+      data_size_out: outSize,
+      data_out: outSize === 0 ? 0 : dataOut.address,
+      repeat: isSyscall ? 0 : repeat,
+      ctx_size_in: context.length,
+      ctx_in: context.length === 0 ? 0 : contextIn.address,
+      ctx_size_out: isSyscall ? 0 : context.length,
+      ctx_out: context.length === 0 || isSyscall ? 0 : contextOut.address,
+    });
+    const ret = this.#fd < 0 ? -EBADF : kernel.bpf(BPF_PROG_TEST_RUN, attr);
+    if (ret < 0) throw failure(`Cannot run program "${this.name}"`, ret, BPF_PROG_TEST_RUN);
+    const view = viewOf(attr);
+    const u32 = ({ off }: { readonly off: number }): number => view.getUint32(off, true);
+    return {
+      retval: u32(bpfAttr.test.retval),
+      data: dataOut.bytes.slice(0, outSize === 0 ? 0 : u32(bpfAttr.test.data_size_out)),
+      // The context of programs of type syscall is written in place.
+      context: (isSyscall ? contextIn : contextOut).bytes.slice(0, context.length),
+      durationNs: u32(bpfAttr.test.duration),
+    };
+  }
+
+  /**
+   * Gives the program a name in a bpffs, where it stays.
+   *
+   * Kernel name: BPF_OBJ_PIN.
+   *
+   * @throws {BpfError} EEXIST, ENOENT, EPERM; EINVAL when it is closed
+   */
+  pin(path: string): void {
+    const ret = objPin(this.kernel, this.fd, path);
+    if (ret < 0) throw failure(`Cannot pin program "${this.name}" at "${path}"`, ret, BPF_OBJ_PIN);
+  }
+
+  /** Gives the fd back; the program goes unless something else holds it. */
+  close(): void {
+    if (this.#fd >= 0) this.kernel.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #idOf(): number {
+    using info = this.kernel.alloc(BPF_PROG_INFO_BYTES);
+    using attr = this.kernel.alloc(BPF_ATTR_SIZE);
+    fillAttr(attr, bpfAttr.info, { bpf_fd: this.#fd, info_len: BPF_PROG_INFO_BYTES, info: info.address });
+    const ret = this.kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
+    if (ret < 0) throw failure(`Cannot look at program "${this.name}"`, ret, BPF_OBJ_GET_INFO_BY_FD);
+    return viewOf(info).getUint32(bpfProgInfo.id.off, true);
+  }
+}
+
+/** As much of `struct bpf_prog_info` as has the id. */
+const BPF_PROG_INFO_BYTES = 8;
+
+function progLoad(kernel: Kernel, program: ProgramAttr, log?: UserBuffer): number {
+  const { insns, btfFd, funcInfo, lineInfo } = program;
+  using code = filled(kernel, encodeInsns(insns));
+  using license = cString(kernel, program.license);
+  using funcs = filled(kernel, recordBytes(funcInfo));
+  using lines = filled(kernel, recordBytes(lineInfo));
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  fillAttr(attr, bpfAttr.progLoad, {
+    prog_type: program.type,
+    insn_cnt: slotsOf(insns),
+    insns: code.address,
+    license: license.address,
+    prog_flags: program.progFlags,
+    prog_name: new TextEncoder().encode(program.name.slice(0, PROGRAM_NAME_LETTERS)),
+    expected_attach_type: program.expectedAttachType,
+    ...(log !== undefined && { log_level: 1, log_size: log.bytes.length, log_buf: log.address }),
+    ...(btfFd !== undefined && { prog_btf_fd: btfFd }),
+    ...(btfFd !== undefined && funcInfo.length > 0 && records(funcInfo, funcs, "func")),
+    ...(btfFd !== undefined && lineInfo.length > 0 && records(lineInfo, lines, "line")),
+  });
+  return kernel.bpf(BPF_PROG_LOAD, attr);
+}
+
+function records(list: readonly ExtRecord[], { address }: UserBuffer, what: "func" | "line"): Record<string, number> {
+  const size = 4 * (1 + list[0]!.rest.length);
+  return { [`${what}_info_rec_size`]: size, [`${what}_info`]: address, [`${what}_info_cnt`]: list.length };
+}
+
+function recordBytes(list: readonly ExtRecord[]): Uint8Array {
+  return new Uint8Array(Uint32Array.from(list.flatMap(({ insnOff, rest }) => [insnOff, ...rest])).buffer);
+}
+
+/** The exception for a program that was not loaded: loads it once more, for the log. */
+function refusal(kernel: Kernel, attr: ProgramAttr, ret: number): BpfError {
+  const what = `Cannot load program "${attr.name}"`;
+  if (ret === -EPERM) return failure(what, ret, BPF_PROG_LOAD);
+  for (const size of LOG_BYTES) {
+    using log = kernel.alloc(size);
+    const again = progLoad(kernel, attr, log);
+    // What was in the way is gone: nobody has asked for this fd.
+    if (again >= 0) kernel.close(again);
+    if (again === -ENOSPC) continue;
+    const text = new TextDecoder().decode(log.bytes.slice(0, Math.max(0, log.bytes.indexOf(0))));
+    if (text !== "") return new VerifierError(what, ret, text);
+    break;
+  }
+  return failure(what, ret, BPF_PROG_LOAD);
+}
+
+function filled(kernel: Kernel, bytes: Uint8Array): UserBuffer {
+  const buffer = kernel.alloc(Math.max(bytes.length, 1));
+  buffer.bytes.set(bytes);
+  return buffer;
+}
+
+function failure(what: string, ret: number, cmd: number): BpfError {
+  return new BpfError(what, ret, { cmd: cmdName(cmd) });
+}
