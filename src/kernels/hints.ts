@@ -371,7 +371,7 @@ export const hints: readonly HintRow[] = [
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
     when: both(hasFlag(bpf.BPF_F_MMAPABLE), ({ map }) => map?.type !== bpf.BPF_MAP_TYPE_ARRAY),
-    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+    hint: "only arrays and arenas take BPF_F_MMAPABLE",
   },
   {
     errno: errno.EINVAL,

@@ -26,8 +26,6 @@ import {
 } from "./_ring.js";
 import { TypedMap } from "./_typed_map.js";
 
-const CLOSED = new Error("The ring was closed");
-
 const wanted = wantedRing("RingBuffer", BPF_MAP_TYPE_RINGBUF);
 
 /**
@@ -189,10 +187,30 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /**
    * Records, as they come. The loop ends when the ring is closed.
    *
+   * A step frees the record before for writers, if not at once, then when the loop waits, or an eighth of the ring was read.
+   *
    * @throws the signal's reason
    */
   async *records(options: RingReadOptions = {}): AsyncGenerator<T, void, undefined> {
-    for await (const batch of this.#batches(1, options.signal)) yield batch[0]!;
+    const { signal } = options;
+    const wait = this.#waiter(signal);
+    const words = this.#consumerWords;
+    const most = this.size >>> 3;
+    try {
+      while (this.mapFd.isOpen) {
+        signal?.throwIfAborted();
+        if ((this.#low - words[0]!) >>> 0 >= most) this.#release();
+        const at = this.#take();
+        if (at !== undefined) {
+          yield this.#decode(at, this.#length);
+          continue;
+        }
+        this.#release();
+        await wait();
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
   }
 
   /**
@@ -200,34 +218,38 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    *
    * @throws the signal's reason
    */
-  batches(options: RingReadOptions = {}): AsyncGenerator<T[], void, undefined> {
-    return this.#batches(Infinity, options.signal);
+  async *batches(options: RingReadOptions = {}): AsyncGenerator<T[], void, undefined> {
+    const { signal } = options;
+    const wait = this.#waiter(signal);
+    try {
+      while (this.mapFd.isOpen) {
+        signal?.throwIfAborted();
+        const records = this.poll();
+        if (records.length > 0) yield records;
+        else await wait();
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     return this.records();
   }
 
-  async *#batches(max: number, given: AbortSignal | undefined): AsyncGenerator<T[], void, undefined> {
+  /** A function that waits until there may be records, or the ring is closed. */
+  #waiter(given: AbortSignal | undefined): () => Promise<void> {
     const closed = this.#closed.signal;
     const signal = given === undefined ? closed : AbortSignal.any([given, closed]);
-    try {
-      while (this.mapFd.isOpen) {
-        given?.throwIfAborted();
-        const records = this.poll(max);
-        if (records.length > 0) {
-          yield records;
-          continue;
-        }
+    return async () => {
+      try {
         await this.kernel.readable(this.fd, { signal, ref: this.#ref });
-        // Linux calls a record readable whose writer has not submitted it.
-        if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      } catch (error) {
+        if (this.mapFd.isOpen) throw error;
       }
-    } catch (error) {
-      if (error !== CLOSED) throw error;
-    } finally {
-      if (this.mapFd.isOpen) this.#release();
-    }
+      // Linux calls a record readable whose writer has not submitted it.
+      if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    };
   }
 
   /** Waiting keeps Node's event loop alive, which it does unless told. */
@@ -310,7 +332,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#scratch?.buffer[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
     this.mapFd.close();
-    this.#closed.abort(CLOSED);
+    this.#closed.abort();
   }
 
   #mustBeOpen(verb: string): void {

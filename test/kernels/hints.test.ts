@@ -431,7 +431,7 @@ const cases: readonly Case[] = [
     real: (kernel) => PerCpuArray.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
-    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+    hint: "only arrays and arenas take BPF_F_MMAPABLE",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
     ...hash({ mapFlags: uapi.BPF_F_MMAPABLE }),
