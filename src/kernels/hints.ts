@@ -443,7 +443,7 @@ export const hints: readonly HintRow[] = [
   {
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_FREEZE,
-    hint: "a map whose values have a lock, or a timer, is not frozen",
+    hint: "a map whose values have a lock, a timer or a pointer of the kernel in them is never frozen",
   },
   {
     errno: errno.EPERM,
@@ -535,11 +535,6 @@ export const hints: readonly HintRow[] = [
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_FREEZE,
     hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
-  },
-  {
-    errno: errno.ENOTSUPP,
-    cmd: bpf.BPF_MAP_FREEZE,
-    hint: "values with spin locks, timers or pointers of the kernel in them are never frozen",
   },
   {
     errno: errno.ENOTSUPP,
