@@ -7,6 +7,7 @@
  *
  *     a sample: | header | time u64 | size u32 | data |        lost: | header | id u64 | count u64 |
  */
+import { BpfError } from "../kernels/error.js";
 import type { UserBuffer } from "../kernels/kernel.js";
 import type { LinuxKernel } from "../kernels/linux/index.js";
 import { viewOf } from "../kernels/syscalls.js";
@@ -42,12 +43,12 @@ export class PerfRing {
   readonly #memory: UserBuffer;
   readonly #positions: BigUint64Array;
 
-  private constructor(kernel: LinuxKernel, fd: number, cpu: number, index: number) {
+  private constructor(kernel: LinuxKernel, fd: number, memory: UserBuffer, cpu: number, index: number) {
     this.#kernel = kernel;
     this.fd = fd;
     this.cpu = cpu;
     this.index = index;
-    this.#memory = kernel.mmap(fd, PAGE_BYTES + RING_BYTES, { writable: true });
+    this.#memory = memory;
     this.#positions = new BigUint64Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset, PAGE_BYTES / 8);
   }
 
@@ -62,7 +63,15 @@ export class PerfRing {
     view.setUint32(24, PERF_SAMPLE_TIME | PERF_SAMPLE_RAW, true);
     view.setUint32(48, 1, true); // wakeup_events
     const fd = kernel.perfEventOpen(attr, cpu);
-    return fd < 0 ? fd : new PerfRing(kernel, fd, cpu, index);
+    if (fd < 0) return fd;
+    try {
+      const memory = kernel.mmap(fd, PAGE_BYTES + RING_BYTES, { writable: true });
+      return new PerfRing(kernel, fd, memory, cpu, index);
+    } catch (error) {
+      kernel.close(fd);
+      if (error instanceof BpfError) return error.errno;
+      throw error;
+    }
   }
 
   /** Takes what is there. */
