@@ -211,7 +211,7 @@ describe(`hostile threads (TEST_SEED=${seed})`, () => {
         // It was no idle threat: every command succeeded, and failed in many ways.
         const sum = (what: "succeeded" | "failed", which: number): number =>
           answers.reduce((all, each) => all + (each[what][which] ?? 0), 0);
-        for (const cmd of cmds) expect(sum("succeeded", cmd), `command ${cmd}`).toBeGreaterThan(10);
+        for (const cmd of cmds) expect(sum("succeeded", cmd), `command ${cmd}`).toBeGreaterThan(5);
         for (const errno of [E2BIG, EBADF, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM]) {
           expect(sum("failed", errno), `errno ${errno}`).toBeGreaterThan(10);
         }

@@ -41,7 +41,7 @@ export interface Answers {
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
 /** However slow the machine is. */
-const leastCalls = 10_000;
+const leastCalls = 30_000;
 
 export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
   const random = new Random(seed);

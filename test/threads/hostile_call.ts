@@ -251,7 +251,8 @@ export class HostileCaller {
         return make("getId", { map_id: this.#id(), open_flags: random.pick([0, 0, BPF_F_RDONLY, BPF_F_WRONLY]) });
       default: {
         const flags = cmd === BPF_MAP_UPDATE_ELEM ? random.pick([0, 0, 1, 2]) : 0;
-        const key = cmd === BPF_MAP_GET_NEXT_KEY && random.percent(30) ? 0 : this.#pointer();
+        // Maps without keys want none, and so does who asks for the first.
+        const key = random.percent(30) ? 0 : this.#pointer();
         const value = cmd === BPF_MAP_DELETE_ELEM ? 0 : this.#pointer();
         return make("mapElem", { map_fd, key, value, flags });
       }
