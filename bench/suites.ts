@@ -5,6 +5,7 @@ import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
+import { lruSuite } from "./lru.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
@@ -19,6 +20,7 @@ import { apartSuite, threadsSuite } from "./threads.js";
 /** What has a table of its own. */
 export const suites: readonly Suite[] = [
   ...hashSuites,
+  lruSuite,
   manySuite,
   outcomesSuite,
   arraySuite,

@@ -31,6 +31,9 @@ const flow = struct({ src: u32, dst: u32, port: u32 });
 const u32ToU64 = { key: u32, value: u64 };
 const flowToBytes = { key: flow, value: bytes(30) };
 const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
+/** So many that a trie has a table of first nodes. */
+const prefixToU32 = { key: prefix4, value: u32 };
+const routeOf = (i: number): string => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) << 4}/28`;
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
 
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
@@ -57,6 +60,9 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     perCpuHash.set(i, Object.assign(perCpuArray.get(0)!, [1n, 2n, BigInt(i)]));
     perCpuArray.add(i, BigInt(i));
   }
+  const routes = LpmTrie.create(kernel, { name: "routes", ...prefixToU32, maxEntries: 20_000 });
+  routes.setMany(Array.from({ length: 20_000 }, (_, i) => [routeOf(i), i] as const));
+  for (let i = 0; i < 1000; i++) routes.delete(routeOf(i));
   for (const path of ["/sys/fs/bpf/empty", "/sys/fs/bpf/d", "/sys/fs/bpf/d/e"]) expect(kernel.mkdir(path)).toBe(0);
   loose.pin("/sys/fs/bpf/loose");
   perCpuArray.pin("/sys/fs/bpf/percpu_array");
@@ -67,7 +73,7 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
   return {
     kernel,
     close: () => {
-      for (const map of [hash, loose, array, perCpuHash]) map.close();
+      for (const map of [hash, loose, array, perCpuHash, routes]) map.close();
       removeNames(kernel);
     },
   };
@@ -86,7 +92,7 @@ describe("an image", () => {
     expect(loaded.check()).toEqual([]);
     expect(loaded.possibleCpus).toBe(3);
     expect(loaded.maxMemory).toBe(maxMemory);
-    expect(loaded.usage()).toMatchObject({ fds: 4, maps: 5 });
+    expect(loaded.usage()).toMatchObject({ fds: 5, maps: 6 });
 
     // Ids and names; fds are those of the saved kernel.
     const hash = HashMap.fromId(loaded, 2, u32ToU64);
@@ -106,6 +112,12 @@ describe("an image", () => {
     const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/d/e/percpu_array", { value: u64 });
     expect(loaded.pins().map(({ path }) => path)).toContain("/sys/fs/bpf/d/e/percpu_array");
     for (let i = 0; i < 100; i++) expect(perCpuArray.get(i)!.sum()).toBe(BigInt(i));
+    const routes = LpmTrie.fromId(loaded, 7, prefixToU32);
+    expect(routes.count()).toBe(19_000);
+    for (let i = 0; i < 20_000; i++) expect(routes.get(routeOf(i))).toBe(i < 1000 ? undefined : i);
+    for (let i = 0; i < 1000; i++) routes.set(routeOf(i), i);
+    expect(() => routes.set("9.9.9.9", 1)).toThrow("ENOSPC");
+    expect(loaded.check()).toEqual([]);
     using raw = new RawMap(loaded, 4, 4, 8);
     raw.key.setUint32(0, 7, true);
     expect(raw.lookup()).toBe(0);
@@ -116,9 +128,9 @@ describe("an image", () => {
     expect(() => hash.set(1000, 5n)).toThrow("E2BIG");
     perCpuArray.add(0, 1n);
     using next = HashMap.create(loaded, { ...u32ToU64, maxEntries: 1 });
-    expect(next.id).toBe(7);
+    expect(next.id).toBe(8);
     next.close();
-    for (const map of [hash, loose, array, perCpuHash, perCpuArray]) map.close();
+    for (const map of [hash, loose, array, perCpuHash, perCpuArray, routes]) map.close();
     raw[Symbol.dispose]();
     for (let fd = 3; fd < 20; fd++) loaded.close(fd);
     removeNames(loaded);
