@@ -28,7 +28,7 @@ const NAMES = {
   bpf: "bpf",
   lmdb: "lmdb",
   "lru-cache": "lru-cache",
-  "ringbuf.js": "ringbuf.js",
+  ringbuf: "ringbuf.js",
   asn: "@ip-location-db/asn",
 } as const;
 export type Package = keyof typeof NAMES;

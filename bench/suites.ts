@@ -10,6 +10,7 @@ import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
+import { keylessSuites } from "./queue.js";
 import { rawSuite } from "./raw.js";
 import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
@@ -25,6 +26,7 @@ export const suites: readonly Suite[] = [
   arraySuite,
   ...percpuSuites,
   ...lpmTrieSuites,
+  ...keylessSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,
