@@ -3,13 +3,19 @@
  */
 import { createHash } from "node:crypto";
 import {
+  Arena,
   ArrayMap,
+  BloomFilter,
   EmbeddedKernel,
   HashMap,
   ImageError,
   LpmTrie,
   PerCpuArray,
   PerCpuHashMap,
+  QueueMap,
+  RingBuffer,
+  StackMap,
+  UserRingBuffer,
   bytes,
   prefix4,
   struct,
@@ -130,6 +136,66 @@ describe("an image", () => {
     removeNames(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
     loaded[Symbol.dispose]();
+  });
+
+  it("brings back what has no keys, and tries", async () => {
+    const kernel = await open({ maxMemory: 2 ** 24 });
+    const size = 4096;
+    const ring = RingBuffer.create(kernel, { name: "ring", size, record: u64 });
+    const userRing = UserRingBuffer.create(kernel, { name: "user_ring", size, record: u64 });
+    const queue = QueueMap.create(kernel, { name: "queue", value: u64, maxEntries: 8 });
+    const stack = StackMap.create(kernel, { name: "stack", value: u64, maxEntries: 8 });
+    const filter = BloomFilter.create(kernel, { name: "filter", value: u64, maxEntries: 100 });
+    const arena = Arena.create(kernel, { name: "arena", pages: 3 });
+    const trie = LpmTrie.create(kernel, { name: "trie", key: prefix4, value: u64, maxEntries: 8 });
+    // Both go around, so that what is left begins in the middle.
+    for (let i = 0n; i < 300n; i++) {
+      ring.push(i);
+      userRing.push(i);
+      if (i < 297n) expect([ring.poll(), userRing.drain()]).toEqual([[i], [i]]);
+    }
+    for (let i = 0n; i < 13n; i++) {
+      queue.push(i, { overwrite: true });
+      stack.push(i, { overwrite: true });
+      filter.add(i);
+    }
+    ring.poll(0);
+    queue.pop();
+    stack.pop();
+    arena.bytes.fill(6);
+    trie.set("10.0.0.0/8", 8n);
+    trie.set("10.1.0.0/16", 16n);
+    // Its record is discarded: the thread that reserved it is not there.
+    const reserved = ring.reserve(8)!;
+    ring.push(300n);
+    const maps = [ring, userRing, queue, stack, filter, arena, trie];
+    const loaded = await EmbeddedKernel.load(kernel.save());
+    reserved.discard();
+    for (const map of maps) map.close();
+    expect(loaded.check()).toEqual([]);
+
+    const [ringId, userRingId, queueId, stackId, filterId, arenaId, trieId] = maps.map(({ id }) => id);
+    using ring2 = RingBuffer.fromId(loaded, ringId!, { record: u64 });
+    expect(ring2.poll()).toEqual([297n, 298n, 299n, 300n]);
+    expect(ring2.push(1n)).toBe(true);
+    expect(ring2.poll()).toEqual([1n]);
+    using userRing2 = UserRingBuffer.fromId(loaded, userRingId!, { record: u64 });
+    expect(userRing2.push(300n)).toBe(true);
+    expect(userRing2.drain()).toEqual([297n, 298n, 299n, 300n]);
+    using queue2 = QueueMap.fromId(loaded, queueId!, { value: u64 });
+    queue2.push(13n);
+    for (let i = 6n; i <= 13n; i++) expect(queue2.pop()).toBe(i);
+    expect(queue2.pop()).toBeUndefined();
+    using stack2 = StackMap.fromId(loaded, stackId!, { value: u64 });
+    for (let i = 11n; i >= 5n; i--) expect(stack2.pop()).toBe(i);
+    expect(stack2.pop()).toBeUndefined();
+    using filter2 = BloomFilter.fromId(loaded, filterId!, { value: u64 });
+    for (let i = 0n; i < 13n; i++) expect(filter2.has(i)).toBe(true);
+    using arena2 = Arena.fromId(loaded, arenaId!);
+    expect(arena2.bytes).toEqual(new Uint8Array(3 * 4096).fill(6));
+    using trie2 = LpmTrie.fromId(loaded, trieId!, { key: prefix4, value: u64 });
+    expect(["10.1.2.3/32", "10.9.9.9/32", "11.0.0.0/8"].map((key) => trie2.get(key))).toEqual([16n, 8n, undefined]);
+    expect(loaded.check()).toEqual([]);
   });
 
   it("keeps what an fd may do", async () => {

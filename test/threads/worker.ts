@@ -6,6 +6,7 @@ import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
 import { evict } from "./evicting.js";
+import { insertAndDrain } from "./draining.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -27,6 +28,7 @@ const jobs = {
   evict,
   exhaust,
   fill,
+  insertAndDrain,
   keepModel,
   outlive,
   pushAndPop,
