@@ -16,6 +16,7 @@ import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
+import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
 import { upsert } from "./upserting.js";
 
@@ -33,6 +34,7 @@ const jobs = {
   outlive,
   pushAndPop,
   recycle,
+  routing,
   share,
   tear,
   upsert,
