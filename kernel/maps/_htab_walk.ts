@@ -204,12 +204,12 @@ function copyChain(map: Htab, n: u32, seq: u32, room: u32, toKeys: u64, toValues
 }
 
 /**
- * BPF_MAP_LOOKUP_AND_DELETE_BATCH: bucket by bucket, under the lock of its line. The cursor is the place of a bucket.
+ * BPF_MAP_LOOKUP_AND_DELETE_BATCH: whole buckets, each under the lock of its line. The cursor is the place of the next one.
  *
- * Differs from Linux: an elem whose key and value cannot be written stays; and a bucket need not fit: what is left of it comes
- * with the next batch. A thread that ends in the middle takes with it what it has deleted, and no more.
+ * Differs from Linux: an elem whose key and value cannot be written stays. A thread that ends in the middle takes with it what it
+ * has deleted, and no more.
  *
- * @returns 0; -ENOENT when the last bucket was reached; -EFAULT
+ * @returns as htabLookupBatch
  */
 export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
   if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
@@ -223,22 +223,32 @@ export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usiz
   }
   if (n >= map.lineCount) return -ENOENT;
   let done: u32 = 0;
+  let ret: i32 = -ENOENT;
   while (n < map.lineCount) {
     const home = lineAt(map, n);
     lockStripe(map, home);
-    const taken = takeBucket(map, n, batch, done);
-    const isEmpty = firstFull(map, home) == 0;
+    const fits = elemsOf(map, home) <= count - done;
+    const taken = fits ? takeBucket(map, n, batch, done) : 0;
     unlock(home);
     if (taken < 0) return taken;
+    if (!fits) {
+      ret = done != 0 ? 0 : -ENOSPC;
+      break;
+    }
     done += taken;
-    if (!isEmpty) break;
     n++;
   }
-  const isEnd = n == map.lineCount;
   if (!isUser(batch.outBatch, 4)) return -EFAULT;
-  store<u32>(<usize>batch.outBatch, (isEnd ? linesInAll(map) : n) * PLACES);
+  store<u32>(<usize>batch.outBatch, n * PLACES);
   if (!putBatchCount(user, done)) return -EFAULT;
-  return isEnd ? -ENOENT : 0;
+  return ret;
+}
+
+/** How many elems a bucket has. The caller holds the lock. */
+function elemsOf(map: Htab, home: usize): u32 {
+  let n: u32 = 0;
+  for (let line = home; line != 0; line = nextLine(line)) n += popcnt<u32>(fullCells(map, line));
+  return n;
 }
 
 /** The line of a bucket that has an elem, or 0. The caller holds the lock. */
@@ -248,7 +258,7 @@ function firstFull(map: Htab, home: usize): usize {
   return line;
 }
 
-/** Delivers and deletes elems of a bucket while there is room for them. Returns how many, or -EFAULT. The caller holds the lock. */
+/** Delivers and deletes all elems of a bucket. Returns how many, or -EFAULT. The caller holds the lock, and has room for them. */
 function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
   const home = lineAt(map, index);
   const keySize = map.keySize;
@@ -256,7 +266,6 @@ function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
   let taken: u32 = 0;
   // The last elem of an overflow line takes the line along: so it is looked for anew.
   for (let line = firstFull(map, home); line != 0; line = firstFull(map, home)) {
-    if (done + taken == batch.count) break;
     const toKey = batch.keys + <u64>(done + taken) * keySize;
     const toValue = batch.values + <u64>(done + taken) * valueSize;
     if (!isUser(toKey, keySize) || !isUser(toValue, valueSize)) return -EFAULT;
