@@ -98,6 +98,13 @@ export class Zones {
 export const KERNEL_FREE: usize = SUPER + 256;
 export const USER_FREE: usize = KERNEL_FREE + 4 * <usize>PAGE_CLASSES;
 
+/**
+ * Where maps lie that are looked for by their ids, an address in the place of each id's lowest bits: none, or one in the list of
+ * maps that has an id (map.ts).
+ */
+export const MAPS_BY_ID: usize = SUPER + 2048;
+export const MAPS_BY_ID_COUNT: u32 = 512;
+
 // @ts-ignore: decorator
 @inline
 export function sb(): SuperBlock {

@@ -296,8 +296,8 @@ function drainOne(map: Ringbuf, to: usize, room: u32): i32 {
 /** Whether there is a record to read, or room to write; `arm`: have the next one wake who waits. The engine's side never waits. */
 function ringPoll(map: Ringbuf, arm: bool, forRoom: bool): i32 {
   const isUser = map.type == BPF_MAP_TYPE_USER_RINGBUF;
-  if (forRoom != isUser) return 0;
   if (arm) atomic.or<u32>(changetype<usize>(map) + offsetof<Ringbuf>("waiting"), ARMED);
+  if (forRoom != isUser) return 0;
   const pos = consumed(map);
   if (isUser) return <u32>atomic.load<u64>(produced(map)) - pos < map.maxEntries ? 1 : 0;
   // Differs from Linux: a record that is reserved and not submitted yet is nothing to read.

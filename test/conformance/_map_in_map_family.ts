@@ -226,3 +226,19 @@ export function freezesOuter(t: Teller, base: Fields): void {
   t.command(BPF_MAP_FREEZE, "mapElem", { map_fd: first }, 0);
   t.update(other, u32(1), first);
 }
+
+export function refusesExclusiveMaps(t: Teller, base: Fields): void {
+  const alone = { excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 };
+  const one = t.create(inner);
+  const exclusive = t.create({ ...inner, ...alone });
+  t.refuses(-ENOTSUPP, { ...base, inner_map_fd: exclusive });
+  const outer = t.create({ ...base, inner_map_fd: one });
+  t.update(outer, u32(1), exclusive, 0, -ENOTSUPP);
+  // Before its shape.
+  t.update(outer, u32(1), t.create({ ...inner, value_size: 4, ...alone }), 0, -ENOTSUPP);
+  // The outer map may be one.
+  const own = t.create({ ...base, inner_map_fd: one, ...alone });
+  t.update(own, u32(1), one);
+  t.update(own, u32(1), exclusive, 0, -ENOTSUPP);
+  t.refuses(-EINVAL, { ...base, inner_map_fd: own });
+}

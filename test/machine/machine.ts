@@ -26,6 +26,8 @@ import { type MapFacts, Probe, type Walk, isHash, isMapInMap } from "./probe.js"
 /** An fd that no process has open. */
 const NO_FD = 0x7ffffff0;
 const PATH_ROOM = 16384;
+/** How long a map may outlive what held it. */
+const MAX_WAIT_MS = 2000;
 
 interface Slot {
   fd: number;
@@ -319,7 +321,8 @@ export class Machine implements AskedOf {
       if (held.has(id)) continue;
       this.#lasting.delete(id);
       // Not by opening it: Linux forgets a reference of a PROG_ARRAY whose last fd is closed twice in a short time.
-      while (this.probe.nextId(id - 1) === id) {
+      // And where another process has done that, the map stays for good: then it counts as gone.
+      for (let ms = 0; this.probe.nextId(id - 1) === id && ms < MAX_WAIT_MS; ms++) {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
     }

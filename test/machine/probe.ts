@@ -17,6 +17,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_OBJ_GET_INFO_BY_FD,
   ENOENT,
   ENOSPC,
@@ -60,6 +61,11 @@ export function isPerCpu({ type }: Pick<MapFacts, "type">): boolean {
   return (
     type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY || type === BPF_MAP_TYPE_LRU_PERCPU_HASH
   );
+}
+
+/** Whether values are fds on the way in. */
+export function holdsFds(map: Pick<MapFacts, "type">): boolean {
+  return isMapInMap(map) || map.type === BPF_MAP_TYPE_PROG_ARRAY;
 }
 
 /** Bytes of a value as system calls have it. */
