@@ -11,6 +11,7 @@ const FD_TABLE = 0x43000;
 const PAGE_TABLE = 0xc3000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
+const BTF_OFF = 92;
 const LINES_OFF = 168;
 const LINE_SIZE_OFF = 172;
 const LINE_COUNT_OFF = 176;
@@ -189,6 +190,18 @@ describe("check", () => {
     const at = words[FD_TABLE / 4 + 2 * array.fd]!;
     const stripes = wordAt(at + 72);
     expect(plant(stripes + SEQ_OFF, 1).join()).toMatch(/a value is being written/);
+  });
+
+  test("finds BTF that is held wrongly", () => {
+    using typed = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 4 });
+    const holder = words[FD_TABLE / 4 + 2 * typed.fd]! + BTF_OFF;
+    // Of a BTF object: id, refs, next, prev.
+    const btf = wordAt(holder);
+    expect(plant(btf + 4, 7).join()).toMatch(/7 references, where fds and maps are 1/);
+    expect(plant(btf + 12, btf).join()).toMatch(/BTF at .*: linked to/);
+    expect(plant(holder, head).join()).toMatch(/its BTF at .* is not listed/);
+    const fd = (FD_TABLE / 4 + 2 * 300) * 4 + 4;
+    expect(plant(fd, head).join()).toMatch(/fd 300 is of BTF at .* that is not listed/);
   });
 
   test("finds damage in the page table", () => {

@@ -14,7 +14,14 @@ import {
   u32,
   u64,
 } from "tsbpf";
-import { BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, EPERM } from "tsbpf/uapi";
+import {
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_F_MMAPABLE,
+  BPF_F_NO_PREALLOC,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  EPERM,
+} from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { RawMap } from "../raw_map.js";
 import { call, open, watched } from "./_kernel.js";
@@ -24,6 +31,10 @@ const u32ToU64 = { key: u32, value: u64 };
 const flowToBytes = { key: flow, value: bytes(30) };
 const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
+
+function btfGetFdById(kernel: EmbeddedKernel, btf_id: number): number {
+  return call(kernel, BPF_BTF_GET_FD_BY_ID, "getId", { btf_id });
+}
 
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
 async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; hashFd: number; close: () => void }> {
@@ -84,6 +95,8 @@ describe("an image", () => {
     // Ids and names; fds are those of the saved kernel.
     const hash = HashMap.fromId(loaded, 2, u32ToU64);
     expect(hash.name).toBe("hash");
+    const { btfId } = hash.info();
+    expect(loaded.fdinfo(btfGetFdById(loaded, btfId))).toBe(`btf_id:\t${btfId}\n`);
     expect(hash.count()).toBe(666);
     for (let i = 0; i < 1000; i++) expect(hash.get(i)).toBe(i % 3 === 0 ? undefined : BigInt(i));
     const loose = HashMap.open(loaded, "/sys/fs/bpf/loose", flowToBytes);
