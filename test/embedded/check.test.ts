@@ -12,6 +12,7 @@ const FD_TABLE = 0x43000;
 const PAGE_TABLE = 0xc3000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
+const BTF_OFF = 92;
 const LINES_OFF = 168;
 const LINE_SIZE_OFF = 172;
 const LINE_COUNT_OFF = 176;
@@ -22,7 +23,7 @@ const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
 /** Of an arena: kernel/maps/arena.ts. */
-const ARENA_PAGES_OFF = 92;
+const ARENA_PAGES_OFF = 168;
 
 /** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
 const DIR_OFF = 16;
@@ -222,6 +223,18 @@ describe("check", () => {
     expect(plant(at + ARENA_PAGES_OFF, Number(other.address)).join()).toMatch(
       /pages have 12288 bytes, where 8192 are its/,
     );
+  });
+
+  test("finds BTF that is held wrongly", () => {
+    using typed = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 4 });
+    const holder = words[FD_TABLE / 4 + 2 * typed.fd]! + BTF_OFF;
+    // Of a BTF object: id, refs, next, prev.
+    const btf = wordAt(holder);
+    expect(plant(btf + 4, 7).join()).toMatch(/7 references, where fds and maps are 1/);
+    expect(plant(btf + 12, btf).join()).toMatch(/BTF at .*: linked to/);
+    expect(plant(holder, head).join()).toMatch(/its BTF at .* is not listed/);
+    const fd = (FD_TABLE / 4 + 2 * 300) * 4 + 4;
+    expect(plant(fd, head).join()).toMatch(/fd 300 is of BTF at .* that is not listed/);
   });
 
   test("finds damage in the page table", () => {

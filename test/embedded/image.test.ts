@@ -22,7 +22,14 @@ import {
   u32,
   u64,
 } from "tsbpf";
-import { BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, EPERM } from "tsbpf/uapi";
+import {
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_F_MMAPABLE,
+  BPF_F_NO_PREALLOC,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  EPERM,
+} from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { RawMap } from "../raw_map.js";
 import { call, open, watched } from "./_kernel.js";
@@ -35,6 +42,10 @@ const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
 const prefixToU32 = { key: prefix4, value: u32 };
 const routeOf = (i: number): string => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) << 4}/28`;
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
+
+function btfGetFdById(kernel: EmbeddedKernel, btf_id: number): number {
+  return call(kernel, BPF_BTF_GET_FD_BY_ID, "getId", { btf_id });
+}
 
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
 async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; hashFd: number; close: () => void }> {
@@ -98,6 +109,8 @@ describe("an image", () => {
     // Ids and names; fds are those of the saved kernel.
     const hash = HashMap.fromId(loaded, 2, u32ToU64);
     expect(hash.name).toBe("hash");
+    const { btfId } = hash.info();
+    expect(loaded.fdinfo(btfGetFdById(loaded, btfId))).toBe(`btf_id:\t${btfId}\n`);
     expect(hash.count()).toBe(666);
     for (let i = 0; i < 1000; i++) expect(hash.get(i)).toBe(i % 3 === 0 ? undefined : BigInt(i));
     const loose = HashMap.open(loaded, "/sys/fs/bpf/loose", flowToBytes);
