@@ -5,10 +5,12 @@ import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
+import { lruSuite } from "./lru.js";
 import { manySuite } from "./many.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
+import { keylessSuites } from "./queue.js";
 import { rawSuite } from "./raw.js";
 import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
@@ -18,11 +20,13 @@ import { apartSuite, threadsSuite } from "./threads.js";
 /** What has a table of its own. */
 export const suites: readonly Suite[] = [
   ...hashSuites,
+  lruSuite,
   manySuite,
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
   ...lpmTrieSuites,
+  ...keylessSuites,
   rawSuite,
   commandsSuite,
   sharedSuite,

@@ -4,7 +4,7 @@
  * A finding is four words: what (the codes below; texts in src/kernels/embedded/check.ts), where, found, wanted. Threads:
  * everything stands still meanwhile (lock.ts), so that no structure is half changed.
  */
-import { CPUS, FD_TABLE, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
+import { CPUS, FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
 import { btfAt, btfFdsAndMaps } from "./btf";
 import { btfOf } from "./fd";
 import { BpfMap, tablesLock } from "./map";
@@ -29,6 +29,7 @@ const MAP_SEQ_ODD: u32 = 40;
 const MAPS_DEAD: u32 = 41;
 const MAP_HELD: u32 = 42;
 const HELD_BY_NOBODY: u32 = 43;
+const PLACE_OF_NO_MAP: u32 = 45;
 const NAME_IN_NOTHING: u32 = 50;
 const NAME_TWICE: u32 = 51;
 const NAME_REPLACING: u32 = 52;
@@ -48,6 +49,7 @@ export function check(to: usize, room: u32): u32 {
   checkFds();
   checkNames();
   checkMaps();
+  checkPlaces();
   checkBtfs();
   checkCpus();
   goOn();
@@ -161,6 +163,15 @@ function checkBtfs(): void {
     }
     const refs = btfFdsAndMaps(at);
     if (btf.refs != refs) finding(BTF_REFS, at, btf.refs, refs);
+  }
+}
+
+/** What stands in the place of some ids is a map that has one of them. */
+function checkPlaces(): void {
+  for (let i: u32 = 0; i < MAPS_BY_ID_COUNT; i++) {
+    const at = load<u32>(MAPS_BY_ID + 4 * <usize>i);
+    if (at == 0) continue;
+    if (!isAlive(at) || (changetype<BpfMap>(<usize>at).id & (MAPS_BY_ID_COUNT - 1)) != i) finding(PLACE_OF_NO_MAP, i, at, 0);
   }
 }
 

@@ -24,7 +24,7 @@ import {
 import { EBUSY } from "../src/uapi/errno";
 import { CreateAttr } from "./attr";
 import { btfAt, dropBtf, rebuildBtfs } from "./btf";
-import { FD_TABLE, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
+import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
 import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
@@ -48,6 +48,8 @@ export class BpfMap {
   frozen: u32;
   next: u32;
   prev: u32;
+  /** 1 if it is for one program alone (excl_prog_hash): it goes into no map of maps. */
+  exclusive: u32;
   /** bpf_map_info.name: 16 bytes, as two words. */
   name0: u64;
   name1: u64;
@@ -134,6 +136,7 @@ export function listMap(map: BpfMap): void {
   else t.mapsHead = at;
   t.mapsTail = at;
   t.mapsCount++;
+  store<u32>(placeOf(id), at);
 }
 
 function unlistMap(map: BpfMap): void {
@@ -144,12 +147,35 @@ function unlistMap(map: BpfMap): void {
   else t.mapsTail = map.prev;
 }
 
+/** Where the address of the map of an id may stand. */
+// @ts-ignore: decorator
+@inline
+function placeOf(id: u32): usize {
+  return MAPS_BY_ID + 4 * <usize>(id & (MAPS_BY_ID_COUNT - 1));
+}
+
 /** The address of the map of this id, or 0. The caller holds the tables lock. */
 export function mapById(id: u32): usize {
+  const at = findMap(id);
+  if (at != 0) store<u32>(placeOf(id), <u32>at);
+  return at;
+}
+
+/** The same, but nothing is noted. */
+export function findMap(id: u32): usize {
   if (id == 0) return 0;
-  let at = tables().mapsHead;
+  let at = load<u32>(placeOf(id));
+  if (at != 0 && mapAt(at).id == id) return at;
+  at = tables().mapsHead;
   while (at != 0 && mapAt(at).id != id) at = mapAt(at).next;
   return at;
+}
+
+/** Takes a map's id away: no place leads to a map without one, since it may be freed. */
+function endId(map: BpfMap): void {
+  const place = placeOf(map.id);
+  if (load<u32>(place) == <u32>changetype<usize>(map)) store<u32>(place, 0);
+  map.id = 0;
 }
 
 /** The lowest id above `id`, or 0. The caller holds the tables lock. */
@@ -293,7 +319,7 @@ function endIfLoose(map: BpfMap): void {
 
 function markIfLoose(map: BpfMap): void {
   if (map.refs != 0 || map.held != 0 || map.id == 0) return;
-  map.id = 0;
+  endId(map);
   tables().mapsCount--;
   tables().mapsDead++;
 }
@@ -345,6 +371,7 @@ function isUsed(at: u32): bool {
 export function rebuildTables(): void {
   const t = tables();
   settleNames();
+  memory.fill(MAPS_BY_ID, 0, 4 * MAPS_BY_ID_COUNT);
   let before: u32 = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
     const map = mapAt(at);
@@ -360,7 +387,7 @@ export function rebuildTables(): void {
   t.mapsDead = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
     const map = mapAt(at);
-    if (map.refs == 0 && map.held == 0) map.id = 0;
+    if (map.refs == 0 && map.held == 0) endId(map);
     if (map.id == 0) t.mapsDead++;
     else t.mapsCount++;
   }

@@ -33,7 +33,7 @@ export const PAGE_TABLE: usize = 0xc3000;
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 3;
+export const LAYOUT_VERSION: u32 = 4;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
@@ -101,6 +101,13 @@ export class Zones {
 /** Heads of the lists of free page runs: a word a size class, for each zone. */
 export const KERNEL_FREE: usize = SUPER + 256;
 export const USER_FREE: usize = KERNEL_FREE + 4 * <usize>PAGE_CLASSES;
+
+/**
+ * Where maps lie that are looked for by their ids, an address in the place of each id's lowest bits: none, or one in the list of
+ * maps that has an id (map.ts).
+ */
+export const MAPS_BY_ID: usize = SUPER + 2048;
+export const MAPS_BY_ID_COUNT: u32 = 512;
 
 // @ts-ignore: decorator
 @inline

@@ -199,6 +199,7 @@ function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
   if (attr.exclProgHash != 0) {
     if (attr.exclProgHashSize != 32) return -EINVAL;
     if (!isUser(attr.exclProgHash, 32)) return -EFAULT;
+    map.exclusive = 1;
   } else if (attr.exclProgHashSize != 0) {
     return -EINVAL;
   }

@@ -38,9 +38,10 @@ export function checkTemplate(attr: CreateAttr): i32 {
   const fd = useFd(attr.innerMapFd);
   if (fd == 0) return noMap(attr.innerMapFd);
   const type = mapOf(fd).type;
+  const isExclusive = mapOf(fd).exclusive != 0;
   endUse();
   if (isMapInMap(type)) return -EINVAL;
-  return type == BPF_MAP_TYPE_PROG_ARRAY ? -ENOTSUPP : 0;
+  return type == BPF_MAP_TYPE_PROG_ARRAY || isExclusive ? -ENOTSUPP : 0;
 }
 
 /** Copies the template of a map that is nobody else's yet. The fd may be another one's by now: so it is looked at again. */
@@ -73,6 +74,7 @@ export function innerOf(template: Template, fd: u32): i32 {
   const word = fdEntry(fd);
   if (<u32>word == 0) return noMap(fd);
   const map = mapOf(word);
+  if (map.exclusive != 0) return -ENOTSUPP;
   return fits(template, map) ? <i32>changetype<usize>(map) : -EINVAL;
 }
 

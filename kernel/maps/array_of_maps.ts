@@ -8,7 +8,7 @@ import { E2BIG, EFAULT, EINVAL, ENOENT, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
 import { ELEM_OF_NO_MAP, finding } from "../finding";
 import { lock, unlock } from "../lock";
-import { BpfMap, collectDeadMaps, mapById, tablesLock } from "../map";
+import { BpfMap, collectDeadMaps, findMap, tablesLock } from "../map";
 import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { isUser } from "../mem/pages";
 import { ArrayMap, arrayAlloc, arrayFree, arrayGetNextKey, arrayMemory, arrayOwnRuns, arrayRepair, fdArrayAllocCheck } from "./_array";
@@ -130,7 +130,7 @@ function addRefs(map: ArrayMap, by: i32): void {
 function check(map: ArrayMap): void {
   for (let index: u32 = 0; index < map.maxEntries; index++) {
     const id = idAt(map, index);
-    if (id != 0 && mapById(id) == 0) finding(ELEM_OF_NO_MAP, <u32>changetype<usize>(map), id, 0);
+    if (id != 0 && findMap(id) == 0) finding(ELEM_OF_NO_MAP, <u32>changetype<usize>(map), id, 0);
   }
 }
 

@@ -6,7 +6,7 @@ import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
 import { finding, ELEM_OF_NO_MAP } from "../finding";
 import { lock, unlock } from "../lock";
-import { BpfMap, collectDeadMaps, mapById, tablesLock } from "../map";
+import { BpfMap, collectDeadMaps, findMap, tablesLock } from "../map";
 import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { Task, me } from "../task";
 import { hashOps } from "./hash";
@@ -95,7 +95,7 @@ function walk(map: Htab, what: u32, by: u32): u32 {
       const id = load<u32>(valueAt(map, line, <u32>ctz<u32>(full)));
       if (what == ADDS) changeRefs(id, <i32>by);
       else if (what == COUNTS) held += id == by ? 1 : 0;
-      else if (mapById(id) == 0) finding(ELEM_OF_NO_MAP, <u32>changetype<usize>(map), id, 0);
+      else if (findMap(id) == 0) finding(ELEM_OF_NO_MAP, <u32>changetype<usize>(map), id, 0);
     }
   }
   return held;

@@ -22,6 +22,7 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
@@ -132,6 +133,31 @@ export class Syscalls {
   getNextKey(fd: number, key: UserBuffer | undefined, nextKey: UserBuffer): number {
     const fields = { map_fd: fd, key: key?.address ?? 0, next_key: nextKey.address };
     return this.#call(BPF_MAP_GET_NEXT_KEY, bpfAttr.mapElem, fields);
+  }
+
+  /**
+   * Reads a batch of elems. The cursors are 264 bytes, large enough for a key of any type that has batches.
+   *
+   * @param inCursor Undefined: from the start.
+   * @returns How many were read and what the call returned: -ENOENT with the last batch.
+   */
+  lookupBatch(
+    fd: number,
+    inCursor: UserBuffer | undefined,
+    outCursor: UserBuffer,
+    keys: UserBuffer,
+    values: UserBuffer,
+    count: number,
+  ): { readonly count: number; readonly ret: number } {
+    const ret = this.#call(BPF_MAP_LOOKUP_BATCH, bpfAttr.batch, {
+      map_fd: fd,
+      in_batch: inCursor?.address ?? 0,
+      out_batch: outCursor.address,
+      keys: keys.address,
+      values: values.address,
+      count,
+    });
+    return { ret, count: viewOf(this.#attr).getUint32(bpfAttr.batch.count.off, true) };
   }
 
   mapFreeze(fd: number): number {

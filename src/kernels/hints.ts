@@ -160,8 +160,14 @@ export const hints: readonly HintRow[] = [
   {
     errno: errno.ENOTSUPP,
     cmd: bpf.BPF_MAP_CREATE,
+    when: both(isOuter, ({ inner }) => inner?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY),
+    hint: "maps of type prog_array cannot go into a map of maps",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: [bpf.BPF_MAP_CREATE, bpf.BPF_MAP_UPDATE_ELEM],
     when: isOuter,
-    hint: ({ inner }) => `maps of type ${mapTypeName(inner?.type ?? 0)} cannot go into a map of maps`,
+    hint: "a map that is for one program alone (excl_prog_hash) cannot go into a map of maps",
   },
   {
     errno: errno.EBADF,

@@ -14,7 +14,7 @@ import { type MapInfo, mapGetFdById, mapGetInfoByFd } from "../kernels/syscalls.
 import { kindOf } from "./_arguments.js";
 import { KeyedMap, type SetOptions } from "./_keyed_map.js";
 import { type FailureAbout, MapFd } from "./_map_fd.js";
-import { type MapOptions, attrOf } from "./_options.js";
+import { type OpenOptions, type MapOptions, attrOf } from "./_options.js";
 import { TypedMap } from "./_typed_map.js";
 import type { Walk } from "./_walk.js";
 
@@ -28,7 +28,7 @@ export interface OuterOptions<M extends TypedMap> extends MapOptions {
 }
 
 /** How the inner maps of a map of maps that exists are opened. */
-export interface InnerOpener<M extends TypedMap> {
+export interface InnerOpener<M extends TypedMap> extends OpenOptions {
   /** Opens the map of an id: `(id) => HashMap.fromId(kernel, id, { key: u32, value: u64 })`. */
   readonly openInner: (id: number) => M;
 }
@@ -215,6 +215,11 @@ export abstract class OuterMap<K, M extends TypedMap> extends TypedMap {
   /** How many keys have a map: without a walk on the embedded kernel. */
   count(): number {
     return this.#ids.count();
+  }
+
+  /** How full the map is, from 0 to 1: `count()` of `maxEntries`. */
+  pressure(): number {
+    return this.count() / this.maxEntries;
   }
 
   override close(): void {

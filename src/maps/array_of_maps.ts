@@ -50,8 +50,8 @@ export class ArrayOfMaps<M extends TypedMap> extends OuterMap<number, M> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array of maps
    */
-  static open<M extends TypedMap>(kernel: Kernel, path: string, { openInner }: InnerOpener<M>): ArrayOfMaps<M> {
-    return new ArrayOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap), openInner });
+  static open<M extends TypedMap>(kernel: Kernel, path: string, opener: InnerOpener<M>): ArrayOfMaps<M> {
+    return new ArrayOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap, opener), openInner: opener.openInner });
   }
 
   /**
@@ -62,8 +62,8 @@ export class ArrayOfMaps<M extends TypedMap> extends OuterMap<number, M> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array of maps
    */
-  static fromId<M extends TypedMap>(kernel: Kernel, id: number, { openInner }: InnerOpener<M>): ArrayOfMaps<M> {
-    return new ArrayOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap), openInner });
+  static fromId<M extends TypedMap>(kernel: Kernel, id: number, opener: InnerOpener<M>): ArrayOfMaps<M> {
+    return new ArrayOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap, opener), openInner: opener.openInner });
   }
 
   /** How many elems it has, empty ones too. */

@@ -15,11 +15,11 @@ import { asU32 } from "./_arguments.js";
 import { KeyWalk, NextKey } from "./_key_walk.js";
 import { KeyedMap } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
-import { type MapOptions, attrOfSizes } from "./_options.js";
+import { type MapOptions, type OpenOptions, attrOfSizes } from "./_options.js";
 import type { Walk } from "./_walk.js";
 
 /** What a map of any type is created with. */
-export interface GenericOptions extends MapOptions {
+export interface GenericOptions extends MapOptions, OpenOptions {
   /** bpftool's word, "devmap_hash", or BPF_MAP_TYPE_*. */
   readonly type: string | number;
   /** In bytes. */
@@ -72,8 +72,8 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it has no keys
    */
-  static open(kernel: Kernel, path: string): GenericMap {
-    return GenericMap.#of(MapFd.open(kernel, path, { className: "GenericMap" }));
+  static open(kernel: Kernel, path: string, options: OpenOptions = {}): GenericMap {
+    return GenericMap.#of(MapFd.open(kernel, path, { className: "GenericMap" }, options));
   }
 
   /**
@@ -84,8 +84,8 @@ export class GenericMap extends KeyedMap<Uint8Array, Uint8Array> {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it has no keys
    */
-  static fromId(kernel: Kernel, id: number): GenericMap {
-    return GenericMap.#of(MapFd.fromId(kernel, id, { className: "GenericMap" }));
+  static fromId(kernel: Kernel, id: number, options: OpenOptions = {}): GenericMap {
+    return GenericMap.#of(MapFd.fromId(kernel, id, { className: "GenericMap" }, options));
   }
 
   static #of(mapFd: MapFd): GenericMap {

@@ -61,9 +61,12 @@ export class HashOfMaps<K, M extends TypedMap> extends OuterMap<K, M> {
   static open<K, M extends TypedMap>(
     kernel: Kernel,
     path: string,
-    { key, openInner }: InnerOpener<M> & KeyCodec<K>,
+    opener: InnerOpener<M> & KeyCodec<K>,
   ): HashOfMaps<K, M> {
-    return new HashOfMaps({ mapFd: MapFd.open(kernel, path, wantedMap(key)), openInner }, key);
+    return new HashOfMaps(
+      { mapFd: MapFd.open(kernel, path, wantedMap(opener.key), opener), openInner: opener.openInner },
+      opener.key,
+    );
   }
 
   /**
@@ -77,9 +80,12 @@ export class HashOfMaps<K, M extends TypedMap> extends OuterMap<K, M> {
   static fromId<K, M extends TypedMap>(
     kernel: Kernel,
     id: number,
-    { key, openInner }: InnerOpener<M> & KeyCodec<K>,
+    opener: InnerOpener<M> & KeyCodec<K>,
   ): HashOfMaps<K, M> {
-    return new HashOfMaps({ mapFd: MapFd.fromId(kernel, id, wantedMap(key)), openInner }, key);
+    return new HashOfMaps(
+      { mapFd: MapFd.fromId(kernel, id, wantedMap(opener.key), opener), openInner: opener.openInner },
+      opener.key,
+    );
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Kernel } from "../kernels/kernel.js";
 import { KeyWalk, NextKey } from "./_key_walk.js";
 import { KeyedMap } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
-import { type MapOptions, attrOf, wanted } from "./_options.js";
+import { type MapOptions, type OpenOptions, attrOf, wanted } from "./_options.js";
 import { TypedMap } from "./_typed_map.js";
 import type { Walk } from "./_walk.js";
 
@@ -53,7 +53,7 @@ export class ProgramArray extends TypedMap {
    * @throws {TypeError | RangeError} for an option of the wrong type, or out of range
    * @throws {BpfError} EINVAL, EPERM, ENOMEM, EMFILE; its hint says why
    */
-  static create(kernel: Kernel, options: MapOptions): ProgramArray {
+  static create(kernel: Kernel, options: MapOptions & OpenOptions): ProgramArray {
     return new ProgramArray(MapFd.create(kernel, attrOf(BPF_MAP_TYPE_PROG_ARRAY, u32, i32, options)));
   }
 
@@ -65,8 +65,8 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EACCES, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static open(kernel: Kernel, path: string): ProgramArray {
-    return new ProgramArray(MapFd.open(kernel, path, wantedMap));
+  static open(kernel: Kernel, path: string, options: OpenOptions = {}): ProgramArray {
+    return new ProgramArray(MapFd.open(kernel, path, wantedMap, options));
   }
 
   /**
@@ -77,8 +77,8 @@ export class ProgramArray extends TypedMap {
    * @throws {BpfError} ENOENT, EPERM
    * @throws {TypeError} when it is not an array of programs
    */
-  static fromId(kernel: Kernel, id: number): ProgramArray {
-    return new ProgramArray(MapFd.fromId(kernel, id, wantedMap));
+  static fromId(kernel: Kernel, id: number, options: OpenOptions = {}): ProgramArray {
+    return new ProgramArray(MapFd.fromId(kernel, id, wantedMap, options));
   }
 
   /** How many elems it has, empty ones too. */

@@ -26,6 +26,8 @@ import {
 } from "./_ring.js";
 import { TypedMap } from "./_typed_map.js";
 
+const CLOSED = new Error("The ring was closed");
+
 const wanted = wantedRing("RingBuffer", BPF_MAP_TYPE_RINGBUF);
 
 /**
@@ -54,6 +56,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /** How far records were there at the last look, the lower 32 bits: a look takes the line of memory from the writers. */
   #end: number;
   #length = 0;
+  /** Ends what waits when the ring is closed. */
+  readonly #closed = new AbortController();
   #ref = true;
   /** Where `push` encodes to. */
   #scratch: { readonly buffer: UserBuffer; readonly view: DataView } | undefined;
@@ -204,10 +208,12 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     return this.records();
   }
 
-  async *#batches(max: number, signal: AbortSignal | undefined): AsyncGenerator<T[], void, undefined> {
+  async *#batches(max: number, given: AbortSignal | undefined): AsyncGenerator<T[], void, undefined> {
+    const closed = this.#closed.signal;
+    const signal = given === undefined ? closed : AbortSignal.any([given, closed]);
     try {
       while (this.mapFd.isOpen) {
-        signal?.throwIfAborted();
+        given?.throwIfAborted();
         const records = this.poll(max);
         if (records.length > 0) {
           yield records;
@@ -217,6 +223,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
         // Linux calls a record readable whose writer has not submitted it.
         if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
+    } catch (error) {
+      if (error !== CLOSED) throw error;
     } finally {
       if (this.mapFd.isOpen) this.#release();
     }
@@ -302,6 +310,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#scratch?.buffer[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
     this.mapFd.close();
+    this.#closed.abort(CLOSED);
   }
 
   #mustBeOpen(verb: string): void {

@@ -28,7 +28,7 @@ import {
   ENOTSUPP,
   bpfAttr,
 } from "tsbpf/uapi";
-import { KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
+import { INFO, KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import { type Fd, type Fields, type Teller, u32, u64 } from "./story.js";
 
 const noFd = 0x7ffffff0;
@@ -46,6 +46,13 @@ export function refusesTemplates(t: Teller, base: Fields): void {
     const outer = t.create({ ...base, map_type, inner_map_fd: one });
     t.refuses(-EINVAL, { ...base, inner_map_fd: outer });
   }
+  // Nor one that is for a single program.
+  const exclusive = t.create({ ...inner, excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 });
+  t.refuses(-ENOTSUPP, { ...base, inner_map_fd: exclusive });
+  const outer = t.create({ ...base, inner_map_fd: one });
+  t.update(outer, u32(1), exclusive, 0, -ENOTSUPP);
+  const unlike = t.create({ ...inner, value_size: 4, excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 });
+  t.update(outer, u32(1), unlike, 0, -ENOTSUPP);
   // Sizes first.
   t.refuses(-EINVAL, { ...base, value_size: 8, inner_map_fd: noFd });
   t.refuses(-EINVAL, { ...base, max_entries: 0, inner_map_fd: noFd });
@@ -218,4 +225,20 @@ export function freezesOuter(t: Teller, base: Fields): void {
   const other = t.create({ ...base, inner_map_fd: first });
   t.command(BPF_MAP_FREEZE, "mapElem", { map_fd: first }, 0);
   t.update(other, u32(1), first);
+}
+
+export function refusesExclusiveMaps(t: Teller, base: Fields): void {
+  const alone = { excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 };
+  const one = t.create(inner);
+  const exclusive = t.create({ ...inner, ...alone });
+  t.refuses(-ENOTSUPP, { ...base, inner_map_fd: exclusive });
+  const outer = t.create({ ...base, inner_map_fd: one });
+  t.update(outer, u32(1), exclusive, 0, -ENOTSUPP);
+  // Before its shape.
+  t.update(outer, u32(1), t.create({ ...inner, value_size: 4, ...alone }), 0, -ENOTSUPP);
+  // The outer map may be one.
+  const own = t.create({ ...base, inner_map_fd: one, ...alone });
+  t.update(own, u32(1), one);
+  t.update(own, u32(1), exclusive, 0, -ENOTSUPP);
+  t.refuses(-EINVAL, { ...base, inner_map_fd: own });
 }

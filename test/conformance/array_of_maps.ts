@@ -32,6 +32,7 @@ import {
   inner,
   keepsInnerMaps,
   modesOfFds,
+  refusesExclusiveMaps,
   refusesFds,
   refusesTemplates,
   takesNoElems,
@@ -149,6 +150,8 @@ export const arrayOfMaps: Story = {
   },
 
   "elems are not taken one by one": (t) => takesNoElems(t, base),
+
+  "maps for one program alone do not go in": (t) => refusesExclusiveMaps(t, base),
 
   "frozen, it takes no maps": (t) => freezesOuter(t, base),
 };

@@ -31,6 +31,7 @@ import {
   inner,
   keepsInnerMaps,
   modesOfFds,
+  refusesExclusiveMaps,
   refusesFds,
   refusesTemplates,
   takesNoElems,
@@ -155,6 +156,8 @@ export const hashOfMaps: Story = {
   },
 
   "elems are not taken one by one": (t) => takesNoElems(t, base),
+
+  "maps for one program alone do not go in": (t) => refusesExclusiveMaps(t, base),
 
   "frozen, it takes no maps": (t) => freezesOuter(t, base),
 };

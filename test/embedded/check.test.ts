@@ -1,11 +1,12 @@
 /**
  * kernel.check(): silent on a kernel that is whole, and finds each damage that is planted in its memory.
  */
-import { ArrayMap, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
+import { Arena, ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 /** Addresses of kernel/super.ts. */
 const SUPER = 0x1000;
+const MAPS_BY_ID = SUPER + 2048;
 const CPUS = 0x42000;
 const FD_TABLE = 0x43000;
 const PAGE_TABLE = 0xc3000;
@@ -15,10 +16,14 @@ const BTF_OFF = 92;
 const LINES_OFF = 168;
 const LINE_SIZE_OFF = 172;
 const LINE_COUNT_OFF = 176;
+/** In an array's: kernel/maps/_array.ts. */
+const VALUES_OFF = 168;
 const SEQ_OFF = 4;
 const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
+/** Of an arena: kernel/maps/arena.ts. */
+const ARENA_PAGES_OFF = 168;
 
 /** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
 const DIR_OFF = 16;
@@ -155,8 +160,8 @@ describe("check", () => {
     expect(found).toMatch(/fds count as open/);
   });
 
-  test("finds references that fds and names do not account for", () => {
-    expect(plant((FD_TABLE / 4 + 200) * 4, head).join()).toMatch(/2 references, where fds and names are 3/);
+  test("finds references that fds, names and elems do not account for", () => {
+    expect(plant((FD_TABLE / 4 + 200) * 4, head).join()).toMatch(/2 references, where fds, names and elems are 3/);
   });
 
   test("finds names that lead nowhere, are there twice, or lie in themselves", () => {
@@ -171,6 +176,21 @@ describe("check", () => {
     expect(plant(e + TEXT_OFF, wordAt(inD + TEXT_OFF)).join()).toMatch(/is also that of/);
     expect(plant(d + DIR_OFF, e).join()).toMatch(/the directory at .* is in .*, which is in it/);
     expect(plant(inD + 8, m).join()).toMatch(/is half way to replacing/);
+  });
+
+  test("finds elems of maps of maps that hold no map, and places of ids that lead to none", () => {
+    const inner = { key: u32, value: u64, maxEntries: 4 };
+    using outer = ArrayOfMaps.create(kernel, { maxEntries: 4, inner: () => HashMap.create(kernel, inner) });
+    using one = HashMap.create(kernel, inner);
+    outer.set(1, one);
+    const elem = wordAt(words[FD_TABLE / 4 + 2 * outer.fd]! + VALUES_OFF) + 8;
+    expect(wordAt(elem)).toBe(one.id);
+    const found = plant(elem, 999).join();
+    expect(found).toMatch(/an elem holds the map of id 999, which there is not/);
+    expect(found).toMatch(/2 references, where fds, names and elems are 1/);
+    expect(plant(elem, outer.id).join()).toMatch(/1 references, where fds, names and elems are 2/);
+    expect(plant(MAPS_BY_ID + 4 * 500, head).join()).toMatch(/for ids that end in 500 stands a map/);
+    expect(plant(MAPS_BY_ID + 4 * 500, head + 64).join()).toMatch(/for ids that end in 500 stands a map/);
   });
 
   test("finds holders that are not there", () => {
@@ -202,6 +222,19 @@ describe("check", () => {
     expect(plant(holder, head).join()).toMatch(/its BTF at .* is not listed/);
     const fd = (FD_TABLE / 4 + 2 * 300) * 4 + 4;
     expect(plant(fd, head).join()).toMatch(/fd 300 is of BTF at .* that is not listed/);
+  });
+
+  test("finds an arena that is mapped beyond its end, or has other pages than its own", () => {
+    using arena = Arena.create(kernel, { pages: 2 });
+    const at = words[FD_TABLE / 4 + 2 * arena.fd]!;
+    expect(wordAt(at + ARENA_PAGES_OFF)).toBe(Number(arena.address));
+    expect(plant(at + ARENA_PAGES_OFF + 4, 12288)).toEqual([
+      `map at 0x${at.toString(16)}: 12288 bytes of the arena are mapped, and it has 8192`,
+    ]);
+    using other = Arena.create(kernel, { pages: 3 });
+    expect(plant(at + ARENA_PAGES_OFF, Number(other.address)).join()).toMatch(
+      /pages have 12288 bytes, where 8192 are its/,
+    );
   });
 
   test("finds damage in the page table", () => {

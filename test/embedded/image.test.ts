@@ -3,13 +3,21 @@
  */
 import { createHash } from "node:crypto";
 import {
+  Arena,
   ArrayMap,
+  BloomFilter,
   EmbeddedKernel,
   HashMap,
   ImageError,
+  LpmTrie,
   PerCpuArray,
   PerCpuHashMap,
+  QueueMap,
+  RingBuffer,
+  StackMap,
+  UserRingBuffer,
   bytes,
+  prefix4,
   struct,
   u32,
   u64,
@@ -30,6 +38,9 @@ const flow = struct({ src: u32, dst: u32, port: u32 });
 const u32ToU64 = { key: u32, value: u64 };
 const flowToBytes = { key: flow, value: bytes(30) };
 const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
+/** So many that a trie has a table of first nodes. */
+const prefixToU32 = { key: prefix4, value: u32 };
+const routeOf = (i: number): string => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) << 4}/28`;
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
 
 function btfGetFdById(kernel: EmbeddedKernel, btf_id: number): number {
@@ -60,6 +71,9 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     perCpuHash.set(i, Object.assign(perCpuArray.get(0)!, [1n, 2n, BigInt(i)]));
     perCpuArray.add(i, BigInt(i));
   }
+  const routes = LpmTrie.create(kernel, { name: "routes", ...prefixToU32, maxEntries: 20_000 });
+  routes.setMany(Array.from({ length: 20_000 }, (_, i) => [routeOf(i), i] as const));
+  for (let i = 0; i < 1000; i++) routes.delete(routeOf(i));
   for (const path of ["/sys/fs/bpf/empty", "/sys/fs/bpf/d", "/sys/fs/bpf/d/e"]) expect(kernel.mkdir(path)).toBe(0);
   loose.pin("/sys/fs/bpf/loose");
   perCpuArray.pin("/sys/fs/bpf/percpu_array");
@@ -71,7 +85,7 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     kernel,
     hashFd: hash.fd,
     close: () => {
-      for (const map of [hash, loose, array, perCpuHash]) map.close();
+      for (const map of [hash, loose, array, perCpuHash, routes]) map.close();
       removeNames(kernel);
     },
   };
@@ -90,7 +104,7 @@ describe("an image", () => {
     expect(loaded.check()).toEqual([]);
     expect(loaded.possibleCpus).toBe(3);
     expect(loaded.maxMemory).toBe(maxMemory);
-    expect(loaded.usage()).toMatchObject({ fds: 4, maps: 5 });
+    expect(loaded.usage()).toMatchObject({ fds: 5, maps: 6 });
 
     // Ids and names; fds are those of the saved kernel.
     const hash = HashMap.fromId(loaded, 2, u32ToU64);
@@ -112,6 +126,12 @@ describe("an image", () => {
     const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/d/e/percpu_array", { value: u64 });
     expect(loaded.pins().map(({ path }) => path)).toContain("/sys/fs/bpf/d/e/percpu_array");
     for (let i = 0; i < 100; i++) expect(perCpuArray.get(i)!.sum()).toBe(BigInt(i));
+    const routes = LpmTrie.fromId(loaded, 7, prefixToU32);
+    expect(routes.count()).toBe(19_000);
+    for (let i = 0; i < 20_000; i++) expect(routes.get(routeOf(i))).toBe(i < 1000 ? undefined : i);
+    for (let i = 0; i < 1000; i++) routes.set(routeOf(i), i);
+    expect(() => routes.set("9.9.9.9", 1)).toThrow("ENOSPC");
+    expect(loaded.check()).toEqual([]);
     using raw = new RawMap(loaded, hashFd, 4, 8);
     raw.key.setUint32(0, 7, true);
     expect(raw.lookup()).toBe(0);
@@ -122,14 +142,74 @@ describe("an image", () => {
     expect(() => hash.set(1000, 5n)).toThrow("E2BIG");
     perCpuArray.add(0, 1n);
     using next = HashMap.create(loaded, { ...u32ToU64, maxEntries: 1 });
-    expect(next.id).toBe(7);
+    expect(next.id).toBe(8);
     next.close();
-    for (const map of [hash, loose, array, perCpuHash, perCpuArray]) map.close();
+    for (const map of [hash, loose, array, perCpuHash, perCpuArray, routes]) map.close();
     raw[Symbol.dispose]();
     for (let fd = 3; fd < 20; fd++) loaded.close(fd);
     removeNames(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
     loaded[Symbol.dispose]();
+  });
+
+  it("brings back what has no keys, and tries", async () => {
+    const kernel = await open({ maxMemory: 2 ** 24 });
+    const size = 4096;
+    const ring = RingBuffer.create(kernel, { name: "ring", size, record: u64 });
+    const userRing = UserRingBuffer.create(kernel, { name: "user_ring", size, record: u64 });
+    const queue = QueueMap.create(kernel, { name: "queue", value: u64, maxEntries: 8 });
+    const stack = StackMap.create(kernel, { name: "stack", value: u64, maxEntries: 8 });
+    const filter = BloomFilter.create(kernel, { name: "filter", value: u64, maxEntries: 100 });
+    const arena = Arena.create(kernel, { name: "arena", pages: 3 });
+    const trie = LpmTrie.create(kernel, { name: "trie", key: prefix4, value: u64, maxEntries: 8 });
+    // Both go around, so that what is left begins in the middle.
+    for (let i = 0n; i < 300n; i++) {
+      ring.push(i);
+      userRing.push(i);
+      if (i < 297n) expect([ring.poll(), userRing.drain()]).toEqual([[i], [i]]);
+    }
+    for (let i = 0n; i < 13n; i++) {
+      queue.push(i, { overwrite: true });
+      stack.push(i, { overwrite: true });
+      filter.add(i);
+    }
+    ring.poll(0);
+    queue.pop();
+    stack.pop();
+    arena.bytes.fill(6);
+    trie.set("10.0.0.0/8", 8n);
+    trie.set("10.1.0.0/16", 16n);
+    // Its record is discarded: the thread that reserved it is not there.
+    const reserved = ring.reserve(8)!;
+    ring.push(300n);
+    const maps = [ring, userRing, queue, stack, filter, arena, trie];
+    const loaded = await EmbeddedKernel.load(kernel.save());
+    reserved.discard();
+    for (const map of maps) map.close();
+    expect(loaded.check()).toEqual([]);
+
+    const [ringId, userRingId, queueId, stackId, filterId, arenaId, trieId] = maps.map(({ id }) => id);
+    using ring2 = RingBuffer.fromId(loaded, ringId!, { record: u64 });
+    expect(ring2.poll()).toEqual([297n, 298n, 299n, 300n]);
+    expect(ring2.push(1n)).toBe(true);
+    expect(ring2.poll()).toEqual([1n]);
+    using userRing2 = UserRingBuffer.fromId(loaded, userRingId!, { record: u64 });
+    expect(userRing2.push(300n)).toBe(true);
+    expect(userRing2.drain()).toEqual([297n, 298n, 299n, 300n]);
+    using queue2 = QueueMap.fromId(loaded, queueId!, { value: u64 });
+    queue2.push(13n);
+    for (let i = 6n; i <= 13n; i++) expect(queue2.pop()).toBe(i);
+    expect(queue2.pop()).toBeUndefined();
+    using stack2 = StackMap.fromId(loaded, stackId!, { value: u64 });
+    for (let i = 11n; i >= 5n; i--) expect(stack2.pop()).toBe(i);
+    expect(stack2.pop()).toBeUndefined();
+    using filter2 = BloomFilter.fromId(loaded, filterId!, { value: u64 });
+    for (let i = 0n; i < 13n; i++) expect(filter2.has(i)).toBe(true);
+    using arena2 = Arena.fromId(loaded, arenaId!);
+    expect(arena2.bytes).toEqual(new Uint8Array(3 * 4096).fill(6));
+    using trie2 = LpmTrie.fromId(loaded, trieId!, { key: prefix4, value: u64 });
+    expect(["10.1.2.3/32", "10.9.9.9/32", "11.0.0.0/8"].map((key) => trie2.get(key))).toEqual([16n, 8n, undefined]);
+    expect(loaded.check()).toEqual([]);
   });
 
   it("keeps what an fd may do", async () => {
@@ -332,7 +412,7 @@ describe("what is no whole image is refused", () => {
     const image = await smallImage();
     image[8]! += 1;
     expect((await refusal(image)).message).toMatch(
-      /^The image has version 0x10004, and this tsbpf loads version 0x10003$/,
+      /^The image has version 0x10005, and this tsbpf loads version 0x10004$/,
     );
   });
 });

@@ -148,6 +148,13 @@ const cases: readonly Case[] = [
     },
   },
   {
+    hint: "a map that is for one program alone (excl_prog_hash) cannot go into a map of maps",
+    errno: ENOTSUPP,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...outer(),
+    inner: hash().map,
+  },
+  {
     hint: "the inner map is closed, or the map of maps itself",
     errno: EBADF,
     cmd: BPF_MAP_UPDATE_ELEM,

@@ -11,6 +11,8 @@ import {
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
   EFAULT,
   ENOENT,
@@ -40,6 +42,8 @@ export interface AskedOf {
   openBtfIds(): number[];
   openIds(): number[];
   ordinalOf(id: number): number | undefined;
+  /** The values that were added to the bloom filter of this id, in hex. */
+  addedTo(id: number): Set<string>;
 }
 
 /** attr as it was given, zeroes behind its end. */
@@ -73,7 +77,10 @@ export function canonicalReturn(asked: AskedOf, cmd: number, at: number, size: n
     case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
       return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), true);
     case BPF_MAP_LOOKUP_ELEM:
-      return innerId(asked, attr, ret);
+      return innerId(asked, attr, maybePresent(asked, attr, ret));
+    case BPF_MAP_UPDATE_ELEM:
+      noteAdded(asked, attr, ret);
+      return ret;
     case BPF_OBJ_GET_INFO_BY_FD:
       return info(asked, attr, ret);
     case BPF_MAP_GET_NEXT_ID:
@@ -111,6 +118,29 @@ function nextKey(asked: AskedOf, attr: GivenAttr, ret: number): number {
   if (probe.lookup(fd, next) !== 0 || (isThere && Buffer.compare(next, key) === 0)) return WRONG;
   arena.bytes.set(arena.before.subarray(nextAt, nextAt + keySize), nextAt);
   return isThere ? OPEN : ret;
+}
+
+/** A bloom filter that is not empty may say of any value that it is there; of one that was added it must. */
+function maybePresent(asked: AskedOf, attr: GivenAttr, ret: number): number {
+  const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
+  if (map?.type !== BPF_MAP_TYPE_BLOOM_FILTER || (ret !== 0 && ret !== -ENOENT)) return ret;
+  const value = givenValue(asked, attr, map);
+  const added = asked.addedTo(map.id);
+  if (value === undefined || (added.size === 0 && ret === 0)) return WRONG;
+  if (added.has(value)) return ret === 0 ? 0 : WRONG;
+  return added.size === 0 ? ret : OPEN;
+}
+
+function noteAdded(asked: AskedOf, attr: GivenAttr, ret: number): void {
+  const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
+  if (ret !== 0 || map?.type !== BPF_MAP_TYPE_BLOOM_FILTER) return;
+  const value = givenValue(asked, attr, map);
+  if (value !== undefined) asked.addedTo(map.id).add(value);
+}
+
+function givenValue(asked: AskedOf, attr: GivenAttr, { valueSize }: MapFacts): string | undefined {
+  const at = readable(asked, attr.pointer(bpfAttr.mapElem.value), valueSize);
+  return at < 0 ? undefined : Buffer.from(asked.arena.before.subarray(at, at + valueSize)).toString("hex");
 }
 
 /** Puts an inner map's ordinal in the place of its id. */

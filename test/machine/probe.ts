@@ -18,6 +18,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_OBJ_GET_INFO_BY_FD,
   ENOENT,
   ENOSPC,
@@ -50,6 +51,11 @@ export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
+/** Whether the map is given no keys. */
+export function isKeyless({ keySize }: Pick<MapFacts, "keySize">): boolean {
+  return keySize === 0;
+}
+
 /** Which elems stay when there is no room is each kernel's own affair. */
 export function isLru({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_LRU_HASH || type === BPF_MAP_TYPE_LRU_PERCPU_HASH;
@@ -59,6 +65,11 @@ export function isPerCpu({ type }: Pick<MapFacts, "type">): boolean {
   return (
     type === BPF_MAP_TYPE_PERCPU_HASH || type === BPF_MAP_TYPE_PERCPU_ARRAY || type === BPF_MAP_TYPE_LRU_PERCPU_HASH
   );
+}
+
+/** Whether values are fds on the way in. */
+export function holdsFds(map: Pick<MapFacts, "type">): boolean {
+  return isMapInMap(map) || map.type === BPF_MAP_TYPE_PROG_ARRAY;
 }
 
 /** Bytes of a value as system calls have it. */

@@ -89,6 +89,18 @@ const models: Readonly<Record<string, Model>> = {
       BUG_NO_RECOUNT: ["assertion violated"],
     },
   },
+  trie: {
+    runs: [[], ["STAYS"]],
+    bugs: {
+      BUG_NO_SEQ: ["assertion violated"],
+      BUG_GIVE_FIRST: ["assertion violated"],
+      BUG_FILL_LATE: ["assertion violated"],
+      BUG_FOLLOW_BLINDLY: ["assertion violated"],
+      BUG_NO_LAST_LOOK: ["assertion violated"],
+      BUG_REPAIR_WHILE_EVEN: ["assertion violated"],
+      BUG_REPAIR_NO_BUMP: ["assertion violated"],
+    },
+  },
   ringbuf: {
     runs: [[], ["NO_DEATH"]],
     bugs: {

@@ -38,6 +38,13 @@ export interface Answers {
   readonly failed: Record<number, number>;
 }
 
+/** Directories that come and go, and the names that maps are pinned at: half of them in such a one. */
+const hostileDirectories = ["/sys/fs/bpf/d", "/sys/fs/bpf/e", "/sys/fs/bpf/d/d"];
+export const hostilePaths: readonly string[] = Array.from(
+  { length: 8 },
+  (_, i) => `/sys/fs/bpf/${i % 2 === 0 ? "" : "d/"}hostile_${i}`,
+);
+
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
 /** However slow the machine is. */
@@ -76,7 +83,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
     if (caller.ids.length > 50) caller.ids.splice(random.below(50), 1);
     while (caller.fds.length > maxFds) kernel.close(caller.fds.splice(random.below(maxFds), 1)[0]!);
     if (random.percent(2)) kernel.close(3 + random.below(60));
-    if (random.percent(1)) allocAndUnlink(kernel, random);
+    if (random.percent(1)) allocAndRename(kernel, random);
   }
   for (const fd of caller.fds) kernel.close(fd);
   return { calls, succeeded, failed };
@@ -130,10 +137,17 @@ function idReader(kernel: EmbeddedKernel, desk: Range, buffer: ArrayBufferLike):
 }
 
 /** The other ways to memory and names, which must go on meanwhile. */
-function allocAndUnlink(kernel: EmbeddedKernel, random: Random): void {
+function allocAndRename(kernel: EmbeddedKernel, random: Random): void {
   try {
     using _buffer = kernel.alloc(1 + random.below(2 ** random.below(23)));
-    kernel.unlink(`/sys/fs/bpf/hostile_${random.below(8)}`);
+    const path = (): string => hostilePaths[random.below(hostilePaths.length)]!;
+    const directory = random.pick(hostileDirectories);
+    kernel.unlink(path());
+    kernel.rename(path(), path());
+    kernel.mkdir(directory);
+    kernel.rename(directory, random.pick(hostileDirectories));
+    kernel.readdir(directory);
+    if (random.percent(20)) kernel.rmdir(directory);
   } catch (error) {
     if (!(error instanceof BpfError && error.code === "ENOMEM")) throw error;
   }

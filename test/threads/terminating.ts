@@ -5,8 +5,10 @@
  */
 import {
   ArrayMap,
+  ArrayOfMaps,
   type EmbeddedKernel,
   HashMap,
+  HashOfMaps,
   type KernelHandle,
   PerCpuArray,
   type UserBuffer,
@@ -28,6 +30,8 @@ type Numbers = Pick<ReturnType<(typeof losingKinds)["hash"]["create"]>, "id" | "
 
 interface OwnKind {
   readonly isArray: boolean;
+  /** Whether each elem is a map. */
+  readonly isOuter?: boolean;
   create(kernel: EmbeddedKernel, maxEntries: number): Numbers;
   open(kernel: EmbeddedKernel, id: number): Numbers;
 }
@@ -79,9 +83,43 @@ const perCpuNumbers = (map: PerCpuArray<bigint>): Numbers =>
     },
   );
 
+/** A hash of maps as a map of numbers: each in a map of its own. */
+function numbersIn(outer: HashOfMaps<number, ArrayMap<number>>): Numbers & { count(): number } {
+  return {
+    id: outer.id,
+    set(key, value, mode?: "create" | "replace") {
+      using inner = newNumber(outer.kernel as EmbeddedKernel);
+      inner.set(0, value);
+      return outer.set(key, inner, mode === undefined ? {} : { mode });
+    },
+    get(key) {
+      using inner = outer.get(key);
+      return inner?.get(0);
+    },
+    delete: (key) => outer.delete(key),
+    count: () => outer.count(),
+    close: () => outer.close(),
+  };
+}
+
+const newNumber = (kernel: EmbeddedKernel): ArrayMap<number> => ArrayMap.create(kernel, { value: u32, maxEntries: 1 });
+
 /** The maps in which each thread has keys of its own. */
 export const ownKinds: readonly (readonly [string, OwnKind])[] = [
   ...Object.entries(losingKinds).map(([name, kind]) => [name, { ...kind, isArray: false }] as const),
+  [
+    "hash of maps",
+    {
+      isArray: false,
+      isOuter: true,
+      create: (kernel, maxEntries) =>
+        numbersIn(HashOfMaps.create(kernel, { key: u32, maxEntries, inner: () => newNumber(kernel) })),
+      open: (kernel, id) =>
+        numbersIn(
+          HashOfMaps.fromId(kernel, id, { key: u32, openInner: (of) => ArrayMap.fromId(kernel, of, { value: u32 }) }),
+        ),
+    },
+  ],
   [
     "array of u64",
     {
@@ -248,7 +286,8 @@ class Work {
     const what = this.#random(40);
     if (what < 22 && this.#own.length > 0) this.#useOwn(this.#own[this.#random(this.#own.length)]!);
     else if (what < 32 && this.#hot.length > 0) this.#add(this.#hot[this.#random(this.#hot.length)]!);
-    else if (what < 35) this.#createAndClose();
+    else if (what < 34) this.#createAndClose();
+    else if (what < 35) this.#nest();
     else if (what < 37) this.#nameAndOpen();
     else if (what < 39) this.#allocate();
     else this.#kernel.usage();
@@ -305,6 +344,32 @@ class Work {
     }
     if (!kind.isArray) map.delete(0);
     map.close();
+  }
+
+  /** A map of maps of its own: inner maps come, are exchanged, and go. */
+  #nest(): void {
+    const codecs = { key: u32, value: u64 };
+    const newInner = (n: number): HashMap<number, bigint> => {
+      const inner = HashMap.create(this.#kernel, { ...codecs, maxEntries: 4 });
+      inner.set(n, BigInt(n));
+      return inner;
+    };
+    const options = { maxEntries: 6, inner: () => newInner(0) };
+    const isHash = this.#random(2) === 0;
+    const outer = isHash
+      ? HashOfMaps.create(this.#kernel, { key: u32, ...options })
+      : ArrayOfMaps.create(this.#kernel, options);
+    for (let n = 1; n < 12; n++) {
+      const inner = newInner(n);
+      outer.set(n % 6, inner);
+      inner.close();
+      if (this.#random(3) === 0) outer.delete(this.#random(6));
+    }
+    outer.forEach((inner, key) => {
+      const found = [...inner.keys()];
+      if (found.length !== 1 || found[0]! % 6 !== key) throw new Error(`Key ${key} holds a map of ${found.join()}`);
+    });
+    outer.close();
   }
 
   #nameAndOpen(): void {

@@ -6,6 +6,7 @@ import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
 import { evict } from "./evicting.js";
+import { insertAndDrain } from "./draining.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
 import { createAndClose, share } from "./living.js";
@@ -15,6 +16,7 @@ import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
+import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
 
 const jobs = {
@@ -26,10 +28,12 @@ const jobs = {
   evict,
   exhaust,
   fill,
+  insertAndDrain,
   keepModel,
   outlive,
   pushAndPop,
   recycle,
+  routing,
   share,
   tear,
   write,

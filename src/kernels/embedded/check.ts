@@ -22,7 +22,7 @@ const texts: Readonly<Record<number, Text>> = {
   34: (where, found) => `the pinned name at ${where} is of a map at 0x${found.toString(16)} that is not listed`,
   35: (where, found, wanted) => `map at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
   36: (where, found) => `map at ${where}: another map has its id ${found} too`,
-  37: (where, found, wanted) => `map at ${where}: ${found} references, where fds and names are ${wanted}`,
+  37: (where, found, wanted) => `map at ${where}: ${found} references, where fds, names and elems are ${wanted}`,
   38: (_, found, wanted) => `${found} maps count as alive, and ${wanted} are listed`,
   39: (where, found) => `CPU ${Number(where)} belongs to task ${found}, which does not know it`,
   40: (where, found) => `stripe at ${where}: a value is being written (seq ${found}), but nobody writes`,
@@ -30,6 +30,8 @@ const texts: Readonly<Record<number, Text>> = {
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
   44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
+  45: (where, found) =>
+    `for ids that end in ${Number(where)} stands a map at 0x${found.toString(16)} that is none of them`,
   50: (where, found) => `the name at ${where} is in a directory at 0x${found.toString(16)} that there is not`,
   51: (where, found) => `the name at ${where} is also that of 0x${found.toString(16)}`,
   52: (where, found) => `the name at ${where} is half way to replacing 0x${found.toString(16)}`,
