@@ -22,10 +22,13 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
@@ -102,9 +105,15 @@ const types = [
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
   BPF_MAP_TYPE_ARENA,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_PROG_ARRAY,
 ];
 /** What types without keys, or with keys of their own, must be created with. */
 const fieldsOf: Readonly<Record<number, Sensible["fields"]>> = {
+  [BPF_MAP_TYPE_ARRAY_OF_MAPS]: { key_size: 4, value_size: 4, map_flags: 0 },
+  [BPF_MAP_TYPE_HASH_OF_MAPS]: { value_size: 4, map_flags: 0 },
+  [BPF_MAP_TYPE_PROG_ARRAY]: { key_size: 4, value_size: 4, map_flags: 0 },
   [BPF_MAP_TYPE_LRU_HASH]: { map_flags: 0 },
   [BPF_MAP_TYPE_LRU_PERCPU_HASH]: { map_flags: 0 },
   [BPF_MAP_TYPE_LPM_TRIE]: { key_size: 8, map_flags: BPF_F_NO_PREALLOC },
@@ -268,6 +277,7 @@ export class HostileCaller {
       value_size: random.pick(valueSizes),
       max_entries: random.pick(entryCounts),
       map_flags: random.pick(mapFlags),
+      inner_map_fd: this.#fd(),
       ...fieldsOf[map_type],
     };
   }
