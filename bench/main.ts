@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: tsbpf's maps side by side with JavaScript's Map, npm's bpf and lmdb, and C.
+ * `npm run bench`: tsbpf's maps side by side with JavaScript's Map, npm's bpf, lmdb and lru-cache, and C.
  *
  *   npm run bench -- [--quick] [--only PATTERN] [--write] [--json] [--setup]
  *
@@ -7,7 +7,7 @@
  *   --only PATTERN  only what matches, as a regular expression: a suite's name, a row, "memory"
  *   --write         writes bench/RESULTS.md and bench/charts even so: without --quick and --only they are written always
  *   --json          figures for programs, all rounds of them
- *   --setup         only installs npm's bpf, lmdb and @ip-location-db/asn into bench/npm
+ *   --setup         only installs npm's packages into bench/npm
  */
 import { parseArgs } from "node:util";
 import { thisMachine } from "./machine.js";
@@ -65,7 +65,7 @@ function setUp(names: readonly Package[]): void {
 }
 
 /** The package that a contender is. */
-const PACKAGE_OF: Readonly<Record<string, Package>> = { npm: "bpf", lmdb: "lmdb" };
+const PACKAGE_OF: Readonly<Record<string, Package>> = { npm: "bpf", lmdb: "lmdb", "lru-cache": "lru-cache" };
 
 /** Measures what is wanted; undefined when nothing is. */
 async function measure(): Promise<Results | undefined> {

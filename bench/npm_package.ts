@@ -22,9 +22,15 @@ const INSTALL = [
 
 /**
  * The folders, and what is installed there. `bpf` brings a binary for Linux, or node-gyp compiles it; `lmdb` has packages for each
- * platform; `asn` is data.
+ * platform; `asn` is data; the others are JavaScript.
  */
-const NAMES = { bpf: "bpf", lmdb: "lmdb", "ringbuf.js": "ringbuf.js", asn: "@ip-location-db/asn" } as const;
+const NAMES = {
+  bpf: "bpf",
+  lmdb: "lmdb",
+  "lru-cache": "lru-cache",
+  ringbuf: "ringbuf.js",
+  asn: "@ip-location-db/asn",
+} as const;
 export type Package = keyof typeof NAMES;
 export const PACKAGES = Object.keys(NAMES) as readonly Package[];
 

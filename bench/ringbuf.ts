@@ -7,6 +7,8 @@
  */
 import { Worker } from "node:worker_threads";
 import { EmbeddedKernel, RingBuffer } from "tsbpf";
+import { LinuxKernel } from "tsbpf/linux";
+import { outputOnLinux } from "../test/linux/_ringbuf_prog.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import { load } from "./npm_package.js";
 
@@ -49,7 +51,7 @@ interface JsRingClass {
   getStorageForCapacity(capacity: number, type: typeof Float64Array): SharedArrayBuffer;
 }
 
-export const jsRingClass = (): JsRingClass => (load("ringbuf.js") as { RingBuffer: JsRingClass }).RingBuffer;
+export const jsRingClass = (): JsRingClass => (load("ringbuf") as { RingBuffer: JsRingClass }).RingBuffer;
 
 const LOOKS = 256;
 const NAP_MS = 0.05;
@@ -172,13 +174,39 @@ async function jsOps(): Promise<Ops> {
   );
 }
 
+/** Records that a program writes, which all are the same: they are counted. */
+function linuxOps(): Ops {
+  const kernel = LinuxKernel.open();
+  const ring = RingBuffer.create(kernel, { name: "bench", size: RING_BYTES });
+  const most = RING_BYTES / 16 - 1;
+  return {
+    "8 bytes": (_, n) => {
+      let seen = 0;
+      let sum = 0;
+      while (seen < n) {
+        const wanted = Math.min(most, n - seen);
+        outputOnLinux(kernel, ring.fd, 1, wanted);
+        const found = ring.forEach((memory, at) => (sum += memory.getUint32(at, true)));
+        if (found !== wanted) throw new Error(`${found} records came for ${wanted}`);
+        seen += found;
+      }
+      if (sum !== seen) throw new Error("A record is torn");
+      return seen;
+    },
+  };
+}
+
 export const ringbufSuite: Suite = {
   name: "ring buffer, thread to thread",
   titles: { ringbuf: "npm ringbuf.js" },
   note: `Rings of 1 MiB, in which a record of the embedded kernel takes 8 more. ringbuf.js has one writer, no records
-  (its elements are float64 here, the fastest there are), and no way to wait. 8 bytes are pushed as an f64, others as bytes`,
+  (its elements are float64 here, the fastest there are), and no way to wait. 8 bytes are pushed as an f64, others as bytes. On
+  Linux a program writes, which BPF_PROG_TEST_RUN runs in the reader's thread`,
   rows: Object.keys(SIZES),
-  contenders: ["embedded", "ringbuf"],
+  contenders: ["embedded", "ringbuf", "linux"],
   roundMs: 40,
-  open: (contender) => (contender === "ringbuf" ? jsOps() : embeddedOps()),
+  async open(contender) {
+    if (contender === "linux") return linuxOps();
+    return contender === "ringbuf" ? jsOps() : embeddedOps();
+  },
 };

@@ -5,11 +5,13 @@ import { arraySuite } from "./array.js";
 import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
+import { lruSuite } from "./lru.js";
 import { manySuite } from "./many.js";
 import { mapInMapSuite } from "./map_in_map.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
+import { keylessSuites } from "./queue.js";
 import { rawSuite } from "./raw.js";
 import { ringbufSuite } from "./ringbuf.js";
 import { sharedSuite } from "./shared.js";
@@ -19,11 +21,13 @@ import { apartSuite, threadsSuite } from "./threads.js";
 /** What has a table of its own. */
 export const suites: readonly Suite[] = [
   ...hashSuites,
+  lruSuite,
   manySuite,
   outcomesSuite,
   arraySuite,
   ...percpuSuites,
   ...lpmTrieSuites,
+  ...keylessSuites,
   mapInMapSuite,
   rawSuite,
   commandsSuite,

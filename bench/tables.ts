@@ -39,6 +39,8 @@ const RATIOS = [
   ["fails/succeeds", "fails", "succeeds"],
   ["message/emb", "message", "embedded"],
   ["lmdb/emb", "lmdb", "embedded"],
+  ["emb/hash", "embedded", "hash"],
+  ["emb/lru-cache", "embedded", "lru-cache"],
   ["ringbuf.js/emb", "ringbuf", "embedded"],
 ] as const;
 

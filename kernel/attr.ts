@@ -8,6 +8,7 @@ import { BPF_F_NUMA_NODE, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../src/ua
 import { E2BIG, EFAULT } from "../src/uapi/errno";
 import {
   BPF_ATTR_BATCH_FLAGS_OFF,
+  BPF_ATTR_BTF_LOAD_BTF_TOKEN_FD_OFF,
   BPF_ATTR_MAP_CREATE_EXCL_PROG_HASH_SIZE_OFF,
   BPF_ATTR_MAP_ELEM_FLAGS_OFF,
   BPF_ATTR_OBJ_PATH_FD_OFF,
@@ -91,6 +92,19 @@ export class IdAttr {
   id: u32;
   nextId: u32;
   openFlags: u32;
+  tokenFd: u32;
+}
+
+@unmanaged
+export class BtfLoadAttr {
+  btf: u64;
+  btfLogBuf: u64;
+  btfSize: u32;
+  btfLogSize: u32;
+  btfLogLevel: u32;
+  btfLogTrueSize: u32;
+  btfFlags: u32;
+  btfTokenFd: u32;
 }
 
 @unmanaged
@@ -105,6 +119,7 @@ export function checkLayouts(): void {
   if (offsetof<CreateAttr>("exclProgHashSize") != BPF_ATTR_MAP_CREATE_EXCL_PROG_HASH_SIZE_OFF) ERROR("CreateAttr");
   if (offsetof<ElemAttr>("flags") != BPF_ATTR_MAP_ELEM_FLAGS_OFF) ERROR("ElemAttr");
   if (offsetof<BatchAttr>("flags") != BPF_ATTR_BATCH_FLAGS_OFF) ERROR("BatchAttr");
+  if (offsetof<BtfLoadAttr>("btfTokenFd") != BPF_ATTR_BTF_LOAD_BTF_TOKEN_FD_OFF) ERROR("BtfLoadAttr");
   if (offsetof<ObjAttr>("pathFd") != BPF_ATTR_OBJ_PATH_FD_OFF) ERROR("ObjAttr");
 }
 

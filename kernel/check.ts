@@ -5,6 +5,8 @@
  * everything stands still meanwhile (lock.ts), so that no structure is half changed.
  */
 import { CPUS, FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
+import { btfAt, btfFdsAndMaps } from "./btf";
+import { btfOf } from "./fd";
 import { BpfMap, tablesLock } from "./map";
 import { CHECK, COUNT_REFS, callOp, isMapInMap } from "./map_types";
 import { checkPages } from "./mem/check_pages";
@@ -32,6 +34,11 @@ const NAME_IN_NOTHING: u32 = 50;
 const NAME_TWICE: u32 = 51;
 const NAME_REPLACING: u32 = 52;
 const NAME_IN_CIRCLE: u32 = 53;
+const FD_OF_NO_BTF: u32 = 54;
+const BTF_LINKS: u32 = 55;
+const BTF_ID_TWICE: u32 = 56;
+const BTF_REFS: u32 = 57;
+const MAP_OF_NO_BTF: u32 = 58;
 
 /** Writes findings to `to`, as many as have room. Returns how many there are. */
 export function check(to: usize, room: u32): u32 {
@@ -43,6 +50,7 @@ export function check(to: usize, room: u32): u32 {
   checkNames();
   checkMaps();
   checkPlaces();
+  checkBtfs();
   checkCpus();
   goOn();
   unlock(tablesLock());
@@ -58,10 +66,13 @@ function isAlive(at: usize): bool {
 function checkFds(): void {
   let open: u32 = 0;
   for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
-    const map: usize = load<u32>(FD_TABLE + 8 * <usize>fd);
-    if (map == 0) continue;
+    const word = load<u64>(FD_TABLE + 8 * <usize>fd);
+    if (word == 0) continue;
     open++;
-    if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
+    const map: usize = <u32>word;
+    if (map == 0) {
+      if (!isListedBtf(btfOf(word))) finding(FD_OF_NO_BTF, fd, <u32>btfOf(word), 0);
+    } else if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
   }
   if (open != tables().fdsOpen) finding(FDS_OPEN, 0, tables().fdsOpen, open);
 }
@@ -122,6 +133,7 @@ function checkMaps(): void {
     }
     const refs = namesAndFds(at) + outerElems(map.id);
     if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
+    if (map.btf != 0 && !isListedBtf(map.btf)) finding(MAP_OF_NO_BTF, at, map.btf, 0);
     checkHolds(map);
     checkStripes(map);
     callOp(map.type, CHECK, at, 0, 0, 0);
@@ -137,6 +149,29 @@ function checkPlaces(): void {
     const at = load<u32>(MAPS_BY_ID + 4 * <usize>i);
     if (at == 0) continue;
     if (!isAlive(at) || (changetype<BpfMap>(<usize>at).id & (MAPS_BY_ID_COUNT - 1)) != i) finding(PLACE_OF_NO_MAP, i, at, 0);
+  }
+}
+
+function isListedBtf(at: usize): bool {
+  let btf: usize = tables().btfsHead;
+  while (btf != 0 && btf != at) btf = btfAt(btf).next;
+  return btf != 0;
+}
+
+function checkBtfs(): void {
+  let before: u32 = 0;
+  for (let at = tables().btfsHead; at != 0; at = btfAt(at).next) {
+    const btf = btfAt(at);
+    if (btf.prev != before) {
+      finding(BTF_LINKS, at, btf.prev, before);
+      break;
+    }
+    before = at;
+    for (let other = btf.next; other != 0; other = btfAt(other).next) {
+      if (btfAt(other).id == btf.id) finding(BTF_ID_TWICE, at, btf.id, 0);
+    }
+    const refs = btfFdsAndMaps(at);
+    if (btf.refs != refs) finding(BTF_REFS, at, btf.refs, refs);
   }
 }
 

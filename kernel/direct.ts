@@ -13,7 +13,8 @@ import { ArrayMap, arrayAdd, arrayLookup, arrayUpdate } from "./maps/_array";
 import { Htab, hashOf, valueWord } from "./maps/_htab";
 import { htabLookupMany, htabUpdateMany } from "./maps/_htab_many";
 import { add, htabLookupElem, htabUseElem, htabUpdateElem, lookup, lookupWord, remove, update, updateWord } from "./maps/_htab_ops";
-import { LpmTrie, lpmLookupElem } from "./maps/lpm_trie";
+import { LpmTrie } from "./maps/_lpm";
+import { lpmLookupElem } from "./maps/lpm_trie";
 import { Lanes, roundUp8 } from "./maps/_value";
 
 /** Whether the map was frozen: then the short way does not write either, as system calls do not. */

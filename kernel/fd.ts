@@ -6,6 +6,11 @@
  *      bits  0..31  address of the map, 0 in a free entry
  *      bits 32..33  mode: READ 1, WRITE 2
  *
+ * or, of a BTF object:
+ *
+ *      bits  0..31  0
+ *      bits 32..63  address of the object
+ *
  * Threads: entries change under the tables lock, and are read without one.
  */
 import { BPF_F_RDONLY, BPF_F_WRONLY } from "../src/uapi/bpf";
@@ -13,6 +18,8 @@ import { EBADF, EINVAL, EMFILE } from "../src/uapi/errno";
 import { FD_TABLE, MAX_FDS, tables } from "./super";
 import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
+import { Btf } from "./_btf_types";
+import { btfAt, dropBtf } from "./btf";
 import { BpfMap, collectDeadMaps, dropRef, tablesLock } from "./map";
 
 export const READ: u32 = 1;
@@ -45,6 +52,23 @@ export function installFd(map: BpfMap, mode: u32): i32 {
   return -EMFILE;
 }
 
+/** The same for a BTF object. */
+export function installBtfFd(btf: Btf): i32 {
+  for (let fd = FIRST_FD; fd < MAX_FDS; fd++) {
+    if (load<u64>(entry(fd)) != 0) continue;
+    atomic.store<u64>(entry(fd), <u64>changetype<usize>(btf) << 32);
+    btf.refs++;
+    tables().fdsOpen++;
+    return fd;
+  }
+  return -EMFILE;
+}
+
+/** The BTF object of an entry's word, or 0. */
+export function btfOf(word: u64): usize {
+  return <u32>word == 0 ? <usize>(word >> 32) : 0;
+}
+
 /** close(2). */
 export function closeFd(fd: u32): i32 {
   if (fd >= MAX_FDS) return -EBADF;
@@ -53,7 +77,8 @@ export function closeFd(fd: u32): i32 {
   if (was != 0) {
     atomic.store<u64>(entry(fd), 0);
     tables().fdsOpen--;
-    dropRef(mapOf(was));
+    if (<u32>was != 0) dropRef(mapOf(was));
+    else dropBtf(btfAt(btfOf(was)));
     collectDeadMaps();
   }
   unlock(tablesLock());
@@ -70,9 +95,14 @@ export function isOpen(fd: u32): bool {
   return fd < FIRST_FD || fdEntry(fd) != 0;
 }
 
-/** What a command answers for an fd that is no map's: 0, 1 and 2 are open, the others are not. */
+/** What a command answers for an fd that is no map's: 0, 1 and 2 are open, of the others those of BTF. */
 export function noMap(fd: u32): i32 {
-  return fd < FIRST_FD ? -EINVAL : -EBADF;
+  return fd < FIRST_FD || btfOf(fdEntry(fd)) != 0 ? -EINVAL : -EBADF;
+}
+
+/** What a command answers for an fd that is no BTF's. */
+export function notBtf(fd: u32): i32 {
+  return fd < FIRST_FD || fdEntry(fd) != 0 ? -EINVAL : -EBADF;
 }
 
 /** What a command answers that wants an fd of something other than a map. */
@@ -81,7 +111,7 @@ export function notWanted(fd: u32): i32 {
 }
 
 /**
- * The entry's word of an open fd, with the map kept from being freed until `endUse`; or 0.
+ * The entry's word of an open fd of a map, with the map kept from being freed until `endUse`; or 0.
  *
  * The word is read again after `using` was stored: either this thread sees that the fd was closed, or whoever closed it
  * sees `using` (both are sequentially consistent).
@@ -91,7 +121,7 @@ export function useFd(fd: u32): u64 {
   const using = changetype<usize>(me()) + offsetof<Task>("using");
   while (true) {
     const word = atomic.load<u64>(entry(fd));
-    if (word == 0) {
+    if (<u32>word == 0) {
       endUse();
       return 0;
     }

@@ -102,9 +102,9 @@ export function names(pathname: usize, to: usize, room: u32): i32 {
 export function hold(fd: u32): i32 {
   lock(tablesLock());
   const word = fdEntry(fd);
-  if (word != 0) holdMap(mapOf(word));
+  if (<u32>word != 0) holdMap(mapOf(word));
   unlock(tablesLock());
-  return word == 0 ? -EBADF : <i32>word;
+  return <u32>word != 0 ? <i32>word : word != 0 ? -EINVAL : -EBADF;
 }
 
 export function put(map: usize): void {
@@ -114,7 +114,8 @@ export function put(map: usize): void {
 /** Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only. */
 export function canReadAndWrite(map: usize, fd: u32): bool {
   const word = fdEntry(fd);
-  return <usize>word == map && <u32>(word >> 32) == (READ | WRITE) && mapOf(word).frozen == 0;
+  if (<usize>word != map || <u32>(word >> 32) != (READ | WRITE)) return false;
+  return mapOf(word).frozen == 0 && mapOf(word).fields == 0;
 }
 
 /**
@@ -132,7 +133,7 @@ export function mmap(held: usize, fd: u32, offset: u32, length: u32, writable: b
   if ((mode & READ) == 0) return -EACCES;
   if (writable && (mode & WRITE) == 0) return -EACCES;
   const hasOwn = isRingbuf(map.type) || map.type == BPF_MAP_TYPE_ARENA;
-  if (map.type != BPF_MAP_TYPE_ARRAY && !hasOwn) return -ENOTSUPP;
+  if ((map.type != BPF_MAP_TYPE_ARRAY && !hasOwn) || map.fields != 0) return -ENOTSUPP;
   if (writable && map.frozen != 0) return -EPERM;
   if (writable && (map.mapFlags & BPF_F_RDONLY_PROG) != 0) return -EACCES;
   if ((mode & WRITE) == 0) return -EINVAL;

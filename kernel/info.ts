@@ -4,6 +4,9 @@
 import { BPF_MAP_TYPE_ARRAY } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, EPERM } from "../src/uapi/errno";
 import {
+  BPF_MAP_INFO_BTF_ID_OFF,
+  BPF_MAP_INFO_BTF_KEY_TYPE_ID_OFF,
+  BPF_MAP_INFO_BTF_VALUE_TYPE_ID_OFF,
   BPF_MAP_INFO_BTF_VMLINUX_VALUE_TYPE_ID_OFF,
   BPF_MAP_INFO_HASH_OFF,
   BPF_MAP_INFO_HASH_SIZE_OFF,
@@ -19,6 +22,7 @@ import {
 } from "../src/uapi/offsets";
 import { sha256 } from "./_sha256";
 import { InfoAttr, checkTail } from "./attr";
+import { btfAt } from "./btf";
 import { BpfMap } from "./map";
 import { ArrayMap } from "./maps/_array";
 import { isUser } from "./mem/pages";
@@ -62,6 +66,11 @@ export function mapInfo(map: BpfMap, info: u64, infoLen: u32, user: usize): i32 
   store<u32>(to, map.mapFlags, BPF_MAP_INFO_MAP_FLAGS_OFF);
   store<u64>(to, map.name0, BPF_MAP_INFO_NAME_OFF);
   store<u64>(to, map.name1, BPF_MAP_INFO_NAME_OFF + 8);
+  if (map.btf != 0) {
+    store<u32>(to, btfAt(map.btf).id, BPF_MAP_INFO_BTF_ID_OFF);
+    store<u32>(to, map.btfKeyTypeId, BPF_MAP_INFO_BTF_KEY_TYPE_ID_OFF);
+    store<u32>(to, map.btfValueTypeId, BPF_MAP_INFO_BTF_VALUE_TYPE_ID_OFF);
+  }
   store<u32>(to, 0, BPF_MAP_INFO_BTF_VMLINUX_VALUE_TYPE_ID_OFF);
   store<u64>(to, map.mapExtra, BPF_MAP_INFO_MAP_EXTRA_OFF);
   if (bytes != 0) memory.copy(<usize>info, to, bytes);

@@ -23,6 +23,7 @@ import {
 } from "../src/uapi/bpf";
 import { EBUSY } from "../src/uapi/errno";
 import { CreateAttr } from "./attr";
+import { btfAt, dropBtf, rebuildBtfs } from "./btf";
 import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
@@ -61,6 +62,25 @@ export class BpfMap {
   stripeRows: u32;
   /** Where a word for each task lies: how often it holds the map. Behind them, one each: how often it has it mapped to write. */
   holds: u32;
+  /** The BTF that it was created with (btf.ts), or 0; and what it says of keys and values. */
+  btf: u32;
+  btfKeyTypeId: u32;
+  btfValueTypeId: u32;
+  /** Special fields of its values (_btf_fields.ts): a bit a kind, how many, which, and where each lies. */
+  fields: u32;
+  fieldKinds: u64;
+  fieldCount: u32;
+  fieldOff0: u32;
+  fieldOff1: u32;
+  fieldOff2: u32;
+  fieldOff3: u32;
+  fieldOff4: u32;
+  fieldOff5: u32;
+  fieldOff6: u32;
+  fieldOff7: u32;
+  fieldOff8: u32;
+  fieldOff9: u32;
+  fieldOff10: u32;
 }
 
 /** Of the words that `holds` points to. */
@@ -320,6 +340,7 @@ function collectSome(): bool {
       callOp(map.type, OWN_RUNS, at, ME, 0, 0);
       unlistMap(map);
       tables().mapsDead--;
+      if (map.btf != 0) dropBtf(btfAt(map.btf));
       if (isMapInMap(map.type)) {
         callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
         hadInner = true;
@@ -370,16 +391,18 @@ export function rebuildTables(): void {
     if (map.id == 0) t.mapsDead++;
     else t.mapsCount++;
   }
+  rebuildBtfs();
   collectDeadMaps();
 }
 
 function countRefs(): void {
   let open: u32 = 0;
   for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
-    const map = load<u32>(FD_TABLE + 8 * <usize>fd);
-    if (map == 0) continue;
-    mapAt(map).refs++;
+    const word = load<u64>(FD_TABLE + 8 * <usize>fd);
+    if (word == 0) continue;
     open++;
+    // The others are of BTF.
+    if (<u32>word != 0) mapAt(<u32>word).refs++;
   }
   tables().fdsOpen = open;
   for (let node = nextName(0); node != 0; node = nextName(node)) {

@@ -22,6 +22,7 @@ import { LOST, freeRunsOf, ownAllRuns, ownRun, pagesLock, rebuild } from "./mem/
 import { HOLDS_BYTES, mapAt, putAllOf, rebuildTables, tablesLock } from "./map";
 import { CLEAR_LOCKS, LET_GO, OWN_RUNS, REPAIR, callOp } from "./map_types";
 import { nextName } from "./bpffs";
+import { ownBtfs } from "./btf";
 import { settleUndo } from "./maps/_count";
 
 /**
@@ -144,6 +145,7 @@ function letGo(id: u32): void {
 function disownReachable(): void {
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) callOp(mapAt(at).type, OWN_RUNS, at, 0, 0, 0);
   for (let node = nextName(0); node != 0; node = nextName(node)) ownRun(node, 0);
+  ownBtfs(0);
 }
 
 /**

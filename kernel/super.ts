@@ -72,6 +72,10 @@ export class Tables {
   /** Pinned names and directories: see bpffs.ts. */
   namesHead: u32;
   fdsOpen: u32;
+  /** BTF objects, and the id given last to one; as above. */
+  btfsHead: u32;
+  lastBtfId: u32;
+  btfIdsWrapped: u32;
 }
 
 /** What pagesLock guards. */

@@ -5,6 +5,9 @@
  * once instead. What attr points to may change while we look at it: keys are copied before an update.
  */
 import {
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_GET_NEXT_ID,
+  BPF_BTF_LOAD,
   BPF_F_LOCK,
   BPF_F_PATH_FD,
   BPF_F_RDONLY,
@@ -30,8 +33,10 @@ import {
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
 } from "../src/uapi/bpf";
-import { EBADF, EBADFD, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM } from "../src/uapi/errno";
+import { EBADF, EBADFD, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import {
+  BPF_ATTR_BTF_GET_FD_BY_ID_END,
+  BPF_ATTR_BTF_LOAD_END,
   BPF_ATTR_GET_NEXT_ID_END,
   BPF_ATTR_MAP_BATCH_END,
   BPF_ATTR_MAP_CREATE_END,
@@ -47,9 +52,11 @@ import {
   BPF_ATTR_OBJ_GET_INFO_BY_FD_END,
   BPF_ATTR_SIZE,
 } from "../src/uapi/offsets";
-import { BatchAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
+import { BatchAttr, BtfLoadAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
+import { dropValue, mayLock, takeValue } from "./_btf_fields";
 import { AT_FDCWD, getObj, pinObj } from "./bpffs";
-import { canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
+import { btfAt, btfForMap, btfGetFdById, btfInfo, btfLoad, dropBtf, nextBtfId } from "./btf";
+import { btfOf, canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, dropRef, freezeMap, listMap, mapAt, mapById, nextMapId, tablesLock } from "./map";
@@ -120,9 +127,16 @@ export function bpf(cmd: u32, attr: usize, size: u32): i32 {
     case BPF_OBJ_GET_INFO_BY_FD:
       return objGetInfoByFd(changetype<InfoAttr>(copy), attr);
     case BPF_MAP_GET_NEXT_ID:
-      return mapGetNextId(changetype<IdAttr>(copy), attr);
+      return getNextId(changetype<IdAttr>(copy), attr, false);
     case BPF_MAP_GET_FD_BY_ID:
       return mapGetFdById(changetype<IdAttr>(copy));
+    case BPF_BTF_LOAD:
+      if (!unused(copy, BPF_ATTR_BTF_LOAD_END)) return -EINVAL;
+      return btfLoad(changetype<BtfLoadAttr>(copy), attr, size);
+    case BPF_BTF_GET_FD_BY_ID:
+      return unused(copy, BPF_ATTR_BTF_GET_FD_BY_ID_END) ? btfGetFdById(changetype<IdAttr>(copy)) : -EINVAL;
+    case BPF_BTF_GET_NEXT_ID:
+      return getNextId(changetype<IdAttr>(copy), attr, true);
     default:
       return -EINVAL;
   }
@@ -158,17 +172,20 @@ function mapCreate(attr: CreateAttr): i32 {
   const made = callOp(attr.mapType, ALLOC, changetype<usize>(attr), 0, 0, 0);
   if (<u32>made > <u32>-4096) return made;
   const map = changetype<BpfMap>(<usize>made);
-  const ret = finishCreate(map, attr);
-  if (ret != 0) {
-    freeMap(map);
-    return ret;
-  }
+  // BTF is held by the map once that is listed: what is found of its fd must be so still.
   lock(tablesLock());
-  collectDeadMaps();
-  listMap(map);
-  const fd = installFd(map, mode);
-  dropRef(map);
+  const ret = finishCreate(map, attr);
+  let fd = ret;
+  if (ret == 0) {
+    collectDeadMaps();
+    listMap(map);
+    fd = installFd(map, mode);
+    dropRef(map);
+  } else if (map.btf != 0) {
+    dropBtf(btfAt(map.btf));
+  }
   unlock(tablesLock());
+  if (ret != 0) freeMap(map);
   return fd;
 }
 
@@ -176,7 +193,8 @@ function mapCreate(attr: CreateAttr): i32 {
 function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
   if (!copyName(map, changetype<usize>(attr) + BPF_ATTR_MAP_CREATE_MAP_NAME_OFF)) return -EINVAL;
   if (attr.btfKeyTypeId != 0 || attr.btfValueTypeId != 0) {
-    return notWanted(attr.btfFd);
+    const ret = btfForMap(map, attr);
+    if (ret != 0) return ret;
   }
   if (attr.exclProgHash != 0) {
     if (attr.exclProgHashSize != 32) return -EINVAL;
@@ -245,7 +263,7 @@ function mapLookupElem(attr: ElemAttr, size: u32): i32 {
 function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd)) return -EPERM;
-  if (flags != 0) return -EINVAL;
+  if (!mayLock(map, flags)) return -EINVAL;
   const wrong = keyError(map, key);
   if (wrong != 0) return wrong;
   // A bloom filter is asked for the value that is given.
@@ -275,15 +293,24 @@ function mapUpdateElem(attr: ElemAttr, size: u32): i32 {
 function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canWrite(fd)) return -EPERM;
-  // Values hold no bpf_spin_lock here.
-  if ((flags & BPF_F_LOCK) != 0) return -EINVAL;
+  if (!mayLock(map, flags & BPF_F_LOCK)) return -EINVAL;
   const wrong = keyError(map, key);
   if (wrong != 0) return wrong;
   if (!isUser(value, valueBytes(map))) return -EFAULT;
-  if (isWordKey(map)) return callOp(map.type, UPDATE_ELEM, changetype<usize>(map), <usize>key, <usize>value, flags);
+  const from = takeValue(map, <usize>value);
+  if (from == 0 && map.fields != 0) return -ENOMEM;
+  const ret = updateWith(map, key, from, flags & ~(<u64>BPF_F_LOCK));
+  dropValue(map, from);
+  return ret;
+}
+
+// @ts-ignore: decorator
+@inline
+function updateWith(map: BpfMap, key: u64, value: usize, flags: u64): i32 {
+  if (isWordKey(map)) return callOp(map.type, UPDATE_ELEM, changetype<usize>(map), <usize>key, value, flags);
   const copy = takeKey(map, key);
   if (copy == 0) return -ENOMEM;
-  const ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), copy, <usize>value, flags);
+  const ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), copy, value, flags);
   dropKey(copy);
   return ret;
 }
@@ -348,7 +375,7 @@ function mapLookupAndDeleteElem(attr: ElemAttr): i32 {
 function lookupAndDeleteElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const map = mapOf(fd);
   if (!canRead(fd) || !canWrite(fd)) return -EPERM;
-  const wrong = flags != 0 ? -EINVAL : keyError(map, key);
+  const wrong = mayLock(map, flags) ? keyError(map, key) : -EINVAL;
   if (wrong != 0) return wrong;
   // An elem whose value cannot be written is gone all the same.
   const to: usize = isUser(value, valueBytes(map)) ? <usize>value : 0;
@@ -363,7 +390,8 @@ function mapFreeze(attr: ElemAttr): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_MAP_FREEZE_END)) return -EINVAL;
   const fd = useFd(attr.mapFd);
   if (fd == 0) return noMap(attr.mapFd);
-  const ret = canWrite(fd) ? freezeMap(mapOf(fd)) : -EPERM;
+  // Programs write to special fields of a frozen map still.
+  const ret = mapOf(fd).fields != 0 ? -ENOTSUPP : canWrite(fd) ? freezeMap(mapOf(fd)) : -EPERM;
   endUse();
   return ret;
 }
@@ -409,16 +437,26 @@ function objGet(attr: ObjAttr): i32 {
 function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_GET_INFO_BY_FD_END)) return -EINVAL;
   const fd = useFd(attr.bpfFd);
-  if (fd == 0) return noMap(attr.bpfFd) == -EBADF ? -EBADFD : -EINVAL;
+  if (fd == 0) return infoOfOther(attr, user);
   const ret = mapInfo(mapOf(fd), attr.info, attr.infoLen, user);
   endUse();
   return ret;
 }
 
-function mapGetNextId(attr: IdAttr, user: usize): i32 {
+/** BPF_OBJ_GET_INFO_BY_FD of what is no map. */
+function infoOfOther(attr: InfoAttr, user: usize): i32 {
+  lock(tablesLock());
+  const btf = btfOf(fdEntry(attr.bpfFd));
+  const ret = btf != 0 ? btfInfo(btfAt(btf), attr, user) : noMap(attr.bpfFd) == -EBADF ? -EBADFD : -EINVAL;
+  unlock(tablesLock());
+  return ret;
+}
+
+/** Of maps, or of BTF objects. */
+function getNextId(attr: IdAttr, user: usize, isBtf: bool): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_GET_NEXT_ID_END) || attr.id >= <u32>i32.MAX_VALUE) return -EINVAL;
   lock(tablesLock());
-  const next = nextMapId(attr.id);
+  const next = isBtf ? nextBtfId(attr.id) : nextMapId(attr.id);
   unlock(tablesLock());
   if (next == 0) return -ENOENT;
   const at = user + offsetof<IdAttr>("nextId");

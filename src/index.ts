@@ -18,6 +18,7 @@ export {
   mac,
   prefix4,
   prefix6,
+  spinLock,
   struct,
   u16,
   u32,
@@ -46,7 +47,7 @@ export type {
 } from "./kernels/kernel.js";
 export type { MapInfo } from "./kernels/syscalls.js";
 export type { InnerOpener, OuterOptions } from "./maps/_map_in_map.js";
-export type { SetOptions } from "./maps/_keyed_map.js";
+export type { GetOptions, SetOptions } from "./maps/_keyed_map.js";
 export type { MapDifference } from "./maps/_map_fd.js";
 export type {
   ArrayOptions,

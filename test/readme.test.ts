@@ -13,7 +13,8 @@ import { whyNoLinux } from "./kernels.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = join(root, "build", "readme");
 const mapPages = readdirSync(join(root, "docs", "maps")).map((name) => `docs/maps/${name}`);
-const blocks = ["README.md", "docs/btf.md", ...mapPages].flatMap((page) =>
+const pages = ["README.md", "docs/btf.md", "docs/cli.md", "docs/programs.md", ...mapPages];
+const blocks = pages.flatMap((page) =>
   [...readFileSync(join(root, page), "utf8").matchAll(/^```(\w*)\n(.*?)^```/gms)].map(
     ([, language = "", code = ""], i) => ({ language, code, name: `${page}, block ${i + 1}: ${code.split("\n")[0]}` }),
   ),

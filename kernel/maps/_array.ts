@@ -20,6 +20,7 @@ import {
   BPF_NOEXIST,
 } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
+import { mayLock } from "../_btf_fields";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
 import { allocKernel, allocShared, freePages, isUser, ownRun, runBytes } from "../mem/pages";
 import { BpfMap, HOLDS_BYTES, initHead } from "../map";
@@ -198,7 +199,7 @@ export function arrayGetNextKey(map: ArrayMap, key: usize, next: usize): i32 {
  * @returns 0; -ENOENT when the last elem was reached; -EFAULT
  */
 export function arrayLookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags)) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   let index: u32 = 0;

@@ -3,6 +3,7 @@
  * first that fails. Behaves as generic_map_update_batch and generic_map_delete_batch in kernel/bpf/syscall.c.
  */
 import { EFAULT, EINVAL, ENOMEM } from "../../src/uapi/errno";
+import { dropValue, mayLock, takeValue } from "../_btf_fields";
 import { BatchAttr, putBatchCount } from "../attr";
 import { BpfMap } from "../map";
 import { DELETE_ELEM, UPDATE_ELEM, callOp, valueBytes } from "../map_types";
@@ -20,8 +21,7 @@ export function genericDeleteBatch(map: BpfMap, batch: BatchAttr, user: usize): 
 }
 
 function eachKey(map: BpfMap, batch: BatchAttr, user: usize, op: u32, valueSize: u64): i32 {
-  // Values hold no bpf_spin_lock here.
-  if (batch.elemFlags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags)) return -EINVAL;
   if (batch.count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
   const keySize = map.keySize;
@@ -39,9 +39,17 @@ function eachKey(map: BpfMap, batch: BatchAttr, user: usize, op: u32, valueSize:
       break;
     }
     memory.copy(key, <usize>from, keySize);
-    ret = callOp(map.type, op, changetype<usize>(map), key, <usize>value, 0);
+    ret = op == UPDATE_ELEM ? updateOne(map, key, <usize>value) : callOp(map.type, op, changetype<usize>(map), key, 0, 0);
     if (ret != 0) break;
   }
   if (isLarge) freePages(key);
   return putBatchCount(user, done) ? ret : -EFAULT;
+}
+
+function updateOne(map: BpfMap, key: usize, value: usize): i32 {
+  const from = takeValue(map, value);
+  if (from == 0 && map.fields != 0) return -ENOMEM;
+  const ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), key, from, 0);
+  dropValue(map, from);
+  return ret;
 }

@@ -134,6 +134,8 @@ export class Htab extends BpfMap {
   count: u64;
   /** Of an LRU table: the number of the bucket that the next elem to go is looked for in. */
   hand: u32;
+  /** How many elems came: its clock. Threads may count some as one. */
+  born: u32;
 }
 
 /** Overflow lines, and slots: behind the head. */

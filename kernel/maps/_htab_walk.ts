@@ -2,10 +2,12 @@
  * Walks over hash tables: BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH and BPF_MAP_LOOKUP_AND_DELETE_BATCH.
  *
  * A place in a walk is the number of a line in the row of all lines (overflow lines behind the others) times 8, plus a cell's. No
- * elem moves: so a walk that goes on from a place ends, meets no elem twice, and misses none that stayed. Threads: no lock,
- * unless writers keep disturbing; what was copied counts if the home line's seq is unchanged.
+ * elem moves: so a walk that goes on from a place ends, meets no elem twice, and misses none that stayed. Batches go by buckets, a
+ * home line and its overflow lines each: they meet no key twice either, for one that was deleted and comes back is in its bucket
+ * still. Threads: no lock, unless writers keep disturbing; what was copied counts if the home line's seq is unchanged.
  */
-import { EFAULT, EINVAL, ENOENT } from "../../src/uapi/errno";
+import { EFAULT, EINVAL, ENOENT, ENOSPC } from "../../src/uapi/errno";
+import { mayLock } from "../_btf_fields";
 import { BatchAttr, putBatchCount } from "../attr";
 import { unlock } from "../lock";
 import { isMapInMap } from "../map_types";
@@ -73,30 +75,101 @@ function placeBehindKey<K>(map: Htab, key: K): u32 {
 function firstFrom(map: Htab, place: u32, next: usize): i32 {
   let cell = place % PLACES;
   for (let n = place / PLACES; n < linesInAll(map); n++, cell = 0) {
-    if (copyCells(map, n, cell, 1, next, 0, 0) >= PLACES) return 0;
+    if (copyKey(map, n, cell, next)) return 0;
   }
   return -ENOENT;
 }
 
-/**
- * Copies keys, and values unless toValues is 0, of at most `room` elems of the nth line from a cell on.
- *
- * @returns How many they were times 8, plus the cell to go on with, or 0 if that is the next line's first.
- */
-function copyCells(map: Htab, n: u32, cell: u32, room: u32, toKeys: usize, toValues: usize, valueSize: u32): u32 {
+/** Copies the key of the first elem of the nth line from a cell on; false if there is none. */
+function copyKey(map: Htab, n: u32, cell: u32, to: usize): bool {
   let tries = 0;
   while (true) {
     const home = homeLine(map, n);
-    if (home == 0) return 0;
+    if (home == 0) return false;
     const isLocked = tries++ >= OPTIMISTIC_COPIES;
     if (isLocked) lockStripe(map, home);
     const seq = loadSeq(home);
-    let copied: u32 = 0;
     const isStable = (seq & 1) == 0 && homeLine(map, n) == home;
+    let full: u32 = 0;
     if (isStable) {
-      const index = n < map.lineCount ? n : <u32>((home - map.lines) / map.lineSize);
-      copied = copyFull(map, lineAt(map, n), index, cell, room, toKeys, toValues, valueSize);
+      const line = lineAt(map, n);
+      full = fullCells(map, line) & (<u32>-1 << cell);
+      keepOrder();
+      if (full != 0) copy(to, keyAt(map, line, <u32>ctz<u32>(full)), map.keySize);
     }
+    keepOrder();
+    const isSame = isStable && loadSeq(home) == seq;
+    if (isLocked) unlock(home);
+    if (isSame) return full != 0;
+    if (seq & 1) awaitWriter(map, home);
+  }
+}
+
+/**
+ * BPF_MAP_LOOKUP_BATCH: whole buckets; the cursor is the place of the next one. Behaves as __htab_map_lookup_and_delete_batch.
+ *
+ * A key that is deleted and comes back comes back into its bucket, which was delivered as a whole: so no batch has it again.
+ *
+ * @returns 0; -ENOENT when the last bucket was reached; -ENOSPC when the first one has more elems than there is room for; -EFAULT
+ */
+export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
+  const count = batch.count;
+  if (count == 0) return 0;
+  if (!putBatchCount(user, 0)) return -EFAULT;
+  let n: u32 = 0;
+  if (batch.inBatch != 0) {
+    if (!isUser(batch.inBatch, 4)) return -EFAULT;
+    n = load<u32>(<usize>batch.inBatch) / PLACES;
+  }
+  if (n >= map.lineCount) return -ENOENT;
+  const keySize = map.keySize;
+  const valueSize = isPerCpuTable(map) ? map.slotSize * sb().possibleCpus : map.valueSize;
+  // Most often all that is given is user memory; if not, each elem's share of it is looked at.
+  const isMapped = isUser(batch.keys, <u64>count * keySize) && isUser(batch.values, <u64>count * valueSize);
+  let done: u32 = 0;
+  let ret: i32 = -ENOENT;
+  while (true) {
+    const toKeys = batch.keys + <u64>done * keySize;
+    const toValues = batch.values + <u64>done * valueSize;
+    const copied = isMapped ? copyLines(map, n, <usize>toKeys, <usize>toValues, count - done) : 0;
+    if (isMapped) n = me().walked;
+    done += copied;
+    while (n < map.lineCount && isEmptyBucket(map, n)) n++;
+    // Linux's batch of the last elems says that they are: empty buckets behind them do not count.
+    if (n == map.lineCount) break;
+    const got = copyBucket(map, n, count - done, toKeys + <u64>copied * keySize, toValues + <u64>copied * valueSize, isMapped);
+    if (got == -EFAULT) return got;
+    if (got == -ENOSPC) {
+      ret = done != 0 ? 0 : -ENOSPC;
+      break;
+    }
+    done += got;
+    n++;
+  }
+  if (!isUser(batch.outBatch, 4)) return -EFAULT;
+  store<u32>(<usize>batch.outBatch, n * PLACES);
+  if (!putBatchCount(user, done)) return -EFAULT;
+  return ret;
+}
+
+// @ts-ignore: decorator
+@inline
+function isEmptyBucket(map: Htab, n: u32): bool {
+  const home = lineAt(map, n);
+  return fullCells(map, home) == 0 && nextLine(home) == 0;
+}
+
+/** Copies all elems of the nth bucket, as they are at one moment. Returns how many; -ENOSPC if there is no room for all; -EFAULT. */
+function copyBucket(map: Htab, n: u32, room: u32, toKeys: u64, toValues: u64, isMapped: bool): i32 {
+  const home = lineAt(map, n);
+  let tries = 0;
+  while (true) {
+    const isLocked = tries++ >= OPTIMISTIC_COPIES;
+    if (isLocked) lockStripe(map, home);
+    const seq = loadSeq(home);
+    const isStable = (seq & 1) == 0;
+    const copied = isStable ? copyChain(map, n, seq, room, toKeys, toValues, isMapped) : 0;
     keepOrder();
     const isSame = isStable && loadSeq(home) == seq;
     if (isLocked) unlock(home);
@@ -105,95 +178,41 @@ function copyCells(map: Htab, n: u32, cell: u32, room: u32, toKeys: usize, toVal
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function copyFull(
-  map: Htab,
-  line: usize,
-  index: u32,
-  cell: u32,
-  room: u32,
-  toKeys: usize,
-  toValues: usize,
-  valueSize: u32,
-): u32 {
-  const keySize = map.keySize;
-  let copied: u32 = 0;
-  let full = fullCells(map, line) & (<u32>-1 << cell);
-  keepOrder();
-  for (; full != 0 && copied < room; full &= full - 1) {
-    const i = <u32>ctz<u32>(full);
-    copy(toKeys, keyAt(map, line, i), keySize);
-    toKeys += keySize;
-    if (toValues != 0) {
-      readValue(map, valueAt(map, line, i), index, toValues);
-      toValues += valueSize;
-    }
-    copied++;
-  }
-  return copied * PLACES + (full != 0 ? <u32>ctz<u32>(full) : 0);
-}
-
-/**
- * BPF_MAP_LOOKUP_BATCH: the cursor is a place. Behaves as __htab_map_lookup_and_delete_batch, but that it may stop inside a
- * bucket, so that a batch is never too small for one.
- *
- * @returns 0; -ENOENT when the last line was reached; -EFAULT
- */
-export function htabLookupBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
-  const count = batch.count;
-  if (count == 0) return 0;
-  if (!putBatchCount(user, 0)) return -EFAULT;
-  let place: u32 = 0;
-  if (batch.inBatch != 0) {
-    if (!isUser(batch.inBatch, 4)) return -EFAULT;
-    place = load<u32>(<usize>batch.inBatch);
-  }
-  let n = place / PLACES;
-  let cell = place % PLACES;
-  if (n >= linesInAll(map)) return -ENOENT;
+/** The same; what it returns counts if the home line's seq is still `seq` afterwards. */
+function copyChain(map: Htab, n: u32, seq: u32, room: u32, toKeys: u64, toValues: u64, isMapped: bool): i32 {
+  const home = lineAt(map, n);
   const keySize = map.keySize;
   const valueSize = isPerCpuTable(map) ? map.slotSize * sb().possibleCpus : map.valueSize;
-  // Most often all that is given is user memory; if not, each line's share of it is looked at.
-  const isMapped = isUser(batch.keys, <u64>count * keySize) && isUser(batch.values, <u64>count * valueSize);
-  let done: u32 = 0;
-  if (isMapped && cell == 0) {
-    done = copyLines(map, n, <usize>batch.keys, <usize>batch.values, count);
-    n = me().walked;
-  }
-  while (n < linesInAll(map)) {
-    if ((fullCells(map, lineAt(map, n)) & (<u32>-1 << cell)) != 0) {
-      // Linux's batch of the last elems says that they are: empty buckets behind them do not count.
-      if (done == count) break;
-      const toKeys = batch.keys + <u64>done * keySize;
-      const toValues = batch.values + <u64>done * valueSize;
-      const room = isMapped ? count - done : roomAt(toKeys, keySize, toValues, valueSize, count - done);
-      if (room == 0) return -EFAULT;
-      const copied = copyCells(map, n, cell, room, <usize>toKeys, <usize>toValues, valueSize);
-      done += copied / PLACES;
-      cell = copied % PLACES;
-    } else {
-      cell = 0;
+  let copied: u32 = 0;
+  for (let line = home; line != 0; line = nextLine(line)) {
+    let full = fullCells(map, line);
+    keepOrder();
+    // An overflow line that was given back leads anywhere.
+    if (loadSeq(home) != seq) return 0;
+    for (; full != 0; full &= full - 1) {
+      if (copied == room) return -ENOSPC;
+      if (!isMapped && !(isUser(toKeys, keySize) && isUser(toValues, valueSize))) return -EFAULT;
+      const i = <u32>ctz<u32>(full);
+      copy(<usize>toKeys, keyAt(map, line, i), keySize);
+      readValue(map, valueAt(map, line, i), n, <usize>toValues);
+      toKeys += keySize;
+      toValues += valueSize;
+      copied++;
     }
-    if (cell == 0) n++;
   }
-  if (!isUser(batch.outBatch, 4)) return -EFAULT;
-  store<u32>(<usize>batch.outBatch, n * PLACES + cell);
-  if (!putBatchCount(user, done)) return -EFAULT;
-  return n < linesInAll(map) ? 0 : -ENOENT;
+  return copied;
 }
 
 /**
- * BPF_MAP_LOOKUP_AND_DELETE_BATCH: bucket by bucket, under the lock of its line. The cursor is the place of a bucket.
+ * BPF_MAP_LOOKUP_AND_DELETE_BATCH: whole buckets, each under the lock of its line. The cursor is the place of the next one.
  *
- * Differs from Linux: an elem whose key and value cannot be written stays; and a bucket need not fit: what is left of it comes
- * with the next batch. A thread that ends in the middle takes with it what it has deleted, and no more.
+ * Differs from Linux: an elem whose key and value cannot be written stays. A thread that ends in the middle takes with it what it
+ * has deleted, and no more.
  *
- * @returns 0; -ENOENT when the last bucket was reached; -EFAULT
+ * @returns as htabLookupBatch
  */
 export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usize): i32 {
-  if (batch.elemFlags != 0 || batch.flags != 0) return -EINVAL;
+  if (!mayLock(map, batch.elemFlags) || batch.flags != 0) return -EINVAL;
   const count = batch.count;
   if (count == 0) return 0;
   if (!putBatchCount(user, 0)) return -EFAULT;
@@ -204,22 +223,32 @@ export function htabLookupAndDeleteBatch(map: Htab, batch: BatchAttr, user: usiz
   }
   if (n >= map.lineCount) return -ENOENT;
   let done: u32 = 0;
+  let ret: i32 = -ENOENT;
   while (n < map.lineCount) {
     const home = lineAt(map, n);
     lockStripe(map, home);
-    const taken = takeBucket(map, n, batch, done);
-    const isEmpty = firstFull(map, home) == 0;
+    const fits = elemsOf(map, home) <= count - done;
+    const taken = fits ? takeBucket(map, n, batch, done) : 0;
     unlock(home);
     if (taken < 0) return taken;
+    if (!fits) {
+      ret = done != 0 ? 0 : -ENOSPC;
+      break;
+    }
     done += taken;
-    if (!isEmpty) break;
     n++;
   }
-  const isEnd = n == map.lineCount;
   if (!isUser(batch.outBatch, 4)) return -EFAULT;
-  store<u32>(<usize>batch.outBatch, (isEnd ? linesInAll(map) : n) * PLACES);
+  store<u32>(<usize>batch.outBatch, n * PLACES);
   if (!putBatchCount(user, done)) return -EFAULT;
-  return isEnd ? -ENOENT : 0;
+  return ret;
+}
+
+/** How many elems a bucket has. The caller holds the lock. */
+function elemsOf(map: Htab, home: usize): u32 {
+  let n: u32 = 0;
+  for (let line = home; line != 0; line = nextLine(line)) n += popcnt<u32>(fullCells(map, line));
+  return n;
 }
 
 /** The line of a bucket that has an elem, or 0. The caller holds the lock. */
@@ -229,7 +258,7 @@ function firstFull(map: Htab, home: usize): usize {
   return line;
 }
 
-/** Delivers and deletes elems of a bucket while there is room for them. Returns how many, or -EFAULT. The caller holds the lock. */
+/** Delivers and deletes all elems of a bucket. Returns how many, or -EFAULT. The caller holds the lock, and has room for them. */
 function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
   const home = lineAt(map, index);
   const keySize = map.keySize;
@@ -237,7 +266,6 @@ function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
   let taken: u32 = 0;
   // The last elem of an overflow line takes the line along: so it is looked for anew.
   for (let line = firstFull(map, home); line != 0; line = firstFull(map, home)) {
-    if (done + taken == batch.count) break;
     const toKey = batch.keys + <u64>(done + taken) * keySize;
     const toValue = batch.values + <u64>(done + taken) * valueSize;
     if (!isUser(toKey, keySize) || !isUser(toValue, valueSize)) return -EFAULT;
@@ -253,8 +281,8 @@ function takeBucket(map: Htab, index: u32, batch: BatchAttr, done: u32): i32 {
 }
 
 /**
- * Copies whole lines, from the nth of the map's own on, as long as there is room for a full one and nobody disturbs: keys and
- * values of a word, which most maps have. `walked` in this task's record says with which line to go on.
+ * Copies whole buckets, from the nth on, as long as they have one line, there is room for a full one and nobody disturbs: keys
+ * and values of a word, which most maps have. `walked` in this task's record says with which line to go on.
  *
  * @returns How many elems there were.
  */
@@ -279,6 +307,7 @@ function copyWords<K, V>(map: Htab, n: u32, toKeys: usize, toValues: usize, room
   const end = toKeys + <usize>room * sizeof<K>();
   const most = map.cells * sizeof<K>();
   for (let line = lineAt(map, n); n < lines && end - toKeys >= most; n++, line += lineSize) {
+    if (nextLine(line) != 0) break;
     const seq = loadSeq(line);
     const full = ~cellsWith(line, 0) & mask;
     keepOrder();
@@ -298,11 +327,4 @@ function copyWords<K, V>(map: Htab, n: u32, toKeys: usize, toValues: usize, room
   }
   me().walked = n;
   return <u32>((toKeys - from) / sizeof<K>());
-}
-
-/** How many elems user memory has room for, at most so many and at most a line's. */
-function roomAt(toKeys: u64, keySize: u32, toValues: u64, valueSize: u32, most: u32): u32 {
-  let room = min(most, PLACES);
-  while (room != 0 && !(isUser(toKeys, room * keySize) && isUser(toValues, <u64>room * valueSize))) room--;
-  return room;
 }

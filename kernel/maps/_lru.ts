@@ -4,13 +4,15 @@
  *
  * The last bytes of each line, and `hand` in the map's head:
  *
- *      heatOff      heat    a byte a cell: how often the elem was used, up to MAX_HEAT; it cools by one when the hand passes
+ *      heatOff      heat    a byte a cell: three bits for how often the elem was used, up to MAX_HEAT, which cools by one when the
+ *                           hand passes; five for when it came: a 16th to a 32nd of the elems come in one such time
  *      heatOff + 8  ghosts  of a line of the map's own: a byte of the hash of the last eight of its elems that went, newest first
  *
- * The hand goes round over the buckets. The first elem without heat that it meets goes; a bucket where all have some cools, and
- * the hand goes on. A new elem has none: so a scan takes the places of scans, and not those of what is used again and again. Who
- * comes back after it went is no scan, and begins warm. Elems lie where their hash leads, so the hand meets them in no order of
- * age: which goes is less exact than a list of all would be, but no use has to be written into one, and no lock is taken for it.
+ * The hand goes round over the buckets. A bucket where all elems have some heat cools, and the hand goes on; where one has none,
+ * the oldest without heat of some buckets from there on goes. A new elem has none: so a scan takes the places of scans, and not
+ * those of what is used again and again. Who comes back after it went is no scan, and begins warm. Elems lie where their hash leads,
+ * so the hand meets them in no order of age: which goes is less exact than a list of all would be, but no use has to be written
+ * into one, and no lock is taken for it. (Heats, ghosts and ahead were chosen by simulation; test/bench/hit_rates.test.ts.)
  *
  * What is asked for with the true order (_lru_exact.ts) has stamps instead, and no hand.
  *
@@ -36,14 +38,26 @@ import {
 import { awaitInserts, isExact, isOldest, oldest, stamp, stampOf } from "./_lru_exact";
 import { awaitWriter } from "./_stripe";
 
-export const MAX_HEAT: u32 = 7;
+const MAX_HEAT: u32 = 5;
 /** Of an elem that went, and comes back. */
-const COMES_BACK_HEAT: u8 = 3;
+const COMES_BACK_HEAT: u32 = 2;
+const HEAT_MASK: u32 = 7;
+const TIME_SHIFT: u32 = 3;
+const TIME_MASK: u32 = 31;
+/** Times that pass while all elems are exchanged once, at least, as a power of two. */
+const TIMES_BITS: u32 = 4;
 const GHOSTS_OFF: usize = 8;
 /** Buckets that are looked at for one elem: then the least warm of the last one goes. */
 const BUCKETS: i32 = 64;
 /** Lines of a bucket that are looked at. */
 const CHAIN: i32 = 16;
+/** Buckets from the hand on whose elems are compared by age: where there are few, chance would tell which is near to it. */
+const AHEAD: u32 = 2;
+const AHEAD_OF_FEW: u32 = 16;
+const FEW_BUCKETS: u32 = 64;
+
+const CELL_MASK: u32 = 7;
+const CELLS: v128 = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0);
 
 /** A byte each. */
 const ONES: u64 = 0x0101010101010101;
@@ -75,7 +89,7 @@ function warm(map: Htab, tag: usize): void {
   const at = heatOf(map, tag);
   const heat = <u32>load<u8>(at);
   // What is used most is not written to: threads that read it share its line.
-  if (heat < MAX_HEAT) store<u8>(at, <u8>(heat + 1));
+  if ((heat & HEAT_MASK) < MAX_HEAT) store<u8>(at, <u8>(heat + 1));
 }
 
 /** The heat that a new elem begins with. The caller holds the lock of its home line. */
@@ -87,7 +101,23 @@ export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
   const ghosts = load<u64>(home + map.heatOff + GHOSTS_OFF) ^ (ONES * <u64>ghostOf(hash));
   // Whether one of the bytes is zero.
   const isBack = ((ghosts - ONES) & ~ghosts & HIGH_BITS) != 0;
-  store<u8>(heatOf(map, tag), isBack ? COMES_BACK_HEAT : 0);
+  map.born++;
+  store<u8>(heatOf(map, tag), <u8>((timeOf(map) << TIME_SHIFT) | (isBack ? COMES_BACK_HEAT : 0)));
+}
+
+/** The time it is: it goes on with each new elem, and begins anew after TIME_MASK. */
+// @ts-ignore: decorator
+@inline
+function timeOf(map: Htab): u32 {
+  const bits: u32 = 31 - clz<u32>(map.maxEntries);
+  return (map.born >> (bits > TIMES_BITS ? bits - TIMES_BITS : 0)) & TIME_MASK;
+}
+
+/** How long ago an elem came. */
+// @ts-ignore: decorator
+@inline
+function ageOf(map: Htab, tag: usize, now: u32): u32 {
+  return (now - (<u32>load<u8>(heatOf(map, tag)) >> TIME_SHIFT)) & TIME_MASK;
 }
 
 /** Notes that an elem goes to make room. The caller holds the lock of its home line. */
@@ -126,37 +156,67 @@ export function nextToGo(map: Htab, patient: bool): usize {
     return oldest(map);
   }
   const hand = changetype<usize>(map) + offsetof<Htab>("hand");
-  let n = atomic.load<u32>(hand);
+  let n = load<u32>(hand);
+  const now = timeOf(map);
   let last: usize = 0;
   for (let looked = 0; looked < BUCKETS; looked++) {
     const home = lineAt(map, n);
     const isBusy = atomic.load<u32>(home) != 0;
     if (isBusy && patient) awaitWriter(map, home);
     if (patient || !isBusy) {
-      const tag = coldOf(map, home);
+      const tag = oldestCold(map, home, now);
       if (tag != 0) {
-        atomic.store<u32>(hand, n);
-        return tag;
+        // Often the same as before: threads share its line.
+        if (looked != 0) store<u32>(hand, n);
+        return olderAhead(map, n, tag, now);
       }
       last = home;
       coolDown(map, home);
     }
     if (++n == map.lineCount) n = 0;
   }
-  atomic.store<u32>(hand, n);
+  store<u32>(hand, n);
   return last != 0 ? coldestOf(map, last) : 0;
 }
 
+/** The oldest elem without heat of the buckets from the nth on, where `tag` is one of the nth. */
+function olderAhead(map: Htab, n: u32, tag: usize, now: u32): usize {
+  let best = tag;
+  let age = ageOf(map, tag, now);
+  const ahead = min<u32>(map.lineCount, map.lineCount < FEW_BUCKETS ? AHEAD_OF_FEW : AHEAD);
+  for (let i: u32 = 1; i < ahead; i++) {
+    if (++n == map.lineCount) n = 0;
+    const home = lineAt(map, n);
+    if (atomic.load<u32>(home) != 0) continue;
+    const other = oldestCold(map, home, now);
+    if (other == 0 || ageOf(map, other, now) <= age) continue;
+    best = other;
+    age = ageOf(map, other, now);
+  }
+  return best;
+}
+
 /**
- * The tag of an elem of a bucket that has no heat, or 0: one in its last line, if there is, since a line that holds nothing is given
- * back. (Without a lock the way from line to line may lead into another bucket's.)
+ * The tag of the oldest elem of a bucket that has no heat, or 0. Of those of an age one in its last line: a line that holds nothing
+ * is given back. (Without a lock the way from line to line may lead into another bucket's.)
  */
-function coldOf(map: Htab, home: usize): usize {
+function oldestCold(map: Htab, home: usize, now: u32): usize {
   let found: usize = 0;
+  let most: u32 = 0;
   let line = home;
   for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
-    const cold = load<u64>(line + TAGS_OFF) & HIGH_BITS & ~warmBytes(load<u64>(line + map.heatOff));
-    if (cold != 0) found = line + TAGS_OFF + ((<usize>ctz<u64>(cold)) >> 3);
+    const heats = load<u64>(line + map.heatOff);
+    const cold = load<u64>(line + TAGS_OFF) & HIGH_BITS & ~warmBytes(heats);
+    if (cold == 0) continue;
+    // Where there is no heat, a byte of age and cell: the largest of eight tells both.
+    const ages = i8x16.sub(i8x16.splat(<i8>(now << TIME_SHIFT)), i64x2.splat(heats));
+    const keys = v128.and(v128.or(ages, CELLS), i8x16.shr_s(i64x2.splat(cold), 7));
+    const four = i8x16.max_u(keys, i64x2.shr_u(keys, 32));
+    const two = i8x16.max_u(four, i64x2.shr_u(four, 16));
+    const key = <u32>i8x16.extract_lane_u(i8x16.max_u(two, i64x2.shr_u(two, 8)), 0);
+    if (key >> TIME_SHIFT < most) continue;
+    most = key >> TIME_SHIFT;
+    found = line + TAGS_OFF + (key & CELL_MASK);
   }
   return found;
 }
@@ -170,7 +230,7 @@ export function coldestOf(map: Htab, home: usize): usize {
     for (let cell: u32 = 0; cell < map.cells; cell++) {
       const tag = line + TAGS_OFF + cell;
       if (load<u8>(tag) == 0) continue;
-      const use = isExact(map) ? stampOf(map, tag) : <u64>load<u8>(heatOf(map, tag));
+      const use = isExact(map) ? stampOf(map, tag) : <u64>(<u32>load<u8>(heatOf(map, tag)) & HEAT_MASK);
       if (use >= least) continue;
       least = use;
       best = tag;
@@ -188,11 +248,11 @@ function coolDown(map: Htab, home: usize): void {
   }
 }
 
-/** The highest bit of each byte that is not 0. No heat is above MAX_HEAT. */
+/** The highest bit of each byte with some heat. */
 // @ts-ignore: decorator
 @inline
 function warmBytes(heats: u64): u64 {
-  return (heats + 0x7f * ONES) & HIGH_BITS;
+  return ((heats & (<u64>HEAT_MASK * ONES)) + 0x7f * ONES) & HIGH_BITS;
 }
 
 /** Whether an elem that `nextToGo` gave may go still. The caller holds the lock of its home line, `home`. */

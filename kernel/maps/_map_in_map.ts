@@ -19,6 +19,7 @@ import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { CreateAttr } from "../attr";
 import { endUse, fdEntry, mapOf, noMap, useFd } from "../fd";
 import { BpfMap, addRef, looseRef, mapAt, mapById } from "../map";
+import { fieldsMark } from "../_btf_fields";
 import { isMapInMap } from "../map_types";
 
 @unmanaged
@@ -28,19 +29,19 @@ export class Template {
   valueSize: u32;
   maxEntries: u32;
   mapFlags: u32;
-  pad: u32;
+  /** What tells its special fields from others: fieldsMark. */
+  fields: u32;
 }
 
 /** Why the map of inner_map_fd cannot be a template: 0, or a negative errno. */
 export function checkTemplate(attr: CreateAttr): i32 {
   const fd = useFd(attr.innerMapFd);
   if (fd == 0) return noMap(attr.innerMapFd);
-  const map = mapOf(fd);
-  const type = map.type;
-  const isExclusive = map.exclusive != 0;
+  const type = mapOf(fd).type;
+  const isExclusive = mapOf(fd).exclusive != 0;
   endUse();
   if (isMapInMap(type)) return -EINVAL;
-  return isExclusive || type == BPF_MAP_TYPE_PROG_ARRAY ? -ENOTSUPP : 0;
+  return type == BPF_MAP_TYPE_PROG_ARRAY || isExclusive ? -ENOTSUPP : 0;
 }
 
 /** Copies the template of a map that is nobody else's yet. The fd may be another one's by now: so it is looked at again. */
@@ -55,6 +56,7 @@ export function copyTemplate(to: Template, attr: CreateAttr): i32 {
   to.valueSize = map.valueSize;
   to.maxEntries = map.maxEntries;
   to.mapFlags = map.mapFlags;
+  to.fields = fieldsMark(map);
   endUse();
   return 0;
 }
@@ -62,7 +64,7 @@ export function copyTemplate(to: Template, attr: CreateAttr): i32 {
 /** Whether a map may go in: bpf_map_meta_equal, and array_map_meta_equal. */
 function fits(template: Template, map: BpfMap): bool {
   if (template.type != map.type || template.keySize != map.keySize || template.valueSize != map.valueSize) return false;
-  if (template.mapFlags != map.mapFlags) return false;
+  if (template.mapFlags != map.mapFlags || template.fields != fieldsMark(map)) return false;
   const isFixed = template.type == BPF_MAP_TYPE_ARRAY && (template.mapFlags & BPF_F_INNER_MAP) == 0;
   return !isFixed || template.maxEntries == map.maxEntries;
 }
@@ -70,7 +72,7 @@ function fits(template: Template, map: BpfMap): bool {
 /** The address of the map of an fd that may go in, as an unsigned number below -4095; or a negative errno. Under the tables lock. */
 export function innerOf(template: Template, fd: u32): i32 {
   const word = fdEntry(fd);
-  if (word == 0) return noMap(fd);
+  if (<u32>word == 0) return noMap(fd);
   const map = mapOf(word);
   if (map.exclusive != 0) return -ENOTSUPP;
   return fits(template, map) ? <i32>changetype<usize>(map) : -EINVAL;

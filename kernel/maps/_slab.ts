@@ -28,7 +28,7 @@ const PAGE_HEAD: u32 = 24;
 const ROOM: u32 = PAGE_SIZE - PAGE_HEAD;
 const MAX_BLOCKS: u32 = 127;
 /** Up to this size blocks are a multiple of 8 bytes, from there on of 32. */
-const FINE_BYTES: u32 = 64;
+const FINE_BYTES: u32 = 128;
 const MARK: u32 = 0x80000000;
 
 /** Bytes of `slabs`. */

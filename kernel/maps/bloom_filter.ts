@@ -58,8 +58,8 @@ export class BloomFilter extends BpfMap {
   hashes: u32;
 }
 
+/** What Linux looks at when it allocates, after a token's fd. */
 function allocCheck(attr: CreateAttr): i32 {
-  if (attr.valueSize > MAX_VALUE_BYTES) return -E2BIG;
   if (attr.maxEntries == 0 || attr.keySize != 0 || attr.valueSize == 0) return -EINVAL;
   if ((attr.mapFlags & ~CREATE_FLAGS) != 0 || !attr.accessOk()) return -EINVAL;
   if ((attr.mapExtra & ~HASHES_MASK) != 0) return -EINVAL;
@@ -75,6 +75,8 @@ function bitMaskFor(maxEntries: u32, hashes: u32): u32 {
 
 /** The map, or a negative errno. */
 function alloc(attr: CreateAttr): isize {
+  const refused = allocCheck(attr);
+  if (refused != 0) return refused;
   const hashes = attr.mapExtra != 0 ? <u32>attr.mapExtra : DEFAULT_HASHES;
   const mask = bitMaskFor(attr.maxEntries, hashes);
   const head = (<u32>offsetof<BloomFilter>() + 63) & ~63;
@@ -134,7 +136,7 @@ export function bloomFilterOps(op: u32, map: usize, a: usize, b: usize, flags: u
   const bloom = changetype<BloomFilter>(map);
   switch (op) {
     case ALLOC_CHECK:
-      return allocCheck(changetype<CreateAttr>(map));
+      return changetype<CreateAttr>(map).valueSize > MAX_VALUE_BYTES ? -E2BIG : 0;
     case ALLOC:
       return <i32>alloc(changetype<CreateAttr>(map));
     case FREE:

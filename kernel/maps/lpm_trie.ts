@@ -32,9 +32,8 @@ import {
 } from "../../src/uapi/bpf";
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr, putBatchCount } from "../attr";
-import { finding } from "../finding";
 import { unlock } from "../lock";
-import { BpfMap, HOLDS_BYTES, initHead } from "../map";
+import { HOLDS_BYTES, initHead } from "../map";
 import {
   ALLOC,
   ALLOC_CHECK,
@@ -54,8 +53,8 @@ import {
   UPDATE_ELEM,
 } from "../map_types";
 import { allocKernel, freePages, isUser, ownRun, runBytes } from "../mem/pages";
-import { keepOrder, storeInOrder } from "../order";
-import { ME, keyCopy } from "../task";
+import { keepOrder } from "../order";
+import { keyCopy } from "../task";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import {
   awaitWriter,
@@ -70,14 +69,23 @@ import {
   settleSeq,
 } from "./_stripe";
 import {
+  LpmTrie,
+  PREFIX_BYTES,
+  commonBits,
+  elemOf,
+  itemOf,
+  prefixOf,
+  rootSlot,
+  sameBytes,
+} from "./_lpm";
+import {
   BYTES,
+  IS_NODE,
   bitAt,
   choose,
-  IS_NODE,
   countOf,
   depthOf,
   has,
-  isNodeSound,
   itemsOffOf,
   longestIn,
   nextPlace,
@@ -91,6 +99,8 @@ import {
   wordsOf,
   wordsWithout,
 } from "./_lpm_node";
+import { TOP_BYTES, fillTops, fitTop, setTops, tableSlot, tablesOf } from "./_lpm_top";
+import { checkLpm } from "./_check_lpm";
 import {
   SLABS_BYTES,
   clearMarks,
@@ -101,36 +111,23 @@ import {
   slabsMemory,
   sweep,
   takeBlock,
-  usedBlocks,
 } from "./_slab";
-import { copy, roundUp8 } from "./_value";
+import { copy } from "./_value";
 
 const CREATE_FLAGS: u32 =
   BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
-/** prefixlen, in front of a key's data, and of an elem's. */
-const PREFIX_BYTES: u32 = 4;
 const MIN_KEY_BYTES: u32 = PREFIX_BYTES + 1;
 const MAX_KEY_BYTES: u32 = PREFIX_BYTES + 256;
 /** Room for a key. */
 const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
-/** Elems up to this size lie in their nodes: an IPv4 prefix and 8 bytes. */
+/** Elems up to this size lie in their nodes: an IPv6 prefix and 12 bytes. Larger ones would make each change a long copy. */
 const INLINE_BYTES: u32 = 32;
-
-/**
- * From so many elems on there are tables that a lookup begins with; they go when a quarter is left. A table of a depth has, for
- * all that begin with the same bytes up to there, the first node at this depth or behind: with keys of up to 4 bytes one table,
- * by 2 bytes; with longer ones two, by 3 and by 4 (IPv6: what lies in a /24, and in a /32), whose places are hashes. Of two nodes
- * that want one place one is there.
- */
-const TOP_COUNT: u32 = 16384;
-const TOP_WORDS: u32 = 65536;
-const TOP_BYTES: u32 = 4 * TOP_WORDS;
 
 /** As the depth of a change that is none of nodes. */
 const INNERMOST: u32 = 256;
-
+/** As the byte before which a prefix parts from another: it does not. */
 const NO_FORK: u32 = u32.MAX_VALUE;
 
 /** Instead of an elem: the trie changed under the reader; the key is not there. No elem has such an address. */
@@ -139,94 +136,10 @@ const NOT_THERE: usize = 2;
 /** Looks without the lock, before a reader takes it. */
 const OPTIMISTIC_READS: i32 = 64;
 
-/** Findings of CHECK: texts in src/kernels/embedded/check.ts. */
-const LPM_COUNT: u32 = 96;
-const LPM_NODE: u32 = 97;
-const LPM_BLOCKS: u32 = 98;
-const LPM_ELEM: u32 = 99;
-const LPM_TOP: u32 = 100;
-
-@unmanaged
-export class LpmTrie extends BpfMap {
-  /** As an item's word: the node at byte 0, + 1; or 0. */
-  root: u32;
-  /** Elems. */
-  count: u32;
-  dataBytes: u32;
-  elemBytes: u32;
-  /** From one item of a node to the next: an inline elem's size, or 4. */
-  itemBytes: u32;
-  isInline: u32;
-  slabs: u32;
-  /** The tables, items' words, or 0: see TOP_COUNT. */
-  top: u32;
-}
-
-// @ts-ignore: decorator
-@inline
-function rootSlot(trie: LpmTrie): usize {
-  return changetype<usize>(trie) + offsetof<LpmTrie>("root");
-}
-
 // @ts-ignore: decorator
 @inline
 function stripe(trie: LpmTrie): usize {
   return trie.stripes;
-}
-
-// @ts-ignore: decorator
-@inline
-function prefixOf(elem: usize): u32 {
-  return (load<u32>(elem) >> 1) - 1;
-}
-
-/** The item of a place that has one. */
-// @ts-ignore: decorator
-@inline
-function itemOf(trie: LpmTrie, node: usize, words: u32, place: u32): usize {
-  return node + itemsOffOf(node) + rankOf(node, words, place) * trie.itemBytes;
-}
-
-/** Where the elem is that an item is, or leads to. */
-// @ts-ignore: decorator
-@inline
-function elemOf(trie: LpmTrie, item: usize, word: u32): usize {
-  return trie.isInline != 0 ? item : <usize>word;
-}
-
-/** How many of the first `limit` bits of two data are the same. */
-// @ts-ignore: decorator
-@inline
-function commonBits(a: usize, b: usize, bytes: u32, limit: u32): u32 {
-  if (bytes == 4) return min<u32>(clz<u32>(bswap<u32>(load<u32>(a) ^ load<u32>(b))), limit);
-  return commonBitsOfMany(a, b, bytes, limit);
-}
-
-function commonBitsOfMany(a: usize, b: usize, bytes: u32, limit: u32): u32 {
-  let i: u32 = 0;
-  for (; i + 8 <= bytes && i << 3 < limit; i += 8) {
-    const differ = load<u64>(a + i) ^ load<u64>(b + i);
-    if (differ != 0) return min<u32>((i << 3) + <u32>clz<u64>(bswap<u64>(differ)), limit);
-  }
-  for (; i < bytes && i << 3 < limit; i++) {
-    const differ = <u32>(load<u8>(a + i) ^ load<u8>(b + i));
-    if (differ != 0) return min<u32>((i << 3) + clz<u32>(differ) - 24, limit);
-  }
-  return limit;
-}
-
-/** The first byte, at or behind `from`, in which a node's path and a key's data differ; the node's depth if none does. */
-// @ts-ignore: decorator
-@inline
-function sameBytes(node: usize, data: usize, from: u32): u32 {
-  const depth = depthOf(node);
-  return from == depth ? depth : sameBytesOfMany(pathOf(node, wordsOf(node)), data, from, depth);
-}
-
-function sameBytesOfMany(path: usize, data: usize, from: u32, depth: u32): u32 {
-  while (from + 4 <= depth && load<u32>(path + from) == load<u32>(data + from)) from += 4;
-  while (from < depth && load<u8>(path + from) == load<u8>(data + from)) from++;
-  return from;
 }
 
 /** Refusals of BPF_MAP_CREATE that are the trie's. Linux makes them when it allocates, after all others. */
@@ -290,46 +203,29 @@ function isStale(trie: LpmTrie, seq: u32): bool {
 function match(trie: LpmTrie, key: usize, seq: u32): usize {
   const prefix = load<u32>(key);
   if (prefix > trie.dataBytes << 3) return 0;
-  if (trie.top != 0) {
-    const data = key + PREFIX_BYTES;
-    for (let table: i32 = tablesOf(trie) - 1; table >= 0; table--) {
-      const depth = tableDepth(trie, table);
-      if (prefix < depth << 3) continue;
-      const at: usize = load<u32>(tableSlot(trie.top, table, depth, data));
-      if (at == 0) continue;
-      // Where a place is a hash the node is perhaps of other bytes.
-      const found = matchFrom(trie, at, depth == 2 ? 2 : 0, key, seq);
-      if (found != 0) return found;
-    }
+  const found = trie.top == 0 ? 0 : matchTop(trie, key, seq);
+  return found != 0 ? found : matchFrom(trie, trie.root, 0, key, seq);
+}
+
+/** The same of what the tables lead to. */
+// @ts-ignore: decorator
+@inline
+function matchTop(trie: LpmTrie, key: usize, seq: u32): usize {
+  const prefix = load<u32>(key);
+  const data = key + PREFIX_BYTES;
+  const top: usize = trie.top;
+  if (tablesOf(trie) == 1) {
+    const at: usize = prefix < 16 ? 0 : load<u32>(tableSlot(top, 0, 2, data));
+    return at == 0 ? 0 : matchFrom(trie, at, 2, key, seq);
   }
-  return matchFrom(trie, trie.root, 0, key, seq);
-}
-
-// @ts-ignore: decorator
-@inline
-function tablesOf(trie: LpmTrie): i32 {
-  return trie.dataBytes > 4 ? 2 : 1;
-}
-
-// @ts-ignore: decorator
-@inline
-function tableDepth(trie: LpmTrie, table: u32): u32 {
-  return trie.dataBytes > 4 ? 3 + table : 2;
-}
-
-/** The first bytes of some data, as many as a table goes by. */
-// @ts-ignore: decorator
-@inline
-function firstBytes(data: usize, depth: u32): u32 {
-  return depth == 2 ? load<u16>(data) : load<u32>(data) & (u32.MAX_VALUE >> (32 - 8 * depth));
-}
-
-/** The word of a table for some data. */
-// @ts-ignore: decorator
-@inline
-function tableSlot(top: usize, table: u32, depth: u32, data: usize): usize {
-  const first = firstBytes(data, depth);
-  return top + table * TOP_BYTES + 4 * (depth == 2 ? first : (first * 0x9e3779b1) >> 16);
+  if (prefix < 32) return 0;
+  const outer = load<u32>(tableSlot(top, 0, 3, data));
+  const inner = load<u32>(tableSlot(top, 1, 4, data));
+  const at: usize = choose(inner, outer, inner != 0 ? 1 : 0);
+  if (at == 0) return 0;
+  // Where a place is a hash the node is perhaps of other bytes.
+  const found = matchFrom(trie, at, 0, key, seq);
+  return found != 0 || inner == 0 || outer == 0 ? found : matchFrom(trie, outer, 0, key, seq);
 }
 
 /**
@@ -717,76 +613,6 @@ function publish(trie: LpmTrie, slot: usize, word: u32, more: i32, key: usize, d
   keepOrder();
 }
 
-/** Brings the tables up to date with a change at a prefix, in a node that stays. A shorter one changes no node that they have. */
-function setTops(trie: LpmTrie, prefix: u32, data: usize, changed: u32): void {
-  for (let table = 0; table < tablesOf(trie); table++) {
-    const depth = tableDepth(trie, table);
-    if (prefix < depth << 3 || changed >= depth) continue;
-    const slot = tableSlot(trie.top, table, depth, data);
-    const was: usize = load<u32>(slot);
-    const is = topOf(trie, data, depth);
-    // What was there is not given back yet: it says whose it is.
-    if (is != 0 || (was != 0 && isFirst(was, data, depth))) store<u32>(slot, is);
-  }
-}
-
-/** Whether an item's node begins with the same bytes as some data. */
-function isFirst(at: usize, data: usize, depth: u32): bool {
-  const node = at - IS_NODE;
-  return firstBytes(pathOf(node, wordsOf(node)), depth) == firstBytes(data, depth);
-}
-
-/** What a table says of some data: the first node at its depth or behind, as an item's word, or 0. */
-function topOf(trie: LpmTrie, data: usize, tableDepth: u32): u32 {
-  let at: u32 = trie.root;
-  while (at != 0 && (at & IS_NODE) != 0) {
-    const node: usize = at - IS_NODE;
-    const depth = depthOf(node);
-    if (depth >= tableDepth) return isFirst(at, data, tableDepth) ? at : 0;
-    const words = wordsOf(node);
-    const place = BYTES | load<u8>(data + depth);
-    at = has(node, words, place) ? load<u32>(itemOf(trie, node, words, place)) : 0;
-  }
-  return 0;
-}
-
-/** Makes the tables when the trie has grown, and lets them go when it has shrunk. Without them, as when memory is out, lookups take longer. */
-function fitTop(trie: LpmTrie): void {
-  const top: usize = trie.top;
-  if (top == 0) {
-    if (trie.count < TOP_COUNT || trie.dataBytes <= 2) return;
-    const made = allocKernel(tablesOf(trie) * TOP_BYTES);
-    if (made == 0) return;
-    fillTops(trie, made);
-    storeInOrder<u32>(changetype<usize>(trie) + offsetof<LpmTrie>("top"), <u32>made);
-  } else if (trie.count < TOP_COUNT / 4) {
-    ownRun(top, ME);
-    beginWrite(stripe(trie));
-    trie.top = 0;
-    endWrite(stripe(trie));
-    keepOrder();
-    freePages(top);
-  }
-}
-
-/** Fills tables of zeros. */
-function fillTops(trie: LpmTrie, top: usize): void {
-  for (let table = 0; table < tablesOf(trie); table++) fillTable(trie, top, table, trie.root);
-}
-
-/** Notes the first nodes at a table's depth or behind, of all that hang on one. */
-function fillTable(trie: LpmTrie, top: usize, table: u32, at: u32): void {
-  if (at == 0 || (at & IS_NODE) == 0) return;
-  const node: usize = at - IS_NODE;
-  const depth = tableDepth(trie, table);
-  if (depthOf(node) >= depth) {
-    store<u32>(tableSlot(top, table, depth, pathOf(node, wordsOf(node))), at);
-    return;
-  }
-  const items = node + itemsOffOf(node);
-  for (let i: u32 = 0; i < countOf(node); i++) fillTable(trie, top, table, load<u32>(items + i * trie.itemBytes));
-}
-
 /** BPF_MAP_DELETE_ELEM. */
 function deleteElem(trie: LpmTrie, key: usize): i32 {
   if (load<u32>(key) > trie.dataBytes << 3) return -EINVAL;
@@ -953,79 +779,6 @@ function markFrom(trie: LpmTrie, node: usize): u32 {
   return elems;
 }
 
-/** Nodes and elems lie where their bits lead, and the sums are right. */
-function check(trie: LpmTrie): void {
-  const sums = trie.root == 0 ? 0 : checkFrom(trie, trie.root - IS_NODE, 0, 0);
-  const count = <u32>sums;
-  const blocks = <u32>(sums >> 32);
-  if (trie.count != count) finding(LPM_COUNT, <u32>changetype<usize>(trie), trie.count, count);
-  const used = usedBlocks(trie.slabs);
-  if (used != blocks) finding(LPM_BLOCKS, <u32>changetype<usize>(trie), used, blocks);
-  if (trie.top != 0) checkTops(trie);
-}
-
-/** Each node in a table is the one that the trie leads to. */
-function checkTops(trie: LpmTrie): void {
-  for (let table = 0; table < tablesOf(trie); table++) {
-    const depth = tableDepth(trie, table);
-    for (let i: u32 = 0; i < TOP_WORDS; i++) {
-      const at = load<u32>(trie.top + table * TOP_BYTES + 4 * i);
-      if (at == 0) continue;
-      const node: usize = at - IS_NODE;
-      const path = pathOf(node, wordsOf(node));
-      const isHere = tableSlot(trie.top, table, depth, path) == trie.top + table * TOP_BYTES + 4 * i;
-      if (!isHere || topOf(trie, path, depth) != at) finding(LPM_TOP, <u32>changetype<usize>(trie), i, at);
-    }
-  }
-}
-
-/**
- * Returns how many elems a node and what hangs on it have, and, in the upper half, how many blocks.
- *
- * @param parent 0 for the root.
- * @param byte Which leads to it from there.
- */
-function checkFrom(trie: LpmTrie, node: usize, parent: usize, byte: u32): u64 {
-  if (!isNodeSound(node, trie.dataBytes) || !isBelow(node, parent, byte)) {
-    finding(LPM_NODE, <u32>node, depthOf(node), countOf(node));
-    return 0;
-  }
-  let sums: u64 = (<u64>1) << 32;
-  const words = wordsOf(node);
-  for (let place = nextPlace(node, words, 0); place != 0; place = nextPlace(node, words, place)) {
-    const item = itemOf(trie, node, words, place);
-    const word = load<u32>(item);
-    if (place >= BYTES && (word & IS_NODE) != 0) {
-      sums += checkFrom(trie, word - IS_NODE, node, place - BYTES);
-    } else if (word != 0) {
-      sums += checkElem(trie, elemOf(trie, item, word), node, place);
-    }
-  }
-  return sums;
-}
-
-/** Whether a node's path leads through the byte of its parent. The root has none. */
-function isBelow(node: usize, parent: usize, byte: u32): bool {
-  if (parent == 0) return depthOf(node) == 0;
-  const depth = depthOf(parent);
-  const path = pathOf(node, wordsOf(node));
-  if (depthOf(node) <= depth || countOf(node) < 2 || load<u8>(path + depth) != byte) return false;
-  return sameBytes(parent, path, 0) == depth;
-}
-
-function checkElem(trie: LpmTrie, elem: usize, node: usize, place: u32): u64 {
-  const prefix = prefixOf(elem);
-  const data = elem + PREFIX_BYTES;
-  const depth = depthOf(node);
-  const isHere =
-    prefix <= trie.dataBytes << 3 &&
-    prefix >= depth << 3 &&
-    sameBytes(node, data, 0) == depth &&
-    placeOf(depth, prefix, data) == place;
-  if (!isHere) finding(LPM_ELEM, <u32>elem, prefix, place);
-  return trie.isInline != 0 ? 1 : ((<u64>1) << 32) | 1;
-}
-
 export function lpmTrieOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
   const trie = changetype<LpmTrie>(map);
   switch (op) {
@@ -1064,7 +817,7 @@ export function lpmTrieOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
       rebuild(trie);
       return 0;
     case CHECK:
-      check(trie);
+      checkLpm(trie);
       return 0;
     default:
       return -ENOTSUPP;

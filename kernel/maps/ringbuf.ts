@@ -67,6 +67,7 @@ export class Ringbuf extends BpfMap {
   lost: u32;
 }
 
+/** What Linux looks at when it allocates, after a token's fd. */
 function ringAllocCheck(attr: CreateAttr): i32 {
   if ((attr.mapFlags & ~(<u32>BPF_F_NUMA_NODE)) != 0) return -EINVAL;
   const size = attr.maxEntries;
@@ -75,6 +76,8 @@ function ringAllocCheck(attr: CreateAttr): i32 {
 }
 
 function ringAlloc(attr: CreateAttr): isize {
+  const refused = ringAllocCheck(attr);
+  if (refused != 0) return refused;
   const head = (<u32>offsetof<Ringbuf>() + 63) & ~63;
   const run = allocKernel(head + HOLDS_BYTES);
   if (run == 0) return -ENOMEM;
@@ -293,8 +296,8 @@ function drainOne(map: Ringbuf, to: usize, room: u32): i32 {
 /** Whether there is a record to read, or room to write; `arm`: have the next one wake who waits. The engine's side never waits. */
 function ringPoll(map: Ringbuf, arm: bool, forRoom: bool): i32 {
   const isUser = map.type == BPF_MAP_TYPE_USER_RINGBUF;
-  if (forRoom != isUser) return 0;
   if (arm) atomic.or<u32>(changetype<usize>(map) + offsetof<Ringbuf>("waiting"), ARMED);
+  if (forRoom != isUser) return 0;
   const pos = consumed(map);
   if (isUser) return <u32>atomic.load<u64>(produced(map)) - pos < map.maxEntries ? 1 : 0;
   // Differs from Linux: a record that is reserved and not submitted yet is nothing to read.
@@ -341,7 +344,7 @@ export function ringbufOps(op: u32, map: usize, a: usize, b: usize, flags: u64):
   const ring = changetype<Ringbuf>(map);
   switch (op) {
     case ALLOC_CHECK:
-      return ringAllocCheck(changetype<CreateAttr>(map));
+      return 0;
     case ALLOC:
       return <i32>ringAlloc(changetype<CreateAttr>(map));
     case FREE:

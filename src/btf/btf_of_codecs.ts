@@ -8,6 +8,7 @@ import type { Codec } from "../codec/codec.js";
 import type { Field } from "../codec/_field.js";
 import { inlineOf } from "../codec/_inline.js";
 import { shapeOf } from "../codec/_shape.js";
+import { SPIN_LOCK_TYPE } from "../codec/spin_lock.js";
 import { BtfBuilder } from "./builder.js";
 import type { BtfId } from "./types.js";
 
@@ -17,6 +18,8 @@ export interface MapBtf {
   /** 0 for a map without keys. */
   readonly keyTypeId: BtfId;
   readonly valueTypeId: BtfId;
+  /** Values have a lock, which the kernel finds by their BTF. */
+  readonly hasLock: boolean;
 }
 
 /** The BTF of a map with these codecs; `undefined` for a key that it has not. */
@@ -24,7 +27,7 @@ export function btfFromCodecs(key: Codec<unknown> | undefined, value: Codec<unkn
   const writer = new Writer();
   const keyTypeId = key === undefined ? 0 : writer.idOf(key);
   const valueTypeId = writer.idOf(value);
-  return { bytes: writer.builder.bytes(), keyTypeId, valueTypeId };
+  return { bytes: writer.builder.bytes(), keyTypeId, valueTypeId, hasLock: writer.hasLock };
 }
 
 const NAMES: Readonly<Record<number, string>> = { 8: "char", 16: "short", 32: "int", 64: "long long" };
@@ -40,6 +43,7 @@ function identifier(name: string): string {
 
 class Writer {
   readonly builder = new BtfBuilder();
+  hasLock = false;
   /** By what they are: each is added once. */
   readonly #scalars = new Map<string, BtfId>();
 
@@ -63,10 +67,17 @@ class Writer {
   }
 
   #plain({ type, size }: Codec<unknown>): BtfId {
+    if (type === SPIN_LOCK_TYPE) return this.#lock();
     const [, base = "", n] = /^(\w+)(?:\[(\d+)\])?$/.exec(type) ?? [];
     const scalar = this.#scalar(base);
     if (scalar === undefined) return this.#bytes(size);
     return n === undefined ? scalar : this.#array(scalar, Number(n));
+  }
+
+  #lock(): BtfId {
+    this.hasLock = true;
+    const members = [{ name: "val", type: this.#scalar("u32")!, bitsOffset: 0 }];
+    return this.builder.struct("bpf_spin_lock", 4, members);
   }
 
   #bytes(size: number): BtfId {

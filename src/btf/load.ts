@@ -4,6 +4,7 @@
 import { BPF_BTF_LOAD } from "../uapi/bpf.js";
 import { cmdName } from "../uapi/names.js";
 import { BpfError } from "../kernels/error.js";
+import { hintFor } from "../kernels/hints.js";
 import type { Kernel } from "../kernels/kernel.js";
 import * as syscalls from "../kernels/syscalls.js";
 
@@ -17,6 +18,10 @@ import * as syscalls from "../kernels/syscalls.js";
  */
 export function btfLoad(kernel: Kernel, bytes: Uint8Array): number {
   const fd = syscalls.btfLoad(kernel, bytes);
-  if (fd < 0) throw new BpfError(`Cannot load BTF of ${bytes.length} bytes`, fd, { cmd: cmdName(BPF_BTF_LOAD) });
-  return fd;
+  if (fd >= 0) return fd;
+  const hint = hintFor({ errno: -fd, cmd: BPF_BTF_LOAD, kernel: kernel.name });
+  throw new BpfError(`Cannot load BTF of ${bytes.length} bytes`, fd, {
+    cmd: cmdName(BPF_BTF_LOAD),
+    ...(hint !== undefined && { hint }),
+  });
 }

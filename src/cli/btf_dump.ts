@@ -1,9 +1,10 @@
 /**
- * btf dump: the types of BTF, from a file or of the kernel's objects: a line each.
+ * btf dump: the types of BTF, from a file or of the kernel's objects: a line each, or as C.
  */
 import { Btf } from "../btf/btf.js";
+import { CWriter } from "../btf/c_writer.js";
 import type { BtfId, BtfType, BtfVoid } from "../btf/types.js";
-import { EINVAL } from "../uapi/errno.js";
+import { EINVAL, EOPNOTSUPP } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import { BtfFileError, readBtf } from "./btf_file.js";
@@ -28,13 +29,18 @@ interface Source {
 /** Finds a source once the rest of the command is known to be right. */
 type OpenSource = () => Source;
 
-/** btf dump { id N | map MAP [key | value | kv | all] | prog PROG | file FILE } [format raw] */
+/** btf dump { id N | map MAP [key | value | kv | all] | prog PROG | file FILE } [format { raw | c }] */
 export async function btfDump(context: Context, args: Args): Promise<void> {
   if (args.left < 2) return tooFew(context, args);
   const open = await takeSource(context, args);
-  takeFormat(context, args);
+  const asC = takeFormat(context, args);
   const { btf, roots } = open();
   const { json } = context.out;
+  if (asC) {
+    if (json !== undefined) context.fail("JSON output for C-syntax dump is not supported", -EOPNOTSUPP);
+    dumpC(context, btf, roots);
+    return;
+  }
   const types = roots === undefined ? btf.types() : roots.map((id) => [id, btf.type(id)] as const);
   if (json === undefined) {
     for (const [id, type] of types) context.out.text(textOf(btf, id, type));
@@ -86,19 +92,42 @@ async function takeSource(context: Context, args: Args): Promise<OpenSource> {
   return () => ({ btf });
 }
 
-/** Reads [format raw]. */
-function takeFormat(context: Context, args: Args): void {
+/** Reads [format { raw | c }]; true: c. */
+function takeFormat(context: Context, args: Args): boolean {
+  let asC = false;
   while (args.takeIf("format")) {
     if (args.left === 0) {
       context.fail(`expecting value for 'format' option${context.strict ? "" : "\n"}`, -EINVAL);
     }
     const format = args.take();
-    if (format === "c") context.fail("tsbpf does not write C: use bpftool btf dump ... format c", -EINVAL);
-    if (format !== "raw") {
+    if (format !== "c" && format !== "raw") {
       context.fail(`unrecognized format specifier: '${format}', possible values: raw, c`, -EINVAL);
     }
+    asC = format === "c";
   }
   if (args.left > 0) context.fail(`unrecognized option: '${args.next}'`, -EINVAL);
+  return asC;
+}
+
+/** Writes a C header: vmlinux.h, of the kernel's own BTF. */
+function dumpC({ out }: Context, btf: Btf, roots: readonly BtfId[] | undefined): void {
+  out.text(`#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+`);
+  const writer = new CWriter(btf, (text) => out.text(text));
+  if (roots !== undefined) for (const id of roots) writer.type(id);
+  else for (let id = 1; id < btf.endId; id++) writer.type(id);
+  out.text(`#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute pop
+#endif
+
+#endif /* __VMLINUX_H__ */
+`);
 }
 
 function openId(context: Context, bpf: Syscalls, id: number): Btf {

@@ -91,14 +91,12 @@ class ValueWriter {
   readonly #btf: Btf;
   readonly #style: ValueStyle;
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
 
   constructor(json: JsonWriter, btf: Btf, style: ValueStyle, bytes: Uint8Array) {
     this.#json = json;
     this.#btf = btf;
     this.#style = style;
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   /** Writes what lies `bit` bits behind byte `off`. False: it is of a kind without values, and what it lies in ends. */
@@ -165,7 +163,7 @@ class ValueWriter {
       }
       case "FLOAT":
         if (!this.#style.strict || (type.size !== 4 && type.size !== 8)) break;
-        this.#float(type.size === 4 ? this.#view.getFloat32(off, true) : this.#view.getFloat64(off, true));
+        this.#float(this.#integer(type.size, off, false), type.size);
         return true;
       default:
     }
@@ -212,7 +210,10 @@ class ValueWriter {
     }
   }
 
-  #float(value: number): void {
+  #float(bits: bigint, size: number): void {
+    const view = new DataView(new ArrayBuffer(8));
+    view.setBigUint64(0, bits, true);
+    const value = size === 4 ? view.getFloat32(0, true) : view.getFloat64(0, true);
     if (Number.isFinite(value)) this.#json.number(value);
     else this.#json.string(String(value));
   }

@@ -15,10 +15,14 @@ import { mapEventPipe } from "./map_event_pipe.js";
 import { mapFreeze } from "./map_freeze.js";
 import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
+import { mapTop } from "./map_top.js";
+import { mapWatch } from "./map_watch.js";
 import { version } from "./version.js";
 
 interface Command {
   readonly name: string;
+  /** Not one of bpftool's: with --bpftool there is no such command. */
+  readonly ours?: boolean;
   readonly run: (context: Context, args: Args, depth: number) => void | Promise<void>;
 }
 
@@ -40,7 +44,9 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "pop", run: mapPop },
   { name: "dequeue", run: mapPop },
   { name: "freeze", run: mapFreeze },
-  { name: "unpin", run: mapUnpin },
+  { name: "unpin", run: mapUnpin, ours: true },
+  { name: "top", run: mapTop, ours: true },
+  { name: "watch", run: mapWatch, ours: true },
 ];
 
 const BTF_COMMANDS: readonly Command[] = [
@@ -87,7 +93,10 @@ async function select(
   depth: number,
 ): Promise<void> {
   // Without a word, the first of them.
-  const command = args.left === 0 ? commands[0] : commands.find(({ name }) => args.takeIf(name));
+  const command =
+    args.left === 0
+      ? commands[0]
+      : commands.find(({ name, ours }) => !(ours === true && !context.strict) && args.takeIf(name));
   if (command === undefined) return misused(context);
   await command.run(context, args, depth);
 }

@@ -12,6 +12,8 @@ interface Session {
   readonly bpf: Syscalls;
   /** Where the embedded kernel lives. */
   readonly image: string | undefined;
+  /** Says whether the image was replaced since. */
+  isStale(): boolean;
   /** Keeps what was changed, and closes. */
   close(): void;
 }
@@ -49,6 +51,12 @@ export class Context {
     return this.#session.bpf;
   }
 
+  /** Opens the kernel for reading as it is now: an image that another command has replaced meanwhile is loaded again. */
+  async look(): Promise<Syscalls> {
+    if (this.#session?.isStale() === true) this.close();
+    return this.open("read");
+  }
+
   /** Closes the kernel; what was changed is kept. */
   close(): void {
     const session = this.#session;
@@ -81,7 +89,7 @@ export class Context {
         bpf[Symbol.dispose]();
         kernel[Symbol.dispose]();
       };
-      return { bpf, image: undefined, close };
+      return { bpf, image: undefined, isStale: () => false, close };
     }
     const { Image, imagePath } = await import("./image.js");
     const image = await Image.open(imagePath(this.options.image, this.io.env, access), access);
@@ -94,7 +102,7 @@ export class Context {
         image.close();
       }
     };
-    return { bpf, image: image.path, close };
+    return { bpf, image: image.path, isStale: () => image.isStale(), close };
   }
 
   #syscalls(kernel: Kernel): Syscalls {

@@ -1,7 +1,8 @@
 /**
- * How a command fails. What is thrown that is none of these, nor a BpfError or an error of the operating system, is a
+ * How a command fails. What is thrown that is none of these, nor a BpfError, a BtfError or an error of the operating system, is a
  * bug, and shows its stack.
  */
+import { BtfError } from "../btf/btf.js";
 import { BpfError } from "../kernels/error.js";
 
 /** Ends a command that failed and has said why. Its status is -1 or a negative errno. */
@@ -27,6 +28,7 @@ export class ImageError extends Error {
 
 /** Says whether a message is all that a user needs to know of an error. */
 export function isForUser(error: unknown): error is Error {
-  if (error instanceof ArgsError || error instanceof ImageError || error instanceof BpfError) return true;
+  if (error instanceof ArgsError || error instanceof ImageError) return true;
+  if (error instanceof BpfError || error instanceof BtfError) return true;
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
 }

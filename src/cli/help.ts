@@ -5,8 +5,8 @@ import type { Context } from "./context.js";
 
 const OPTIONS = `
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-f|--bpffs} | {-d|--debug} | {-V|--version} |
-                    {-n|--nomount} | {-B|--base-btf} FILE | --kernel embedded|linux | --image FILE |
-                    --bpftool }
+                    {-n|--nomount} | {-B|--base-btf} FILE | --once | --kernel embedded|linux |
+                    --image FILE | --bpftool }
 `;
 
 const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map help)
@@ -17,6 +17,7 @@ const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map he
 ${OPTIONS}
        -j, --json       JSON on standard output       -p, --pretty  the same, indented
        -f, --bpffs      show pinned names             -d, --debug   tell every bpf() call on standard error
+       --once           live views (map top) look once
        -B, --base-btf FILE  what split BTF builds on
        --kernel KERNEL  the embedded kernel, or the Linux kernel of this machine (TSBPF_KERNEL; embedded)
        --image FILE     where the embedded kernel is kept between commands (TSBPF_IMAGE;
@@ -44,8 +45,10 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        tsbpf map { push | enqueue } MAP value VALUE
        tsbpf map { pop | dequeue }  MAP
        tsbpf map freeze  MAP
-       tsbpf map event_pipe MAP [cpu N index M]   (refused: it takes perf events)
+       tsbpf map event_pipe MAP [cpu N index M]
        tsbpf map unpin   FILE
+       tsbpf map top     [MAP] [LOOKS] [sort FIELD]
+       tsbpf map watch   MAP [LOOKS]
        tsbpf map help
 
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
@@ -53,6 +56,9 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
        VALUE := { DATA | MAP | PROG }: a MAP in maps of maps, a PROG in a prog_array
        UPDATE_FLAGS := { any | exist | noexist }
+       LOOKS := [interval SECONDS] [count N] [limit ELEMS]: 1 second, until q or ctrl-c; maps of more than
+                10000 elements are not read whole (limit 0: they are); --once is count 1
+       FIELD := { rate | pressure | count | memlock | id | name | type }
        TYPE := { hash | array | percpu_hash | percpu_array | ... }: bpf_map_type of <linux/bpf.h> in small letters
        Words may be abbreviated: tsbpf map sh n counts. Numbers: 10, 0x0a, 012; after hex: 0a.
 ${OPTIONS}`;
@@ -63,7 +69,7 @@ const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
 
        BTF_SRC := { id BTF_ID | prog PROG | map MAP [{ key | value | kv | all }] | file FILE }
        FILE: BTF as it is, as /sys/kernel/btf/vmlinux, or an ELF object that has it
-       FORMAT := { raw }
+       FORMAT := { raw | c }
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
        PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 ${OPTIONS}`;

@@ -45,9 +45,11 @@ export class Image {
   readonly path: string;
   readonly kernel: EmbeddedKernel;
   readonly #lock: LockFile | undefined;
+  readonly #version: string;
 
-  private constructor(path: string, kernel: EmbeddedKernel, lock: LockFile | undefined) {
+  private constructor(path: string, version: string, kernel: EmbeddedKernel, lock: LockFile | undefined) {
     this.path = path;
+    this.#version = version;
     this.kernel = kernel;
     this.#lock = lock;
   }
@@ -61,7 +63,9 @@ export class Image {
   static async open(path: string, access: "read" | "change", timeoutMs: number = LOCK_TIMEOUT_MS): Promise<Image> {
     const lock = access === "change" ? await takeLock(path, timeoutMs) : undefined;
     try {
-      return new Image(path, await load(path), lock);
+      // Before it is read: if it is replaced in between, it is stale.
+      const version = versionOf(path);
+      return new Image(path, version, await load(path), lock);
     } catch (error) {
       lock?.release();
       throw error;
@@ -75,11 +79,22 @@ export class Image {
     replaceFile(this.path, this.kernel.save());
   }
 
+  /** Says whether the file is another one than was loaded. */
+  isStale(): boolean {
+    return versionOf(this.path) !== this.#version;
+  }
+
   /** Lets others have it. */
   close(): void {
     this.kernel[Symbol.dispose]();
     this.#lock?.release();
   }
+}
+
+/** What tells a file from the one that takes its place. */
+function versionOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
+  return stat === undefined ? "" : `${stat.ino} ${stat.mtimeNs} ${stat.size}`;
 }
 
 async function takeLock(path: string, timeoutMs: number): Promise<LockFile> {

@@ -3,6 +3,7 @@
  * The `tsbpf` command: what tsbpf.ts does, on this process's streams.
  */
 import { text } from "node:stream/consumers";
+import { LiveStreams } from "./live.js";
 import { main } from "./tsbpf.js";
 
 /** Text is written in pieces of this size: a dump has many lines. */
@@ -19,6 +20,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });
 
+const { stdin, stdout, stderr } = process;
+
 process.exitCode = await main(process.argv.slice(2), {
   out(output) {
     pending += output;
@@ -26,9 +29,13 @@ process.exitCode = await main(process.argv.slice(2), {
   },
   err(output) {
     flush();
-    process.stderr.write(output);
+    stderr.write(output);
   },
-  readInput: () => text(process.stdin),
+  readInput: () => text(stdin),
   env: process.env,
+  get terminal() {
+    return stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined;
+  },
+  live: () => new LiveStreams(process, flush),
 });
 flush();

@@ -67,6 +67,12 @@ export function* allMaps(context: Context, bpf: Syscalls, memory?: UserBuffer): 
   }
 }
 
+/** Opens a map that was there before; undefined when it is gone. */
+export function openMapId(context: Context, bpf: Syscalls, id: number): OpenMap | undefined {
+  const fd = bpf.getFdById("map", id);
+  return fd === -ENOENT ? undefined : fd < 0 ? openId(context, bpf, id) : withInfo(context, bpf, fd);
+}
+
 function openId(context: Context, bpf: Syscalls, id: number): OpenMap {
   const fd = bpf.getFdById("map", id);
   if (fd < 0) return context.fail(`get map by id (${id}): ${errnoMessage(-fd)}`);

@@ -20,6 +20,8 @@ export interface Options {
   kernel: "embedded" | "linux";
   /** The embedded kernel's image file, where --image or TSBPF_IMAGE names one. */
   image: string | undefined;
+  /** Live views look once. */
+  once: boolean;
   /** What split BTF builds on. */
   baseBtf: Btf | undefined;
 }
@@ -58,6 +60,7 @@ const ROWS: readonly OptionRow[] = [
   { short: "L", long: "use-loader", set: () => {} },
   { short: "m", long: "mapcompat", set: () => {} },
   { short: "B", long: "base-btf", take: takeBaseBtf },
+  { long: "once", set: (options) => (options.once = true), ours: true },
   { long: "image", take: takeImage, ours: true },
   { long: "kernel", take: takeKernel, ours: true },
 ];
@@ -99,6 +102,7 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
     bpftool: isBpftool(argv),
     kernel: "embedded",
     image: env.TSBPF_IMAGE === "" ? undefined : env.TSBPF_IMAGE,
+    once: false,
     baseBtf: undefined,
   };
   const args: string[] = [];

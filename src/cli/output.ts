@@ -12,6 +12,23 @@ export interface Io {
   /** Reads standard input to its end. */
   readInput(): Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What standard output is shown on; undefined when it is no terminal. Its size may change. */
+  readonly terminal?: Terminal | undefined;
+  /** Begins a view that goes on until the user has seen enough. */
+  live?(): Live;
+}
+
+/** A view that goes on. */
+export interface Live {
+  /** Shows what was written so far, and waits. Resolves true when the user wants to end. */
+  pause(ms: number): Promise<boolean>;
+  close(): void;
+}
+
+/** A terminal's size, in letters. */
+export interface Terminal {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** How output looks. */
@@ -26,6 +43,7 @@ export class Output {
   readonly json: JsonWriter | undefined;
   readonly #io: Io;
   readonly #style: OutputStyle;
+  #lines = false;
 
   constructor(io: Io, style: OutputStyle) {
     this.#io = io;
@@ -45,6 +63,17 @@ export class Output {
     return new JsonWriter((text) => this.#io.out(text), { pretty: true, bpftoolEscapes: this.#style.bpftool });
   }
 
+  /** From now on, JSON is a value a line. */
+  beginLines(): void {
+    this.#lines = true;
+  }
+
+  /** Writes a JSON value on a line of its own. */
+  jsonLine(write: (json: JsonWriter) => void): void {
+    write(new JsonWriter((text) => this.#io.out(text), { pretty: false, bpftoolEscapes: this.#style.bpftool }));
+    this.#io.out("\n");
+  }
+
   /** Says that a command did what it was told and has nothing to show. */
   done(): void {
     this.json?.null();
@@ -53,6 +82,7 @@ export class Output {
   /** Says what failed. */
   error(message: string): void {
     if (this.json === undefined) this.#io.err(`Error: ${message}\n`);
+    else if (this.#lines) this.jsonLine((json) => json.error(message));
     else this.json.error(message);
   }
 
@@ -69,6 +99,6 @@ export class Output {
 
   /** Ends the output: JSON ends with a newline. */
   end(): void {
-    if (this.json !== undefined) this.#io.out("\n");
+    if (this.json !== undefined && !this.#lines) this.#io.out("\n");
   }
 }

@@ -1,14 +1,16 @@
 /**
- * Naming a program: PROG := { id N | pinned FILE | tag TAG | name NAME }. Names are the kernel's, of at most 15 bytes.
+ * Naming a program: PROG := { id N | pinned FILE | tag TAG | name NAME }. The kernel keeps 15 bytes of a name; BTF has it whole.
  */
-import { ENOENT } from "../uapi/errno.js";
+import { BPF_OBJ_NAME_LEN } from "../uapi/bpf.js";
+import { EINVAL, ENOENT } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
+import { openBtf } from "./btf_value.js";
 import type { Context } from "./context.js";
 import { openPinned } from "./map_handle.js";
 import type { ProgInfo, Syscalls } from "./syscalls.js";
 
-/** PROG, when it is longer than this, is no name that the kernel could have. */
+/** bpftool takes no longer name. */
 const MAX_NAME_BYTES = 127;
 
 /** Reads PROG, which must name one program; returns its fd. */
@@ -32,7 +34,8 @@ export function takeProg(context: Context, bpf: Syscalls, args: Args): number {
 export function* allProgs(context: Context, bpf: Syscalls): Generator<ProgInfo> {
   for (let id = 0; ;) {
     const next = bpf.getNextId("prog", id);
-    if (next === -ENOENT) return;
+    // The embedded kernel has no programs, and knows no such command.
+    if (next === -ENOENT || (next === -EINVAL && bpf.kernel.name === "embedded")) return;
     if (next < 0) context.fail(`can't get next prog: ${errnoMessage(-next)}`);
     id = next;
     const fd = bpf.getFdById("prog", id);
@@ -41,9 +44,17 @@ export function* allProgs(context: Context, bpf: Syscalls): Generator<ProgInfo> 
     if (fd < 0) context.fail(`can't get prog by id (${id}): ${errnoMessage(-fd)}`);
     const info = bpf.progInfo(fd);
     if (typeof info === "number") context.fail(`can't get prog info (${id}): ${errnoMessage(-info)}`);
-    else yield info;
+    else yield { ...info, name: wholeName(bpf, fd, info) };
     bpf.close(fd);
   }
+}
+
+/** A program's name; from its BTF where the kernel may have cut it. */
+function wholeName(bpf: Syscalls, fd: number, { name, btfId }: ProgInfo): string {
+  if (name.length < BPF_OBJ_NAME_LEN - 1 || btfId === 0) return name;
+  const typeId = bpf.progTypeId(fd);
+  const btf = typeId === undefined ? -1 : openBtf(bpf, btfId);
+  return typeof btf === "number" || typeId === undefined ? name : btf.type(typeId).name;
 }
 
 function openId(context: Context, bpf: Syscalls, id: number): number {

@@ -22,6 +22,7 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
@@ -134,6 +135,31 @@ export class Syscalls {
     return this.#call(BPF_MAP_GET_NEXT_KEY, bpfAttr.mapElem, fields);
   }
 
+  /**
+   * Reads a batch of elems. The cursors are 264 bytes, large enough for a key of any type that has batches.
+   *
+   * @param inCursor Undefined: from the start.
+   * @returns How many were read and what the call returned: -ENOENT with the last batch.
+   */
+  lookupBatch(
+    fd: number,
+    inCursor: UserBuffer | undefined,
+    outCursor: UserBuffer,
+    keys: UserBuffer,
+    values: UserBuffer,
+    count: number,
+  ): { readonly count: number; readonly ret: number } {
+    const ret = this.#call(BPF_MAP_LOOKUP_BATCH, bpfAttr.batch, {
+      map_fd: fd,
+      in_batch: inCursor?.address ?? 0,
+      out_batch: outCursor.address,
+      keys: keys.address,
+      values: values.address,
+      count,
+    });
+    return { ret, count: viewOf(this.#attr).getUint32(bpfAttr.batch.count.off, true) };
+  }
+
   mapFreeze(fd: number): number {
     return this.#change(BPF_MAP_FREEZE, bpfAttr.mapElem, { map_fd: fd });
   }
@@ -189,6 +215,21 @@ export class Syscalls {
       tag: Buffer.from(info.bytes.subarray(tag.off, tag.off + tag.size)).toString("hex"),
       btfId: view.getUint32(btf_id.off, true),
     };
+  }
+
+  /** Returns the id of the type of a program's first function, in the program's BTF; undefined where it has none. */
+  progTypeId(fd: number): number | undefined {
+    using info = this.kernel.alloc(BPF_PROG_INFO_SIZE);
+    const { nr_func_info, func_info_rec_size, func_info } = bpfProgInfo;
+    const view = viewOf(info);
+    if (this.#info(fd, info) < 0 || view.getUint32(nr_func_info.off, true) === 0) return undefined;
+    // struct bpf_func_info { __u32 insn_off; __u32 type_id; }
+    using record = this.kernel.alloc(8);
+    info.bytes.fill(0);
+    view.setUint32(nr_func_info.off, 1, true);
+    view.setUint32(func_info_rec_size.off, 8, true);
+    view.setBigUint64(func_info.off, BigInt(record.address), true);
+    return this.#info(fd, info) < 0 ? undefined : viewOf(record).getUint32(4, true);
   }
 
   /** Returns what the kernel knows of a BTF object, or a negative errno. */

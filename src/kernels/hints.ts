@@ -106,6 +106,49 @@ const reads = [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LO
 const elems = [...writes, ...reads];
 const opens = [bpf.BPF_MAP_CREATE, bpf.BPF_OBJ_GET, bpf.BPF_MAP_GET_FD_BY_ID];
 
+const { BPF_F_NO_PREALLOC, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED, BPF_F_MMAPABLE, BPF_F_INNER_MAP } =
+  bpf;
+/** Flags that decide who may read and write, which all of these types take. */
+const accessFlags = bpf.BPF_F_RDONLY | bpf.BPF_F_WRONLY | bpf.BPF_F_RDONLY_PROG | bpf.BPF_F_WRONLY_PROG;
+/** What else a type takes. */
+const flagsOfTypes = new Map<number, number>([
+  [bpf.BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED],
+  [bpf.BPF_MAP_TYPE_PERCPU_HASH, BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED],
+  [bpf.BPF_MAP_TYPE_LRU_HASH, BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED],
+  [bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_F_NO_COMMON_LRU | BPF_F_ZERO_SEED],
+  [bpf.BPF_MAP_TYPE_ARRAY, BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP],
+  [bpf.BPF_MAP_TYPE_PERCPU_ARRAY, 0],
+  [bpf.BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE],
+  [bpf.BPF_MAP_TYPE_QUEUE, BPF_F_NUMA_NODE],
+  [bpf.BPF_MAP_TYPE_STACK, BPF_F_NUMA_NODE],
+  [bpf.BPF_MAP_TYPE_BLOOM_FILTER, BPF_F_NUMA_NODE | BPF_F_ZERO_SEED],
+]);
+const flagNames = [
+  { name: "BPF_F_NO_PREALLOC", value: BPF_F_NO_PREALLOC },
+  { name: "BPF_F_NO_COMMON_LRU", value: BPF_F_NO_COMMON_LRU },
+  { name: "BPF_F_NUMA_NODE", value: BPF_F_NUMA_NODE },
+  { name: "BPF_F_STACK_BUILD_ID", value: bpf.BPF_F_STACK_BUILD_ID },
+  { name: "BPF_F_ZERO_SEED", value: BPF_F_ZERO_SEED },
+  { name: "BPF_F_CLONE", value: bpf.BPF_F_CLONE },
+  { name: "BPF_F_MMAPABLE", value: BPF_F_MMAPABLE },
+  { name: "BPF_F_PRESERVE_ELEMS", value: bpf.BPF_F_PRESERVE_ELEMS },
+  { name: "BPF_F_INNER_MAP", value: BPF_F_INNER_MAP },
+];
+
+/** Flags of a map that its type does not take, by name; none of a type that is not listed. */
+function unfitFlags(map: KnownMap | undefined): string[] {
+  const takes = map === undefined ? undefined : flagsOfTypes.get(map.type);
+  if (map === undefined || takes === undefined) return [];
+  let unfit = (map.mapFlags & ~(takes | accessFlags)) >>> 0;
+  const names: string[] = [];
+  for (const { name, value } of flagNames) {
+    if ((unfit & value) === 0) continue;
+    names.push(name);
+    unfit = (unfit & ~value) >>> 0;
+  }
+  return unfit === 0 ? names : [...names, `0x${unfit.toString(16)}`];
+}
+
 /** A name that the kernel takes: see bpf_obj_name_cpy. */
 const isName = (name: string): boolean => name.length < bpf.BPF_OBJ_NAME_LEN && /^[A-Za-z0-9_.]*$/.test(name);
 
@@ -328,13 +371,37 @@ export const hints: readonly HintRow[] = [
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
     when: both(hasFlag(bpf.BPF_F_MMAPABLE), ({ map }) => map?.type !== bpf.BPF_MAP_TYPE_ARRAY),
-    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+    hint: "only arrays and arenas take BPF_F_MMAPABLE",
   },
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_CREATE,
     when: hasFlag(bpf.BPF_F_NUMA_NODE),
     hint: "there may be no NUMA node of this number, or the map type takes none",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: both(hasFlag(bpf.BPF_F_RDONLY_PROG), hasFlag(bpf.BPF_F_WRONLY_PROG)),
+    hint: "BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: ({ map }) => unfitFlags(map).length > 0,
+    hint: ({ map }) => `${mapTypeName(map!.type)} maps do not take ${unfitFlags(map).join(" and ")}`,
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: ({ map }) => map !== undefined && flagsOfTypes.has(map.type) && map.valueSize === 0,
+    hint: "valueSize is 0: it must be at least 1",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_MAP_CREATE,
+    when: (failure) => (isHash(failure) || isLru(failure)) && failure.map?.keySize === 0,
+    hint: "keySize is 0: it must be at least 1",
   },
   {
     errno: errno.EINVAL,
@@ -346,6 +413,37 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_CREATE,
     when: isLru,
     hint: "exact needs the embedded kernel, and an fd that may read and write: on Linux an LRU hash lets go of what was not used for long",
+  },
+  {
+    errno: errno.EOPNOTSUPP,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "values of this map type have no bpf_spin_lock, nor other special fields: hash and array may",
+  },
+  {
+    errno: errno.EACCES,
+    cmd: bpf.BPF_MAP_CREATE,
+    hint: "values with a bpf_spin_lock are written to by programs: neither BPF_F_RDONLY_PROG nor BPF_F_WRONLY_PROG",
+  },
+  {
+    errno: errno.EPERM,
+    cmd: bpf.BPF_BTF_LOAD,
+    hint: "loading BTF needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: bpf.BPF_BTF_LOAD,
+    hint: "the BTF breaks a rule: a name that is no identifier, a member beyond its struct, an id that there is not",
+  },
+  {
+    errno: errno.EINVAL,
+    cmd: [bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_UPDATE_ELEM],
+    when: (failure) => (isHash(failure) || isArray(failure)) && !isPerCpu(failure),
+    hint: "lock: true (BPF_F_LOCK) is for maps that were created with a lock in their values: a field that is spinLock",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_FREEZE,
+    hint: "a map whose values have a lock, a timer or a pointer of the kernel in them is never frozen",
   },
   {
     errno: errno.EPERM,
@@ -410,6 +508,11 @@ export const hints: readonly HintRow[] = [
     hint: "the kernel's memory is full: create it with a larger maxMemory",
   },
   {
+    errno: errno.ENOMEM,
+    cmd: elems,
+    hint: "the system has no memory for another elem: without BPF_F_NO_PREALLOC a map takes all that it needs at create",
+  },
+  {
     errno: errno.ENXIO,
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isEmbedded,
@@ -432,6 +535,16 @@ export const hints: readonly HintRow[] = [
     errno: errno.EPERM,
     cmd: bpf.BPF_MAP_FREEZE,
     hint: "the map is frozen already, or the fd is read-only (BPF_F_RDONLY)",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+    hint: "this kernel takes values out of queues and stacks only: of hashes from Linux 5.14 on",
+  },
+  {
+    errno: errno.ENOTSUPP,
+    cmd: bpf.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+    hint: "the map type has no batch of this kind in this kernel: hashes have it from Linux 5.6 on",
   },
   {
     errno: errno.EBUSY,

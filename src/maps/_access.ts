@@ -5,8 +5,15 @@
  * The key of the next operation is written to `key`, or given as an argument to the functions that end in 4 (maps whose key
  * is a u32); the value is in `value`. Those that end in Many take theirs from a chunk.
  */
-import { BPF_EXIST, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_NOEXIST } from "../uapi/bpf.js";
-import { EBADF, EEXIST, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
+import {
+  BPF_EXIST,
+  BPF_F_LOCK,
+  BPF_MAP_DELETE_ELEM,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_NOEXIST,
+} from "../uapi/bpf.js";
+import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../uapi/errno.js";
 import { bpfAttr } from "../uapi/layouts.js";
 import { BPF_ATTR_MAP_UPDATE_ELEM_END } from "../uapi/offsets.js";
 import type { Lane } from "../codec/codec.js";
@@ -28,6 +35,8 @@ export interface Access {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   lookup(): number;
+  /** The same with BPF_F_LOCK. */
+  lookupLocked(): number;
   update(flags: number): number;
   remove(): number;
   lookup4(key: number): number;
@@ -78,6 +87,8 @@ function openDirect(direct: DirectMap): Access {
     key: direct.key.bytes,
     value: direct.value.bytes,
     lookup: direct.lookupElem,
+    // Maps whose values have a lock have no short way.
+    lookupLocked: () => -EINVAL,
     update: direct.updateElem,
     remove: direct.deleteElem,
     lookup4: direct.lookupElem4,
@@ -158,6 +169,12 @@ export function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, i
     key: buffer.bytes.subarray(keyOff, keyOff + keySize),
     value: buffer.bytes.subarray(valueOff),
     lookup,
+    lookupLocked: () => {
+      view.setUint32(flags.off, BPF_F_LOCK, true);
+      const ret = lookup();
+      view.setUint32(flags.off, 0, true);
+      return ret;
+    },
     update,
     remove: removeCall,
     lookup4: (k) => {
@@ -187,8 +204,8 @@ export function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, i
 
 /** The errno by which a mode refuses a key; 0 where it refuses none. */
 export function refusalOf(flags: number): number {
-  if (flags === BPF_NOEXIST) return -EEXIST;
-  return flags === BPF_EXIST ? -ENOENT : 0;
+  if ((flags & BPF_NOEXIST) !== 0) return -EEXIST;
+  return (flags & BPF_EXIST) !== 0 ? -ENOENT : 0;
 }
 
 function addLane(to: DataView, at: number, delta: DataView, { offset, width }: Lane): void {
@@ -211,6 +228,7 @@ export const closedAccess: Access = {
   key: none,
   value: none,
   lookup: closed,
+  lookupLocked: closed,
   update: closed,
   remove: closed,
   lookup4: closed,

@@ -5,6 +5,7 @@
  */
 import {
   BPF_EXIST,
+  BPF_F_LOCK,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
@@ -30,6 +31,14 @@ import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk
 export interface SetOptions {
   /** "create": only if the key is not there. "replace": only if it is. */
   readonly mode?: "create" | "replace";
+  /** Writes under the lock that the value has (`spinLock`): BPF_F_LOCK. */
+  readonly lock?: boolean;
+}
+
+/** How `get` reads. */
+export interface GetOptions {
+  /** Reads under the lock that the value has (`spinLock`): BPF_F_LOCK. */
+  readonly lock?: boolean;
 }
 
 /** How keys travel: written in place, or as arguments. Hashes and arrays have call sites of their own: see `#lookup`. */
@@ -99,10 +108,11 @@ export class KeyedMap<K, V> extends TypedMap {
    *
    * @returns The value, or `undefined` when the key is not there (ENOENT).
    * @throws {TypeError | RangeError} for a key that the codec does not take
-   * @throws {BpfError} EPERM when the fd is write-only; EBADF when the map is closed
+   * @throws {BpfError} EPERM when the fd is write-only; EINVAL when it is to lock and values have no lock; EBADF when the map is
+   * closed
    */
-  get(key: K): V | undefined {
-    const ret = this.#lookup(key);
+  get(key: K, options?: GetOptions): V | undefined {
+    const ret = options?.lock === true ? this.#lookupLocked(key) : this.#lookup(key);
     if (ret === 0) return this.#valueAt.read(0);
     if (ret === -ENOENT) return undefined;
     throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
@@ -124,14 +134,15 @@ export class KeyedMap<K, V> extends TypedMap {
    * @returns `false` when the mode refused it: "create" and the key is there, "replace" and it is not; else `true`.
    * @throws {TypeError | RangeError} for a key or value that its codec does not take
    * @throws {BpfError} E2BIG when the map is full, or the index out of range; ENOMEM; EPERM when the fd is read-only or
-   * the map frozen; EBADF when the map is closed
+   * the map frozen; EINVAL when it is to lock and values have no lock; EBADF when the map is closed
    */
   set(key: K, value: V, options?: SetOptions): boolean {
     this.#valueAt.write(0, value, "value");
     const flags = options === undefined ? 0 : flagsOf(options);
     const ret = this.#update(key, flags);
     if (ret === 0) return true;
-    if ((ret === -EEXIST && flags === BPF_NOEXIST) || (ret === -ENOENT && flags === BPF_EXIST)) return false;
+    if (ret === -EEXIST && (flags & BPF_NOEXIST) !== 0) return false;
+    if (ret === -ENOENT && (flags & BPF_EXIST) !== 0) return false;
     throw this.#updateFailure(key, flags, ret);
   }
 
@@ -314,6 +325,11 @@ export class KeyedMap<K, V> extends TypedMap {
     return this.#access.lookup();
   }
 
+  #lookupLocked(key: K): number {
+    this.#keyAt.write(0, key, "key");
+    return this.#access.lookupLocked();
+  }
+
   #update(key: K, flags: number): number {
     if (this.#way === AS_KEY) return this.#access.update4(u32Of(this.key, key), flags);
     if (this.#way === AS_INDEX) return this.#access.update4(u32Of(this.key, key), flags);
@@ -335,7 +351,7 @@ export class KeyedMap<K, V> extends TypedMap {
   }
 
   #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
-    const isReplace = flags === BPF_EXIST;
+    const isReplace = (flags & BPF_EXIST) !== 0;
     return this.#failure(isReplace ? "replace" : "insert", isReplace ? "in" : "into", key, ret, BPF_MAP_UPDATE_ELEM, {
       ...about,
       ...this.aboutUpdate(),
@@ -361,10 +377,11 @@ function u32Of<K>(codec: Codec<K>, key: K): number {
   return key as number;
 }
 
-function flagsOf({ mode }: SetOptions): number {
-  if (mode === undefined) return 0;
-  if (mode === "create") return BPF_NOEXIST;
-  if (mode === "replace") return BPF_EXIST;
+function flagsOf({ mode, lock }: SetOptions): number {
+  const locked = lock === true ? BPF_F_LOCK : 0;
+  if (mode === undefined) return locked;
+  if (mode === "create") return locked | BPF_NOEXIST;
+  if (mode === "replace") return locked | BPF_EXIST;
   throw new TypeError(`options.mode is ${JSON.stringify(mode)}: wanted "create" or "replace"`);
 }
 

@@ -109,11 +109,18 @@ export class MapFd {
   /**
    * Opens the map that is pinned at a path, if it is as attr wants it; where nothing is pinned, creates it and pins it there.
    *
+   * @param create Makes it, where that is more than BPF_MAP_CREATE.
    * @throws {BpfError} EEXIST when another map is pinned there: `details.differences` has all of them; and whatever BPF_OBJ_GET,
    * BPF_MAP_CREATE and BPF_OBJ_PIN answer, with the hint
    * @throws {TypeError | RangeError} for a path that is no C string
    */
-  static openOrCreate(kernel: Kernel, path: string, className: string, attr: TypedAttr): MapFd {
+  static openOrCreate(
+    kernel: Kernel,
+    path: string,
+    className: string,
+    attr: TypedAttr,
+    create: () => MapFd = () => MapFd.create(kernel, attr),
+  ): MapFd {
     const what = `Cannot open or create "${asCString("path", path)}" as ${className}`;
     while (true) {
       const fd = objGet(kernel, path, (attr.mapFlags ?? 0) & FD_FLAGS);
@@ -128,7 +135,7 @@ export class MapFd {
         });
       }
       if (fd !== -ENOENT) throw failure(kernel, what, fd, BPF_OBJ_GET);
-      const created = MapFd.create(kernel, attr);
+      const created = create();
       const ret = objPin(kernel, created.fd, path);
       if (ret === 0) return created;
       created.close();

@@ -222,6 +222,11 @@ export abstract class OuterMap<K, M extends TypedMap> extends TypedMap {
     return this.#ids.count();
   }
 
+  /** How full the map is, from 0 to 1: `count()` of `maxEntries`. */
+  pressure(): number {
+    return this.count() / this.maxEntries;
+  }
+
   override close(): void {
     this.#ids.close();
   }

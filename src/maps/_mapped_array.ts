@@ -10,7 +10,8 @@
 import { BPF_EXIST, BPF_NOEXIST } from "../uapi/bpf.js";
 import { E2BIG, EEXIST, EINVAL, ENOENT } from "../uapi/errno.js";
 import type { Lane } from "../codec/codec.js";
-import type { Kernel } from "../kernels/kernel.js";
+import { BpfError } from "../kernels/error.js";
+import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import { type Access, type Chunk, type ElemShape, align8, refusalOf } from "./_access.js";
 
 /** How the value of an elem travels: as one word, as one of 8 bytes, or as many. */
@@ -39,7 +40,7 @@ function wordsOf({ buffer, byteOffset }: Uint8Array, off: number, bytes: number)
  */
 export function openMapped(kernel: Kernel, fd: number, { valueSize, maxEntries, lanes = [] }: ElemShape): Access {
   const stride = align8(valueSize);
-  const mapping = kernel.mmap(fd, stride * maxEntries, { writable: true });
+  const mapping = mapAll(kernel, fd, stride * maxEntries);
   const { words, longs } = wordsOf(mapping.bytes, 0, stride * maxEntries);
   const kind = valueSize <= 4 ? ONE_WORD : valueSize <= 8 ? TWO_WORDS : MANY_WORDS;
   const step = stride / 4;
@@ -100,6 +101,8 @@ export function openMapped(kernel: Kernel, fd: number, { valueSize, maxEntries, 
     key,
     value: new Uint8Array(own.words.buffer, 0, valueSize),
     lookup: () => lookup4(keyWord[0]!),
+    // Arrays whose values have a lock are not mapped.
+    lookupLocked: () => -EINVAL,
     update: (flags) => update4(keyWord[0]!, flags),
     remove: () => -EINVAL,
     lookup4,
@@ -123,6 +126,23 @@ export function openMapped(kernel: Kernel, fd: number, { valueSize, maxEntries, 
     count: () => maxEntries,
     close: () => mapping[Symbol.dispose](),
   };
+}
+
+/** Why an array that can be mapped is not, and the way out. */
+const hints: Readonly<Record<string, string>> = {
+  EACCES: "to map it the fd must read and write (no BPF_F_RDONLY, BPF_F_WRONLY)",
+  EPERM: "the map is frozen: open it without mmap, to read",
+};
+
+function mapAll(kernel: Kernel, fd: number, length: number): UserBuffer {
+  try {
+    return kernel.mmap(fd, length, { writable: true });
+  } catch (error) {
+    if (!(error instanceof BpfError) || error.hint !== undefined) throw error;
+    const hint = hints[error.code];
+    if (hint === undefined) throw error;
+    throw new BpfError(`Cannot map ${length} bytes of the array`, error.errno, { syscall: "mmap", hint, cause: error });
+  }
 }
 
 /** Adds one lane of `own` to that of an elem, in one atomic step. */

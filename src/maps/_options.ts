@@ -89,7 +89,9 @@ function attrOfCodecs(
   options: MapOptions & OpenOptions,
 ): TypedAttr {
   const attr = attrOfSizes(mapType, key?.size ?? 0, value.size, options);
-  return options.btf === false ? attr : { ...attr, btf: btfOf(mapType, key, value) };
+  const btf = btfOf(mapType, key, value);
+  // The kernel finds a lock by its BTF: then that is not left out.
+  return options.btf === false && btf?.hasLock !== true ? attr : { ...attr, btf };
 }
 
 /** The same for sizes that no codec has. */

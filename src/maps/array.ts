@@ -1,8 +1,8 @@
 /**
  * ArrayMap: values by index.
  */
-import { BPF_F_MMAPABLE, BPF_MAP_TYPE_ARRAY } from "../uapi/bpf.js";
-import { EINVAL } from "../uapi/errno.js";
+import { BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from "../uapi/bpf.js";
+import { EACCES, EINVAL } from "../uapi/errno.js";
 import type { Codec } from "../codec/codec.js";
 import { u32 } from "../codec/number.js";
 import { BpfError } from "../kernels/error.js";
@@ -151,11 +151,15 @@ function arrayAttrOf<V>(options: ArrayOptions<V> & MappedOptions): MapAttr {
 
 /** The embedded kernel has a shorter way than the mapping, which it has for other arrays too. */
 function refuseUnmappable(mapFd: MapFd, mmap: boolean): void {
-  if (!mmap || (mapFd.info.mapFlags & BPF_F_MMAPABLE) !== 0) return;
-  mapFd.close();
-  throw new BpfError(`Cannot map array map "${mapFd.info.name}"`, EINVAL, {
-    syscall: "mmap",
-    hint: "it was created without BPF_F_MMAPABLE: create it with mmap: true",
-    details: { map: mapFd.info },
-  });
+  if (!mmap) return;
+  const { mapFlags, name } = mapFd.info;
+  const refuse = (errno: number, hint: string): never => {
+    mapFd.close();
+    const about = { syscall: "mmap", hint, details: { map: mapFd.info } };
+    throw new BpfError(`Cannot map array map "${name}"`, errno, about);
+  };
+  if ((mapFlags & BPF_F_MMAPABLE) === 0)
+    refuse(EINVAL, "it was created without BPF_F_MMAPABLE: create it with mmap: true");
+  if ((mapFlags & BPF_F_RDONLY_PROG) !== 0)
+    refuse(EACCES, "programs may only read it (BPF_F_RDONLY_PROG): such a map is not mapped to write");
 }

@@ -7,7 +7,7 @@ import type { Kernel } from "../kernels/kernel.js";
 import { HtabMap } from "./_htab_map.js";
 import { createLru } from "./_lru.js";
 import { MapFd } from "./_map_fd.js";
-import { type Codecs, type CreateOptions, type LruOptions, attrOf, wanted } from "./_options.js";
+import { type Codecs, type LruOptions, attrOf, wanted } from "./_options.js";
 
 /**
  * A hash map that is never full: what was not used for long makes room for what is new.
@@ -63,7 +63,7 @@ export class LruHashMap<K, V> extends HtabMap<K, V> {
    * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
    *
    * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
-   * maxEntries and flags; its name may be another.
+   * maxEntries and flags; its name may be another. `exact` is asked for where it is created: one that is there keeps its order.
    *
    * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
    *
@@ -71,9 +71,10 @@ export class LruHashMap<K, V> extends HtabMap<K, V> {
    * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
    * as `create`, `open` and `pin`
    */
-  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): LruHashMap<K, V> {
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: LruOptions<K, V>): LruHashMap<K, V> {
     const attr = attrOf(BPF_MAP_TYPE_LRU_HASH, options.key, options.value, options);
-    return new LruHashMap(MapFd.openOrCreate(kernel, path, "LruHashMap", attr), options.key, options.value);
+    const create = (): MapFd => createLru(kernel, attr, options.exact);
+    return new LruHashMap(MapFd.openOrCreate(kernel, path, "LruHashMap", attr, create), options.key, options.value);
   }
 
   /**

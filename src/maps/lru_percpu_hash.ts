@@ -8,7 +8,7 @@ import { HtabMap } from "./_htab_map.js";
 import type { SetOptions } from "./_keyed_map.js";
 import { createLru } from "./_lru.js";
 import { MapFd } from "./_map_fd.js";
-import { type Codecs, type CreateOptions, type LruOptions, attrOf, wanted } from "./_options.js";
+import { type Codecs, type LruOptions, attrOf, wanted } from "./_options.js";
 import { type PerCpu, perCpuCodec } from "./percpu.js";
 
 /**
@@ -66,7 +66,7 @@ export class LruPerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
    * Opens the map that is pinned at a path; where nothing is pinned, creates one and pins it there.
    *
    * Threads and processes that do so at once all get the same map. One that is there must be as the options say: type, sizes,
-   * maxEntries and flags; its name may be another.
+   * maxEntries and flags; its name may be another. `exact` is asked for where it is created: one that is there keeps its order.
    *
    * Kernel name: BPF_OBJ_GET, BPF_MAP_CREATE, BPF_OBJ_PIN.
    *
@@ -74,9 +74,14 @@ export class LruPerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
    * @throws {BpfError} EEXIST when the map there differs: the message and `details.differences` name each property that does; and
    * as `create`, `open` and `pin`
    */
-  static openOrCreate<K, V>(kernel: Kernel, path: string, options: CreateOptions<K, V>): LruPerCpuHashMap<K, V> {
+  static openOrCreate<K, V>(kernel: Kernel, path: string, options: LruOptions<K, V>): LruPerCpuHashMap<K, V> {
     const attr = attrOf(BPF_MAP_TYPE_LRU_PERCPU_HASH, options.key, options.value, options);
-    return new LruPerCpuHashMap(MapFd.openOrCreate(kernel, path, "LruPerCpuHashMap", attr), options.key, options.value);
+    const create = (): MapFd => createLru(kernel, attr, options.exact);
+    return new LruPerCpuHashMap(
+      MapFd.openOrCreate(kernel, path, "LruPerCpuHashMap", attr, create),
+      options.key,
+      options.value,
+    );
   }
 
   /**

@@ -54,6 +54,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /** How far records were there at the last look, the lower 32 bits: a look takes the line of memory from the writers. */
   #end: number;
   #length = 0;
+  /** Ends what waits when the ring is closed. */
+  readonly #closed = new AbortController();
   #ref = true;
   /** Where `push` encodes to. */
   #scratch: { readonly buffer: UserBuffer; readonly view: DataView } | undefined;
@@ -185,10 +187,30 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /**
    * Records, as they come. The loop ends when the ring is closed.
    *
+   * A step frees the record before for writers, if not at once, then when the loop waits, or an eighth of the ring was read.
+   *
    * @throws the signal's reason
    */
   async *records(options: RingReadOptions = {}): AsyncGenerator<T, void, undefined> {
-    for await (const batch of this.#batches(1, options.signal)) yield batch[0]!;
+    const { signal } = options;
+    const wait = this.#waiter(signal);
+    const words = this.#consumerWords;
+    const most = this.size >>> 3;
+    try {
+      while (this.mapFd.isOpen) {
+        signal?.throwIfAborted();
+        if ((this.#low - words[0]!) >>> 0 >= most) this.#release();
+        const at = this.#take();
+        if (at !== undefined) {
+          yield this.#decode(at, this.#length);
+          continue;
+        }
+        this.#release();
+        await wait();
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
   }
 
   /**
@@ -196,30 +218,38 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
    *
    * @throws the signal's reason
    */
-  batches(options: RingReadOptions = {}): AsyncGenerator<T[], void, undefined> {
-    return this.#batches(Infinity, options.signal);
+  async *batches(options: RingReadOptions = {}): AsyncGenerator<T[], void, undefined> {
+    const { signal } = options;
+    const wait = this.#waiter(signal);
+    try {
+      while (this.mapFd.isOpen) {
+        signal?.throwIfAborted();
+        const records = this.poll();
+        if (records.length > 0) yield records;
+        else await wait();
+      }
+    } finally {
+      if (this.mapFd.isOpen) this.#release();
+    }
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     return this.records();
   }
 
-  async *#batches(max: number, signal: AbortSignal | undefined): AsyncGenerator<T[], void, undefined> {
-    try {
-      while (this.mapFd.isOpen) {
-        signal?.throwIfAborted();
-        const records = this.poll(max);
-        if (records.length > 0) {
-          yield records;
-          continue;
-        }
+  /** A function that waits until there may be records, or the ring is closed. */
+  #waiter(given: AbortSignal | undefined): () => Promise<void> {
+    const closed = this.#closed.signal;
+    const signal = given === undefined ? closed : AbortSignal.any([given, closed]);
+    return async () => {
+      try {
         await this.kernel.readable(this.fd, { signal, ref: this.#ref });
-        // Linux calls a record readable whose writer has not submitted it.
-        if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      } catch (error) {
+        if (this.mapFd.isOpen) throw error;
       }
-    } finally {
-      if (this.mapFd.isOpen) this.#release();
-    }
+      // Linux calls a record readable whose writer has not submitted it.
+      if (this.#isBusy()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    };
   }
 
   /** Waiting keeps Node's event loop alive, which it does unless told. */
@@ -302,6 +332,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#scratch?.buffer[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
     this.mapFd.close();
+    this.#closed.abort();
   }
 
   #mustBeOpen(verb: string): void {

@@ -50,6 +50,8 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
   readonly #memory: RingMemory;
   /** Whether the data are there twice in a row. */
   readonly #isDoubled: boolean;
+  /** Ends what waits when the ring is closed. */
+  readonly #closed = new AbortController();
   #ref = true;
 
   private constructor(mapFd: MapFd, codec: Codec<T> | undefined) {
@@ -181,12 +183,18 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
    * @throws the signal's reason
    */
   async writable(size: number = this.#codec?.size ?? 0, options: RingReadOptions = {}): Promise<void> {
-    const { signal } = options;
+    const given = options.signal;
+    const closed = this.#closed.signal;
+    const signal = given === undefined ? closed : AbortSignal.any([given, closed]);
     for (;;) {
       this.#mustBeOpen("wait for");
-      signal?.throwIfAborted();
+      given?.throwIfAborted();
       if (this.#room(asU32("size", size)) !== undefined) return;
-      await this.kernel.writable(this.fd, { signal, ref: this.#ref });
+      try {
+        await this.kernel.writable(this.fd, { signal, ref: this.#ref });
+      } catch (error) {
+        if (this.mapFd.isOpen) throw error;
+      }
       // Both kernels call it writable as soon as any room is there.
       if (this.mapFd.isOpen && this.#room(size) === undefined) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
@@ -234,6 +242,7 @@ export class UserRingBuffer<T = Uint8Array> extends TypedMap {
     if (!this.mapFd.isOpen) return;
     this.#memory[Symbol.dispose]();
     this.mapFd.close();
+    this.#closed.abort();
   }
 
   #mustBeOpen(verb: string): void {

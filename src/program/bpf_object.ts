@@ -19,7 +19,9 @@ import { BpfError } from "../kernels/error.js";
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import type { TypedMap } from "../maps/_typed_map.js";
 import { type MapInfo, fillAttr, mapCreate, mapFreeze, mapGetInfoByFd, objGet, objPin } from "../kernels/syscalls.js";
+import { relocated } from "./core_relo.js";
 import type { Insn } from "./insn.js";
+import type { MapReference } from "./link.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";
 import { openMap } from "./object_maps.js";
@@ -39,6 +41,8 @@ export interface LoadOptions {
   readonly programs?: readonly string[];
   /** Where maps that are shared by name are pinned: a directory of a bpffs. Needed if the object has such maps. */
   readonly pinPath?: string;
+  /** The kernel's types, which CO-RE fits programs to: of the running Linux kernel `Btf.fromKernel()`. Needed if programs ask for any. */
+  readonly targetBtf?: Btf;
 }
 
 /** An object in a kernel. */
@@ -108,11 +112,13 @@ export class BpfObject {
     for (const map of maps) putInner(fds, map);
 
     const { license, btf } = this.#contents;
+    const { targetBtf } = options;
     const loaded = { maps: {} as Record<string, TypedMap>, programs: {} as Record<string, Program>, memory: new Map() };
     try {
       for (const program of programs) {
         if (!wanted.includes(program.name)) continue;
-        const attr = { ...program, insns: withFds(program, fds.maps), license, btfFd };
+        const fitted = fit(program, btf, targetBtf);
+        const attr = { ...program, insns: withFds(fitted, program.references, fds.maps), license, btfFd };
         loaded.programs[program.name] = Program.load(kernel, attr);
       }
       for (const map of maps) {
@@ -226,6 +232,18 @@ function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): n
   return fd;
 }
 
+function fit(
+  { name, insns, coreRelocations }: ProgramDefinition,
+  local: Btf,
+  target: Btf | undefined,
+): readonly Insn[] {
+  if (coreRelocations.length === 0) return insns;
+  if (target !== undefined) return relocated(insns, coreRelocations, local, target);
+  throw new ObjectError(
+    `Cannot load program "${name}": it asks for types of the kernel, wanted targetBtf, for instance Btf.fromKernel()`,
+  );
+}
+
 function pinDirectory({ name }: MapDefinition, pinPath: string | undefined): string {
   if (pinPath !== undefined) return pinPath;
   throw new ObjectError(
@@ -267,11 +285,19 @@ function update(kernel: Kernel, fd: number, name: string, index: number, value: 
   check(kernel.bpf(BPF_MAP_UPDATE_ELEM, attr), `Cannot fill map "${name}"`, BPF_MAP_UPDATE_ELEM);
 }
 
-/** The program's instructions, with the fds of maps. */
-function withFds({ insns, references }: ProgramDefinition, maps: ReadonlyMap<string, number>): Insn[] {
-  const result = [...insns];
-  for (const { insn, map } of references) result[insn] = { ...result[insn]!, imm: maps.get(map.name)! };
-  return result;
+/** A program's instructions, with the fds of maps. */
+function withFds(
+  insns: readonly Insn[],
+  references: readonly MapReference[],
+  maps: ReadonlyMap<string, number>,
+): Insn[] {
+  const bySlot = new Map(references.map(({ slot, map }) => [slot, maps.get(map.name)!]));
+  let slot = 0;
+  return insns.map((insn) => {
+    const fd = bySlot.get(slot);
+    slot += insn.opcode.slots;
+    return fd === undefined ? insn : { ...insn, imm: fd };
+  });
 }
 
 function check(ret: number, what: string, cmd: number): void {

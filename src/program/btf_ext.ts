@@ -23,8 +23,10 @@ export type ExtRecords = ReadonlyMap<string, readonly ExtRecord[]>;
 export interface BtfExt {
   readonly funcs: ExtRecords;
   readonly lines: ExtRecords;
-  /** CO-RE relocations. */
+  /** CO-RE relocations: `rest` is the type, where the access is among names, and the kind. */
   readonly relocations: ExtRecords;
+  /** .BTF's strings. */
+  readonly nameAt: (off: number) => string;
 }
 
 const HEADER_SIZE = 24;
@@ -41,7 +43,7 @@ export function readBtfExt(bytes: Uint8Array, btf: Uint8Array): BtfExt {
     throw new BtfError(`Cannot read .BTF.ext: wanted ${HEADER_SIZE} bytes that begin with magic 0xeb9f`);
   }
   const header = view.getUint32(4, true);
-  const names = namesIn(btf);
+  const nameAt = namesIn(btf);
   const part = (at: number, what: string): ExtRecords => {
     if (header < at + 8) return new Map();
     const off = header + view.getUint32(at, true);
@@ -49,9 +51,9 @@ export function readBtfExt(bytes: Uint8Array, btf: Uint8Array): BtfExt {
     if (off + length > bytes.length) {
       throw new BtfError(`Cannot read .BTF.ext: ${what} end at ${off + length}, the section at ${bytes.length}`);
     }
-    return recordsOf(new DataView(bytes.buffer, bytes.byteOffset + off, length), names, what);
+    return recordsOf(new DataView(bytes.buffer, bytes.byteOffset + off, length), nameAt, what);
   };
-  return { funcs: part(8, "functions"), lines: part(16, "lines"), relocations: part(24, "CO-RE relocations") };
+  return { funcs: part(8, "functions"), lines: part(16, "lines"), relocations: part(24, "CO-RE relocations"), nameAt };
 }
 
 function recordsOf(view: DataView, nameAt: (off: number) => string, what: string): ExtRecords {

@@ -5,6 +5,7 @@
 import type { ElfSection } from "../elf/sections.js";
 import { type ElfRelocation, type ElfSymbol, elfRelocations } from "../elf/symbols.js";
 import type { BtfExt, ExtRecord, ExtRecords } from "./btf_ext.js";
+import type { CoreRelocation } from "./core_relo.js";
 import { INSN_SIZE, type Insn, decodeInsns } from "./insn.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { ObjectError } from "./object_error.js";
@@ -20,8 +21,8 @@ export interface Linkable {
 
 /** An instruction that loads a map, or the address of a variable in one. */
 export interface MapReference {
-  /** The instruction's index in the program. */
-  readonly insn: number;
+  /** The instruction's slot in the program. */
+  readonly slot: number;
   readonly map: MapDefinition;
 }
 
@@ -33,6 +34,8 @@ export interface ProgramCode {
   /** For BPF_PROG_LOAD: `insnOff` is in slots, `rest` as it stands. */
   readonly funcInfo: readonly ExtRecord[];
   readonly lineInfo: readonly ExtRecord[];
+  /** What is asked of the kernel's types. */
+  readonly coreRelocations: readonly CoreRelocation[];
 }
 
 const R_BPF_64_64 = 1;
@@ -98,6 +101,7 @@ class Linker {
       references: this.#references,
       funcInfo: ext === undefined ? [] : this.#moved(ext.funcs),
       lineInfo: ext === undefined ? [] : this.#moved(ext.lines),
+      coreRelocations: ext === undefined ? [] : this.#coreRelocations(ext),
     };
   }
 
@@ -151,13 +155,13 @@ class Linker {
     const defined = maps.find(({ symbol: at }) => at?.section === target.index && at.value === off);
     if (defined !== undefined) {
       this.#insns[index] = { ...insn, opcode: MAP_FD, src: MAP_FD.src!, imm: 0, next: 0 };
-      this.#references.push({ insn: index, map: defined });
+      this.#references.push({ slot, map: defined });
       return;
     }
     const data = maps.find(({ dataSection }) => dataSection === target.index);
     if (data !== undefined) {
       this.#insns[index] = { ...insn, opcode: MAP_VALUE, src: MAP_VALUE.src!, imm: 0, next: off };
-      this.#references.push({ insn: index, map: data });
+      this.#references.push({ slot, map: data });
       return;
     }
     const part = this.#add(this.#functionAt(target, off));
@@ -177,6 +181,12 @@ class Linker {
     );
     if (symbol === undefined) throw refusal(section, begin, "wanted a function to begin here, found none");
     return { section, begin, end: begin + symbol.size };
+  }
+
+  #coreRelocations(ext: BtfExt): CoreRelocation[] {
+    return this.#moved(ext.relocations).map(({ insnOff: slot, rest: [type = 0, access = 0, kind = 0] }) => {
+      return { slot, type, access: ext.nameAt(access), kind };
+    });
   }
 
   /** Records of the program's functions, with their places in it. */

@@ -24,15 +24,17 @@ export interface ProgramAttr {
   readonly name: string;
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
-  readonly expectedAttachType: number;
-  /** BPF_F_*. */
-  readonly progFlags: number;
+  /** "GPL" gives it all helpers. */
   readonly license: string;
   readonly insns: readonly Insn[];
+  /** BPF_XDP and the like, of types that are attached in several places. */
+  readonly expectedAttachType?: number;
+  /** BPF_F_*. */
+  readonly progFlags?: number;
   /** The fd of BTF that the records' types are of; without it there are no records. */
-  readonly btfFd: number | undefined;
-  readonly funcInfo: readonly ExtRecord[];
-  readonly lineInfo: readonly ExtRecord[];
+  readonly btfFd?: number | undefined;
+  readonly funcInfo?: readonly ExtRecord[];
+  readonly lineInfo?: readonly ExtRecord[];
 }
 
 /** What a program is run with. */
@@ -178,7 +180,7 @@ export class Program {
 const BPF_PROG_INFO_BYTES = 8;
 
 function progLoad(kernel: Kernel, program: ProgramAttr, log?: UserBuffer): number {
-  const { insns, btfFd, funcInfo, lineInfo } = program;
+  const { insns, btfFd, funcInfo = [], lineInfo = [] } = program;
   using code = filled(kernel, encodeInsns(insns));
   using license = cString(kernel, program.license);
   using funcs = filled(kernel, recordBytes(funcInfo));
@@ -189,9 +191,9 @@ function progLoad(kernel: Kernel, program: ProgramAttr, log?: UserBuffer): numbe
     insn_cnt: slotsOf(insns),
     insns: code.address,
     license: license.address,
-    prog_flags: program.progFlags,
+    prog_flags: program.progFlags ?? 0,
     prog_name: new TextEncoder().encode(program.name.slice(0, PROGRAM_NAME_LETTERS)),
-    expected_attach_type: program.expectedAttachType,
+    expected_attach_type: program.expectedAttachType ?? 0,
     ...(log !== undefined && { log_level: 1, log_size: log.bytes.length, log_buf: log.address }),
     ...(btfFd !== undefined && { prog_btf_fd: btfFd }),
     ...(btfFd !== undefined && funcInfo.length > 0 && records(funcInfo, funcs, "func")),

@@ -11,6 +11,7 @@ import { fillAttr, objPin } from "../../src/kernels/syscalls.js";
 import { BPF_PROG_LOAD, BPF_PROG_TYPE_SOCKET_FILTER } from "../../src/uapi/bpf.js";
 import { bpfAttr } from "../../src/uapi/layouts.js";
 import { BPF_ATTR_SIZE } from "../../src/uapi/offsets.js";
+import type { Io } from "../../src/cli/output.js";
 import { main } from "../../src/cli/tsbpf.js";
 
 /** The built command, for tests that need processes. */
@@ -32,7 +33,12 @@ export function words(command: string): string[] {
 }
 
 /** Runs the command in this process. */
-export async function tsbpf(argv: readonly string[], env: Record<string, string> = {}, input = ""): Promise<Ran> {
+export async function tsbpf(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+  input = "",
+  io: Partial<Io> = {},
+): Promise<Ran> {
   let stdout = "";
   let stderr = "";
   const status = await main(argv, {
@@ -40,6 +46,7 @@ export async function tsbpf(argv: readonly string[], env: Record<string, string>
     err: (text) => void (stderr += text),
     readInput: () => Promise.resolve(input),
     env,
+    ...io,
   });
   return { stdout, stderr, status };
 }

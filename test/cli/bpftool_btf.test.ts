@@ -151,6 +151,8 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1, with BTF
         `btf dump map ${map} all`,
         `btf dump map ${map} format raw`,
         `btf dump map ${map} key format raw`,
+        `btf dump map ${map} format c`,
+        `btf dump map ${map} key format c`,
         `btf dump map ${map} key value`,
         `btf dump map ${map} foo`,
       ]) {
@@ -164,6 +166,7 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1, with BTF
       await sides.bothOnTheSame(`map lookup pinned {d}/${name} key ${key}`);
     await sides.bothOnTheSame(`map dump pinned {d}/${name}`);
     await sides.bothOnTheSame(`btf dump map pinned {d}/${name} all`);
+    await sides.bothOnTheSame(`btf dump map pinned {d}/${name} all format c`);
   });
 
   it.each([
@@ -185,6 +188,10 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1, with BTF
     "btf dump prog id 0",
     "btf dump prog id x",
     "btf dump prog name nosuch",
+    "btf dump prog name program_with_a_long_name",
+    "btf dump prog name program_with_a_",
+    "btf dump prog name program_with_a_long_name_that_is_another",
+    `btf dump prog name ${"x".repeat(128)}`,
     "btf dump prog tag 00",
     "btf dump prog tag 0000000000000000",
     "btf dump prog foo 1",
@@ -197,6 +204,9 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1, with BTF
     "btf dump foo bar",
     "btf dump file {o}",
     "btf dump file {o} format raw format raw",
+    "btf dump file {o} format c",
+    "btf dump file {o} format c format raw",
+    "btf dump prog pinned {d}/program format c",
     "btf dump file {o} form",
     "btf dump file {o} format x",
     "btf dump file {o} foo",
@@ -240,7 +250,11 @@ describe.skipIf(why !== undefined)("tsbpf --bpftool beside bpftool 7.1, with BTF
     await sides.bothList(form);
   });
 
-  it.each(["btf dump file /sys/kernel/btf/vmlinux", "-j btf dump id 1"])("the kernel's own: %s", async (form) => {
+  it.each([
+    "btf dump file /sys/kernel/btf/vmlinux",
+    "-j btf dump id 1",
+    "btf dump file /sys/kernel/btf/vmlinux format c",
+  ])("the kernel's own: %s", async (form) => {
     const [ours, theirs] = await Promise.all([sides.ours.run(words(form), ""), sides.theirs.run(words(form), "")]);
     const lines = theirs.stdout.split("\n");
     // Five megabytes are no message.

@@ -68,7 +68,7 @@ struct point origin = {1, -2};
 u64 zero;
 static volatile _Bool flag;
 
-SEC("socket") int program(void *ctx) {
+SEC("socket") int program_with_a_long_name(void *ctx) {
   counter++;
   zero++;
   flag = 1;

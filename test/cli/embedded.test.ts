@@ -121,6 +121,41 @@ describe("tsbpf on the embedded kernel", () => {
     `);
   });
 
+  it("queues and stacks", async () => {
+    await transcript(`
+      $ tsbpf map create /sys/fs/bpf/q type queue key 0 value 2 entries 2 name q
+      $ tsbpf map push name q value 1 2
+      $ tsbpf map enqueue name q value 3 4
+      $ tsbpf map push name q value 5 6
+      Error: update failed: Argument list too long
+      status 249
+      $ tsbpf map peek name q
+      value: 01 02
+      $ tsbpf -j map pop name q
+      {"key":[],"value":["0x01","0x02"]}
+      $ tsbpf map dequeue name q
+      value: 03 04
+      $ tsbpf map pop name q
+      Error: pop failed: the map is empty
+      status 254
+      $ tsbpf --bpftool map pop name q
+      Error: empty map
+      status 254
+      $ tsbpf map peek name q
+      Error: lookup failed: the map is empty
+      status 254
+      $ tsbpf map pop name q more
+      Error: what is 'more'?
+      status 255
+      $ tsbpf btf dump prog name q
+      Error: no program has the name 'q'
+      status 255
+      $ tsbpf map event_pipe name q
+      Error: map is not a perf event array
+      status 255
+    `);
+  });
+
   it("what bpftool lets pass is an error", async () => {
     await transcript(`
       $ tsbpf ${CREATE}
@@ -272,7 +307,9 @@ describe("tsbpf on the embedded kernel", () => {
 
   it("help tells of every command", async () => {
     const { stderr, status } = await tsbpf(["map", "help"], env);
-    for (const command of ["show", "list", "create", "dump", "update", "lookup", "getnext", "delete", "pin", "unpin"]) {
+    const commands =
+      "show list create dump update lookup getnext delete pin unpin event_pipe peek push enqueue pop dequeue freeze top watch";
+    for (const command of commands.split(" ")) {
       expect(stderr).toMatch(new RegExp(`\\b${command}\\b`));
     }
     expect(status).toBe(0);

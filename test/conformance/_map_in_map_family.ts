@@ -46,6 +46,13 @@ export function refusesTemplates(t: Teller, base: Fields): void {
     const outer = t.create({ ...base, map_type, inner_map_fd: one });
     t.refuses(-EINVAL, { ...base, inner_map_fd: outer });
   }
+  // Nor one that is for a single program.
+  const exclusive = t.create({ ...inner, excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 });
+  t.refuses(-ENOTSUPP, { ...base, inner_map_fd: exclusive });
+  const outer = t.create({ ...base, inner_map_fd: one });
+  t.update(outer, u32(1), exclusive, 0, -ENOTSUPP);
+  const unlike = t.create({ ...inner, value_size: 4, excl_prog_hash: { to: INFO }, excl_prog_hash_size: 32 });
+  t.update(outer, u32(1), unlike, 0, -ENOTSUPP);
   // Sizes first.
   t.refuses(-EINVAL, { ...base, value_size: 8, inner_map_fd: noFd });
   t.refuses(-EINVAL, { ...base, max_entries: 0, inner_map_fd: noFd });

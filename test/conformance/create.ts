@@ -14,11 +14,18 @@ import {
   BPF_F_WRONLY_PROG,
   BPF_F_ZERO_SEED,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_USER_RINGBUF,
+  E2BIG,
   EBADF,
   EFAULT,
   EINVAL,
@@ -183,5 +190,21 @@ export const create: Story = {
     t.refuses(-EINVAL, { ...array, value_size: 0, ...badBtf });
     t.refuses(-EINVAL, { ...array, value_size: 2 ** 31, map_extra: 1 });
     t.refuses(-EINVAL, { ...array, value_size: 2 ** 31, map_flags: BPF_F_RDONLY | BPF_F_WRONLY });
+  },
+
+  "a token's fd is looked at before or after the sizes, as the type has it": (t) => {
+    const wrong = { key_size: 3, value_size: 0, max_entries: 0, map_flags: BPF_F_TOKEN_FD, map_token_fd: noFd };
+    for (const map_type of [...types, BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK]) {
+      t.refuses(-EINVAL, { ...wrong, map_type });
+    }
+    for (const map_type of [
+      BPF_MAP_TYPE_BLOOM_FILTER,
+      BPF_MAP_TYPE_LPM_TRIE,
+      BPF_MAP_TYPE_RINGBUF,
+      BPF_MAP_TYPE_USER_RINGBUF,
+    ]) {
+      t.refuses(-EBADF, { ...wrong, map_type });
+    }
+    t.refuses(-E2BIG, { ...wrong, map_type: BPF_MAP_TYPE_BLOOM_FILTER, value_size: 2 ** 31 });
   },
 };

@@ -36,7 +36,9 @@ export const ringbuf = (map_type: number): Story => {
     },
 
     "takes no flag but BPF_F_NUMA_NODE": (t) => {
-      for (const map_flags of [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NO_PREALLOC, BPF_F_MMAPABLE, BPF_F_RDONLY_PROG]) {
+      // Bit 19 is BPF_F_RB_OVERWRITE in kernels after 6.18.
+      const others = [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NO_PREALLOC, BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, 2 ** 19];
+      for (const map_flags of others) {
         t.refuses(-EINVAL, { ...base, map_flags });
       }
       t.close(t.create({ ...base, map_flags: BPF_F_NUMA_NODE }));

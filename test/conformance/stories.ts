@@ -6,6 +6,7 @@ import { arena } from "./arena.js";
 import { array } from "./array.js";
 import { arrayOfMaps } from "./array_of_maps.js";
 import { bloomFilter } from "./bloom_filter.js";
+import { btf } from "./btf.js";
 import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
 import { elem } from "./elem.js";
@@ -40,6 +41,7 @@ export const stories: Readonly<Record<string, Story>> = {
   BPF_OBJ_GET_INFO_BY_FD: info,
   "pinned names": pins,
   ids,
+  btf,
   hash,
   array,
   lru_hash: lruHash,

@@ -22,8 +22,8 @@ describe("many keys in one call", () => {
     (shape) => !isHash(shape) || shape.maxEntries > 7,
   );
   it.each(shapes)("$name", async (shape) => {
-    for (const op of ["update", "delete", "lookup"] as const) {
-      if (op === "delete" && !isHash(shape)) continue;
+    for (const op of ["update", "delete", "lookup", "updateBatch", "deleteBatch"] as const) {
+      if (op.startsWith("delete") && !isHash(shape)) continue;
       expect(await exhaust(manyScenario(shape, op))).toBeGreaterThan(3);
     }
   });

@@ -5,6 +5,8 @@
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
 import type { DirectMap, UserBuffer } from "../../src/kernels/kernel.js";
 import {
+  type AttrFields,
+  btfLoad,
   cString,
   fillAttr,
   mapCreate,
@@ -15,11 +17,16 @@ import {
 } from "../../src/kernels/syscalls.js";
 import {
   BPF_ATTR_SIZE,
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_INFO_SIZE,
+  BPF_BTF_LOAD,
+  BPF_F_LOCK,
   BPF_MAP_CREATE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_INFO_SIZE,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
@@ -33,6 +40,7 @@ import {
 } from "../../src/uapi/index.js";
 import { type Content, Hands, type Shape, expectContent, expectReturned, isHash } from "./hands.js";
 import type { Scenario, World } from "./harness.js";
+import { BtfBuilder } from "../../src/btf/builder.js";
 import { arrays, hashes, perCpuHashes } from "./shapes.js";
 
 const PAGE = 4096;
@@ -230,10 +238,15 @@ function giveBack(
     fds.push(fd);
     expectReturned(`Unlinking ${path}`, survivor.unlink(path), 0);
   }
-  for (const fd of fds) verifyMap(survivor, (shape ?? creates)!, fd, content);
+  for (const fd of fds) {
+    if (isBtf(survivor, fd)) expectReturned("close", survivor.close(fd), 0);
+    else verifyMap(survivor, (shape ?? creates)!, fd, content);
+  }
   const last = takeStock(world);
   if (!sameStock(last, empty)) throw new Error(`In use are ${tell(last)} in the end: expected ${tell(empty)}`);
 }
+
+const isBtf = (kernel: EmbeddedKernel, fd: number): boolean => kernel.fdinfo(fd)?.startsWith("btf_id") === true;
 
 /** A map must hold what it did, or be new. It is used to the full, and this fd of it closed. */
 function verifyMap(survivor: EmbeddedKernel, shape: Shape, fd: number, content: Content | undefined): void {
@@ -250,8 +263,57 @@ function verifyMap(survivor: EmbeddedKernel, shape: Shape, fd: number, content: 
   hands.close();
 }
 
-function create({ victim, attr }: Things, shape: Shape, name: string): number {
+/** Types: 1 a u32, 2 a u64, 3 a lock, 4 a struct of 8 bytes with it. */
+const plainBtf: Uint8Array = (() => {
+  const builder = new BtfBuilder();
+  const word = builder.int("u32", 4);
+  builder.int("u64", 8);
+  const lock = builder.struct("bpf_spin_lock", 4, [{ name: "val", type: word, bitsOffset: 0 }]);
+  builder.struct("value", 8, [
+    { name: "lock", type: lock, bitsOffset: 0 },
+    { name: "word", type: word, bitsOffset: 32 },
+  ]);
+  return builder.bytes();
+})();
+
+function withBytes(kernel: EmbeddedKernel, bytes: Uint8Array): UserBuffer {
+  const buffer = kernel.alloc(bytes.length);
+  buffer.bytes.set(bytes);
+  return buffer;
+}
+
+const withBuffer = {
+  end: (_: Things, buffer: UserBuffer): void => dispose(buffer),
+  afterDeath: (_: Things, buffer: UserBuffer): void => dispose(buffer),
+};
+
+function loadBtf(kernel: EmbeddedKernel, attr: UserBuffer, bytes: UserBuffer, btf_size: number): number {
+  fillAttr(attr, bpfAttr.btfLoad, { btf: bytes.address, btf_size });
+  return kernel.bpf(BPF_BTF_LOAD, attr);
+}
+
+type CreateFields = AttrFields<typeof bpfAttr.mapCreate>;
+const withTypes = (btf_fd: number): CreateFields => ({ btf_fd, btf_key_type_id: 1, btf_value_type_id: 1 });
+
+/** A map that is the last to hold its BTF. */
+function mapWithBtf(things: Things): number {
+  const btf = btfLoad(things.survivor, plainBtf);
+  const fd = create({ ...things, victim: things.survivor }, plain, "", withTypes(btf));
+  things.survivor.close(btf);
+  return fd;
+}
+
+function mapWithLock(things: Things): number {
+  const btf = btfLoad(things.survivor, plainBtf);
+  const types = { ...withTypes(btf), btf_value_type_id: 4 };
+  const fd = create({ ...things, victim: things.survivor }, { ...plain, valueSize: 8 }, "", types);
+  things.survivor.close(btf);
+  return fd;
+}
+
+function create({ victim, attr }: Things, shape: Shape, name: string, more: CreateFields = {}): number {
   fillAttr(attr, bpfAttr.mapCreate, {
+    ...more,
     map_type: shape.mapType,
     key_size: shape.keySize,
     value_size: shape.valueSize,
@@ -364,6 +426,101 @@ export const groups: Readonly<Record<string, readonly Life[]>> = {
       act: ({ victim, fd }) => victim.close(fd),
       end: (_, direct) => dispose(direct),
       afterDeath: (_, direct) => dispose(direct),
+    }),
+  ],
+
+  btf: [
+    row({
+      name: "load BTF",
+      prepare: ({ survivor }) => withBytes(survivor, plainBtf),
+      act: (t, bytes) => loadBtf(t.victim, t.attr, bytes, plainBtf.length),
+      wanted: "fd",
+      ...withBuffer,
+    }),
+    row({
+      name: "load BTF that is refused",
+      prepare: ({ survivor }) => withBytes(survivor, plainBtf),
+      act: (t, bytes) => loadBtf(t.victim, t.attr, bytes, plainBtf.length - 1),
+      wanted: -EINVAL,
+      ...withBuffer,
+    }),
+    row({
+      name: "close the last fd of BTF",
+      prepare: ({ survivor }) => btfLoad(survivor, plainBtf),
+      act: ({ victim }, fd) => victim.close(fd),
+    }),
+    row({
+      name: "open BTF by its id",
+      prepare({ survivor }) {
+        const fd = btfLoad(survivor, plainBtf);
+        return Number(/\d+/.exec(survivor.fdinfo(fd)!)![0]);
+      },
+      act({ victim, attr }, btf_id) {
+        fillAttr(attr, bpfAttr.getId, { btf_id });
+        return victim.bpf(BPF_BTF_GET_FD_BY_ID, attr);
+      },
+      wanted: "fd",
+    }),
+    row({
+      name: "look at BTF",
+      prepare: ({ survivor }) => btfLoad(survivor, plainBtf),
+      act({ victim, attr, info }, bpf_fd) {
+        info.bytes.fill(0);
+        fillAttr(attr, bpfAttr.info, { bpf_fd, info_len: BPF_BTF_INFO_SIZE, info: info.address });
+        return victim.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
+      },
+    }),
+    row({
+      name: "create a map with BTF",
+      creates: plain,
+      prepare: ({ survivor }) => btfLoad(survivor, plainBtf),
+      act: (t, btf) => create(t, plain, "", withTypes(btf)),
+      wanted: "fd",
+    }),
+    row({
+      name: "create a map with BTF of other types",
+      creates: plain,
+      prepare: ({ survivor }) => btfLoad(survivor, plainBtf),
+      act: (t, btf) => create(t, plain, "", { ...withTypes(btf), btf_value_type_id: 2 }),
+      wanted: -EINVAL,
+    }),
+    row({
+      name: "create a map with BTF, and be refused after it",
+      creates: plain,
+      prepare: ({ survivor }) => btfLoad(survivor, plainBtf),
+      act: (t, btf) => create(t, plain, "", { ...withTypes(btf), excl_prog_hash_size: 1 }),
+      wanted: -EINVAL,
+    }),
+    row({
+      name: "close the last fd of a map, and so the last that holds its BTF",
+      creates: plain,
+      prepare: mapWithBtf,
+      act: ({ victim }, fd) => victim.close(fd),
+    }),
+    row({
+      name: "close the last fd of BTF that a map holds",
+      creates: plain,
+      prepare(things) {
+        const btf = btfLoad(things.survivor, plainBtf);
+        create({ ...things, victim: things.survivor }, plain, "", withTypes(btf));
+        return btf;
+      },
+      act: ({ victim }, btf) => victim.close(btf),
+    }),
+    row({
+      name: "update a value with a lock",
+      creates: plain,
+      prepare(things) {
+        const fd = mapWithLock(things);
+        things.others.push(fd);
+        return { fd, keys: withBytes(things.survivor, new Uint8Array(16).fill(1)) };
+      },
+      act({ victim, attr }, { fd, keys }) {
+        fillAttr(attr, bpfAttr.mapElem, { map_fd: fd, key: keys.address, value: keys.address, flags: BPF_F_LOCK });
+        return victim.bpf(BPF_MAP_UPDATE_ELEM, attr);
+      },
+      end: ({ survivor }, { fd, keys }) => (survivor.close(fd), dispose(keys)),
+      afterDeath: ({ survivor }, { fd, keys }) => (survivor.close(fd), dispose(keys)),
     }),
   ],
 

@@ -1,11 +1,14 @@
 /**
  * Operations on many keys in one call to die in: whenever the thread dies, a first part of the keys is done, and no other.
  */
+import { fillAttr } from "../../src/kernels/syscalls.js";
+import { BPF_ATTR_SIZE, BPF_MAP_DELETE_BATCH, BPF_MAP_UPDATE_BATCH, bpfAttr } from "../../src/uapi/index.js";
 import { contentsAfter, contentsBetween } from "./elems.js";
 import { type Content, Hands, type Shape, difference, isHash } from "./hands.js";
 import type { Scenario } from "./harness.js";
 
-export type ManyOp = "update" | "delete" | "lookup";
+/** By the short way; those that end in Batch by bpf(2). */
+export type ManyOp = "update" | "delete" | "lookup" | "updateBatch" | "deleteBatch";
 
 interface State {
   readonly hands: Hands;
@@ -23,28 +26,39 @@ const BEFORE = [0, 1, 2, 3, 4];
 /** @param shape Of 8 elems or more. */
 export function manyScenario(shape: Shape, op: ManyOp): Scenario<State> {
   const before = isHash(shape) ? BEFORE : [...Array(shape.maxEntries).keys()];
-  const keys = isHash(shape) ? KEYS : before;
+  // A batch ends at the first key that is not there.
+  const keys = isHash(shape) && op !== "deleteBatch" ? KEYS : before;
+  const isBatch = op === "updateBatch" || op === "deleteBatch";
   return {
     name: `${shape.name}: ${op} of keys ${keys.join()} in one call`,
     setUp({ survivor }, victim) {
       const hands = new Hands(survivor, shape);
       const content = hands.putAll(before, 1);
-      const keyStep = align8(shape.keySize);
-      const valueStep = align8(hands.valueBytes);
-      const buffer = survivor.alloc(keys.length * (keyStep + valueStep + 4));
-      const values = buffer.address + keys.length * keyStep;
+      const keyStep = isBatch ? shape.keySize : align8(shape.keySize);
+      const valueStep = isBatch ? hands.valueBytes : align8(hands.valueBytes);
+      const valuesOff = align8(keys.length * keyStep);
+      const buffer = survivor.alloc(valuesOff + keys.length * (valueStep + 4));
+      const values = buffer.address + valuesOff;
       const rets = values + keys.length * valueStep;
       keys.forEach((key, i) => {
         buffer.bytes.set(hands.keyBytes(key), i * keyStep);
-        buffer.bytes.set(hands.value(key, 2), keys.length * keyStep + i * valueStep);
+        buffer.bytes.set(hands.value(key, 2), valuesOff + i * valueStep);
       });
+      hands.alsoClose(buffer);
+      if (isBatch) {
+        const attr = survivor.alloc(BPF_ATTR_SIZE);
+        hands.alsoClose(attr);
+        const cmd = op === "updateBatch" ? BPF_MAP_UPDATE_BATCH : BPF_MAP_DELETE_BATCH;
+        const about = { keys: buffer.address, count: keys.length, map_fd: hands.fd };
+        fillAttr(attr, bpfAttr.batch, op === "updateBatch" ? { ...about, values } : about);
+        return { hands, before: content, call: () => victim.bpf(cmd, attr), end: () => {} };
+      }
       const direct = victim.direct(hands.fd)!;
       const call = {
         update: () => direct.updateMany(buffer.address, values, rets, keys.length, 0),
         delete: () => direct.deleteMany(buffer.address, rets, keys.length),
         lookup: () => direct.lookupMany(buffer.address, values, rets, keys.length),
       }[op];
-      hands.alsoClose(buffer);
       return { hands, before: content, call, end: () => direct[Symbol.dispose]() };
     },
     act: (_, { call }) => call(),
@@ -67,7 +81,11 @@ function statesOf(hands: Hands, before: Content, op: ManyOp, keys: readonly numb
   const states = [before];
   let content = before;
   for (const key of keys) {
-    const one = { op, before: [], key };
+    const one = {
+      op: op === "updateBatch" ? "update" : op === "deleteBatch" ? "delete" : op,
+      before: [],
+      key,
+    } as const;
     const value = hands.value(key, 2);
     states.push(...contentsBetween(hands, content, one, value));
     [content] = contentsAfter(hands, content, one, value) as [Content];

@@ -3,6 +3,7 @@
  */
 import { afterAll, describe, expect, it } from "vitest";
 import type { EmbeddedKernel } from "../../src/kernels/embedded/embedded_kernel.js";
+import { ArrayMap } from "../../src/maps/array.js";
 import { LpmTrie } from "../../src/maps/lpm_trie.js";
 import { prefix4, prefix6, u32 } from "../../src/codec/index.js";
 import { bytes } from "../../src/codec/bytes.js";
@@ -23,6 +24,8 @@ interface Change {
   readonly gone?: readonly string[];
   readonly set?: string;
   readonly delete?: string;
+  /** No memory is left for it. */
+  readonly isFull?: boolean;
 }
 
 const NEW = 200;
@@ -68,16 +71,44 @@ const changes: readonly Change[] = [
     before: ["10.1.1.0/24", "10.1.2.0/24", "10.9.0.0/16"],
     delete: "10.9.0.0/16",
   },
+  { name: "deleting one of three when memory is out", before: three, delete: "10.2.0.0/16", isFull: true },
+  {
+    name: "deleting one of two when memory is out",
+    before: ["10.1.1.0/24", "10.1.2.0/24", "11.0.0.0/8"],
+    delete: "10.1.1.0/24",
+    isFull: true,
+  },
   { name: "deleting what is not there", before: ["10.0.0.0/8"], delete: "11.0.0.0/8" },
 ];
 
 const valueOf = (version: number, valueSize: number): Uint8Array => new Uint8Array(valueSize).fill(version);
+
+/** Takes all memory that maps can have. */
+function fillMemory(kernel: EmbeddedKernel): { close(): void }[] {
+  // Pages that users had stay theirs: for the check, and for walks.
+  kernel.alloc(2 ** 18)[Symbol.dispose]();
+  const maps: { close(): void }[] = [];
+  const fill = (create: () => { close(): void }): void => {
+    try {
+      for (;;) maps.push(create());
+    } catch (error) {
+      expect((error as { code?: string }).code).toBe("ENOMEM");
+    }
+  };
+  for (let size = 2 ** 20; size > 4096; size /= 2) {
+    fill(() => ArrayMap.create(kernel, { value: u32, maxEntries: size / 8 }));
+  }
+  // An empty one is a page.
+  fill(() => LpmTrie.create(kernel, { key: prefix4, value: u32, maxEntries: 1 }));
+  return maps;
+}
 
 function scenario(change: Change, valueSize: number): Scenario<State> {
   const codecs = { key: prefix4, value: bytes(valueSize) };
   const value = (version: number): Uint8Array => valueOf(version, valueSize);
   const open = (kernel: EmbeddedKernel, id: number): Routes => LpmTrie.fromId(kernel, id, codecs);
   let theirs: Routes | undefined;
+  let fillers: readonly { close(): void }[] = [];
   return {
     name: change.name,
     setUp({ survivor }, victim) {
@@ -90,6 +121,7 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
       if (change.set !== undefined) after.set(change.set, NEW);
       if (change.delete !== undefined) after.delete(change.delete);
       theirs = open(victim, routes.id);
+      fillers = change.isFull === true ? fillMemory(survivor) : [];
       return { routes, before, after };
     },
     act() {
@@ -101,6 +133,7 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
     },
     verify({ survivor }, { routes, before, after }, died) {
       if (died) expect(survivor.close(routes.fd + 1)).toBe(0);
+      for (const filler of fillers) filler.close();
       const found = [...routes].map(([key, value]) => {
         expect(new Set(value).size, "torn").toBe(1);
         return `${key} ${value[0]}`;
@@ -119,8 +152,8 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
   };
 }
 
-// Values of 4 bytes lie in the nodes, others apart.
-describe.each([4, 8, 30])("values of %i", (valueSize) => {
+// Values of up to 24 bytes lie in the nodes, others apart; the largest in pages of their own.
+describe.each([4, 30, 3000])("values of %i", (valueSize) => {
   it.each(changes)("$name", async (change) => {
     expect(await exhaust(scenario(change, valueSize))).toBeGreaterThan(3);
   });

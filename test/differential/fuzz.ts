@@ -3,8 +3,7 @@
  * over or they differ. Then the exit code is 1, and the report says with which seed and sequence it comes again.
  */
 import { parseArgs } from "node:util";
-import { openEmbedded, openLinux } from "../machine/open.js";
-import { differenceText, runSequence, sequenceSeed } from "./sequence.js";
+import { differenceText, openPair, runSequence, sequenceSeed } from "./sequence.js";
 
 function options(): { seconds: number; seed: number; first: number } {
   try {
@@ -23,9 +22,7 @@ function options(): { seconds: number; seed: number; first: number } {
 }
 
 const { seconds, seed, first } = options();
-using oracle = openLinux();
-using subject = await openEmbedded(oracle.kernel.possibleCpus);
-const pair = { subject, oracle };
+using pair = await openPair();
 const start = Date.now();
 let commands = 0;
 let shownAt = start;

@@ -6,6 +6,7 @@ import { answerText } from "../machine/answer_text.js";
 import { WRONG } from "../machine/canonical.js";
 import { type Step, stepText } from "../machine/command.js";
 import type { Machine } from "../machine/machine.js";
+import { openEmbedded, openLinux } from "../machine/open.js";
 import { Generator } from "./generate.js";
 import { Random } from "./random.js";
 
@@ -13,6 +14,22 @@ import { Random } from "./random.js";
 export interface Pair {
   readonly subject: Machine;
   readonly oracle: Machine;
+}
+
+/** The embedded kernel, and Linux. */
+export async function openPair(): Promise<Pair & { [Symbol.dispose](): void }> {
+  const oracle = openLinux();
+  // Mounts, and starts a process for that: what Node.js keeps of it is no leak.
+  oracle.run({ op: "readdir", path: "." });
+  const subject = await openEmbedded(oracle.kernel.possibleCpus);
+  return {
+    subject,
+    oracle,
+    [Symbol.dispose]: () => {
+      subject[Symbol.dispose]();
+      oracle[Symbol.dispose]();
+    },
+  };
 }
 
 /** Where two kernels differ. */

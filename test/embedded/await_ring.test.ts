@@ -2,7 +2,7 @@
  * Waiting for a ring, against wakers that come at the worst moment: test/models/ringbuf.pml, in code.
  */
 import { expect, it } from "vitest";
-import { awaitRing } from "../../src/kernels/embedded/direct_ring.js";
+import { Waits, awaitRing } from "../../src/kernels/embedded/direct_ring.js";
 import type { Engine } from "../../src/kernels/embedded/engine.js";
 
 const ARMED = 1;
@@ -34,5 +34,5 @@ it("does not sleep on a word that was woken between arming and looking", { timeo
     isReady = true;
     wake();
   }, 20);
-  expect(await awaitRing(engine, memory, 3, "readable", {})).toBe(true);
+  expect(await awaitRing(engine, memory, new Waits(), 3, "readable", {})).toBe(true);
 });

@@ -1,7 +1,7 @@
 /**
  * kernel.check(): silent on a kernel that is whole, and finds each damage that is planted in its memory.
  */
-import { ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
+import { Arena, ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 /** Addresses of kernel/super.ts. */
@@ -12,15 +12,18 @@ const FD_TABLE = 0x43000;
 const PAGE_TABLE = 0xc3000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
-const LINES_OFF = 92;
-const LINE_SIZE_OFF = 96;
-const LINE_COUNT_OFF = 100;
+const BTF_OFF = 92;
+const LINES_OFF = 168;
+const LINE_SIZE_OFF = 172;
+const LINE_COUNT_OFF = 176;
 /** In an array's: kernel/maps/_array.ts. */
-const VALUES_OFF = 92;
+const VALUES_OFF = 168;
 const SEQ_OFF = 4;
 const NEXT_OFF = 12;
 const TAGS_OFF = 16;
 const KEYS_OFF = 24;
+/** Of an arena: kernel/maps/arena.ts. */
+const ARENA_PAGES_OFF = 168;
 
 /** Offsets in a name's node, of its first name: kernel/bpffs.ts. */
 const DIR_OFF = 16;
@@ -36,7 +39,7 @@ let line: number;
 beforeEach(async () => {
   kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 24, possibleCpus: 2 });
   words = new Uint32Array(kernel.share().memory.buffer);
-  map = HashMap.create(kernel, { name: "m", key: u32, value: u64, maxEntries: 64 });
+  map = HashMap.create(kernel, { name: "m", key: u32, value: u64, maxEntries: 64, btf: false });
   for (let i = 0; i < 40; i++) map.set(i, BigInt(i));
   for (let i = 0; i < 10; i++) map.delete(i);
   map.pin("/sys/fs/bpf/m");
@@ -128,7 +131,7 @@ describe("check", () => {
   });
 
   test("finds a bucket that loops, has another's overflow line, or lost its own", () => {
-    using wide = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1000 });
+    using wide = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1000, btf: false });
     for (let i = 0; i < 1000; i++) wide.set(i, i);
     head = words[FD_TABLE / 4 + 2 * wide.fd]!;
     const all = lines();
@@ -203,10 +206,35 @@ describe("check", () => {
 
   test("finds a line and a stripe that are left being written", () => {
     expect(plant(line + SEQ_OFF, wordAt(line + SEQ_OFF) + 1).join()).toMatch(/a value is being written/);
-    using array = ArrayMap.create(kernel, { value: bytes(16), maxEntries: 4 });
+    using array = ArrayMap.create(kernel, { value: bytes(16), maxEntries: 4, btf: false });
     const at = words[FD_TABLE / 4 + 2 * array.fd]!;
     const stripes = wordAt(at + 72);
     expect(plant(stripes + SEQ_OFF, 1).join()).toMatch(/a value is being written/);
+  });
+
+  test("finds an arena that is mapped beyond its end, or has other pages than its own", () => {
+    using arena = Arena.create(kernel, { pages: 2 });
+    const at = words[FD_TABLE / 4 + 2 * arena.fd]!;
+    expect(wordAt(at + ARENA_PAGES_OFF)).toBe(Number(arena.address));
+    expect(plant(at + ARENA_PAGES_OFF + 4, 12288)).toEqual([
+      `map at 0x${at.toString(16)}: 12288 bytes of the arena are mapped, and it has 8192`,
+    ]);
+    using other = Arena.create(kernel, { pages: 3 });
+    expect(plant(at + ARENA_PAGES_OFF, Number(other.address)).join()).toMatch(
+      /pages have 12288 bytes, where 8192 are its/,
+    );
+  });
+
+  test("finds BTF that is held wrongly", () => {
+    using typed = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 4 });
+    const holder = words[FD_TABLE / 4 + 2 * typed.fd]! + BTF_OFF;
+    // Of a BTF object: id, refs, next, prev.
+    const btf = wordAt(holder);
+    expect(plant(btf + 4, 7).join()).toMatch(/7 references, where fds and maps are 1/);
+    expect(plant(btf + 12, btf).join()).toMatch(/BTF at .*: linked to/);
+    expect(plant(holder, head).join()).toMatch(/its BTF at .* is not listed/);
+    const fd = (FD_TABLE / 4 + 2 * 300) * 4 + 4;
+    expect(plant(fd, head).join()).toMatch(/fd 300 is of BTF at .* that is not listed/);
   });
 
   test("finds damage in the page table", () => {

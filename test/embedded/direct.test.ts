@@ -257,7 +257,7 @@ describe("who gets a short way", () => {
 
   it("its map lives as long as it does", async () => {
     const kernel = await open();
-    const map = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 4 });
+    const map = HashMap.create(kernel, { key: u32, value: u64, maxEntries: 4, btf: false });
     const { fd, id } = map;
     const direct = kernel.direct(fd)!;
     map.close();

@@ -3,18 +3,33 @@
  */
 import { createHash } from "node:crypto";
 import {
+  Arena,
   ArrayMap,
+  BloomFilter,
   EmbeddedKernel,
   HashMap,
   ImageError,
+  LpmTrie,
   PerCpuArray,
   PerCpuHashMap,
+  QueueMap,
+  RingBuffer,
+  StackMap,
+  UserRingBuffer,
   bytes,
+  prefix4,
   struct,
   u32,
   u64,
 } from "tsbpf";
-import { BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, EPERM } from "tsbpf/uapi";
+import {
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_F_MMAPABLE,
+  BPF_F_NO_PREALLOC,
+  BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  EPERM,
+} from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { RawMap } from "../raw_map.js";
 import { call, open, watched } from "./_kernel.js";
@@ -23,10 +38,17 @@ const flow = struct({ src: u32, dst: u32, port: u32 });
 const u32ToU64 = { key: u32, value: u64 };
 const flowToBytes = { key: flow, value: bytes(30) };
 const flowOf = (i: number) => ({ src: i, dst: i * 7, port: i & 0xffff });
+/** So many that a trie has a table of first nodes. */
+const prefixToU32 = { key: prefix4, value: u32 };
+const routeOf = (i: number): string => `10.${i >> 12}.${(i >> 4) & 255}.${(i & 15) << 4}/28`;
 const valueOf = (i: number): Uint8Array => new Uint8Array(30).fill(i);
 
+function btfGetFdById(kernel: EmbeddedKernel, btf_id: number): number {
+  return call(kernel, BPF_BTF_GET_FD_BY_ID, "getId", { btf_id });
+}
+
 /** A kernel with some of everything: maps of all types, open, pinned, both; holes where others were. */
-async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; close: () => void }> {
+async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; hashFd: number; close: () => void }> {
   const kernel = await open({ maxMemory, possibleCpus: 3 });
   const gone = HashMap.create(kernel, { ...flowToBytes, maxEntries: 100 });
   const hash = HashMap.create(kernel, { name: "hash", ...u32ToU64, maxEntries: 1000 });
@@ -49,6 +71,9 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
     perCpuHash.set(i, Object.assign(perCpuArray.get(0)!, [1n, 2n, BigInt(i)]));
     perCpuArray.add(i, BigInt(i));
   }
+  const routes = LpmTrie.create(kernel, { name: "routes", ...prefixToU32, maxEntries: 20_000 });
+  routes.setMany(Array.from({ length: 20_000 }, (_, i) => [routeOf(i), i] as const));
+  for (let i = 0; i < 1000; i++) routes.delete(routeOf(i));
   for (const path of ["/sys/fs/bpf/empty", "/sys/fs/bpf/d", "/sys/fs/bpf/d/e"]) expect(kernel.mkdir(path)).toBe(0);
   loose.pin("/sys/fs/bpf/loose");
   perCpuArray.pin("/sys/fs/bpf/percpu_array");
@@ -58,8 +83,9 @@ async function someKernel(maxMemory: number): Promise<{ kernel: EmbeddedKernel; 
   gone.close();
   return {
     kernel,
+    hashFd: hash.fd,
     close: () => {
-      for (const map of [hash, loose, array, perCpuHash]) map.close();
+      for (const map of [hash, loose, array, perCpuHash, routes]) map.close();
       removeNames(kernel);
     },
   };
@@ -72,17 +98,19 @@ function removeNames(kernel: EmbeddedKernel): void {
 
 describe("an image", () => {
   it.each([2 ** 22, 2 ** 30, 2 ** 32])("of a kernel with %i bytes brings everything back", async (maxMemory) => {
-    const { kernel, close } = await someKernel(maxMemory);
+    const { kernel, hashFd, close } = await someKernel(maxMemory);
     const loaded = await EmbeddedKernel.load(kernel.save());
     close();
     expect(loaded.check()).toEqual([]);
     expect(loaded.possibleCpus).toBe(3);
     expect(loaded.maxMemory).toBe(maxMemory);
-    expect(loaded.usage()).toMatchObject({ fds: 4, maps: 5 });
+    expect(loaded.usage()).toMatchObject({ fds: 5, maps: 6 });
 
     // Ids and names; fds are those of the saved kernel.
     const hash = HashMap.fromId(loaded, 2, u32ToU64);
     expect(hash.name).toBe("hash");
+    const { btfId } = hash.info();
+    expect(loaded.fdinfo(btfGetFdById(loaded, btfId))).toBe(`btf_id:\t${btfId}\n`);
     expect(hash.count()).toBe(666);
     for (let i = 0; i < 1000; i++) expect(hash.get(i)).toBe(i % 3 === 0 ? undefined : BigInt(i));
     const loose = HashMap.open(loaded, "/sys/fs/bpf/loose", flowToBytes);
@@ -98,7 +126,13 @@ describe("an image", () => {
     const perCpuArray = PerCpuArray.open(loaded, "/sys/fs/bpf/d/e/percpu_array", { value: u64 });
     expect(loaded.pins().map(({ path }) => path)).toContain("/sys/fs/bpf/d/e/percpu_array");
     for (let i = 0; i < 100; i++) expect(perCpuArray.get(i)!.sum()).toBe(BigInt(i));
-    using raw = new RawMap(loaded, 4, 4, 8);
+    const routes = LpmTrie.fromId(loaded, 7, prefixToU32);
+    expect(routes.count()).toBe(19_000);
+    for (let i = 0; i < 20_000; i++) expect(routes.get(routeOf(i))).toBe(i < 1000 ? undefined : i);
+    for (let i = 0; i < 1000; i++) routes.set(routeOf(i), i);
+    expect(() => routes.set("9.9.9.9", 1)).toThrow("ENOSPC");
+    expect(loaded.check()).toEqual([]);
+    using raw = new RawMap(loaded, hashFd, 4, 8);
     raw.key.setUint32(0, 7, true);
     expect(raw.lookup()).toBe(0);
     expect(raw.value.getBigUint64(0, true)).toBe(7n);
@@ -108,14 +142,74 @@ describe("an image", () => {
     expect(() => hash.set(1000, 5n)).toThrow("E2BIG");
     perCpuArray.add(0, 1n);
     using next = HashMap.create(loaded, { ...u32ToU64, maxEntries: 1 });
-    expect(next.id).toBe(7);
+    expect(next.id).toBe(8);
     next.close();
-    for (const map of [hash, loose, array, perCpuHash, perCpuArray]) map.close();
+    for (const map of [hash, loose, array, perCpuHash, perCpuArray, routes]) map.close();
     raw[Symbol.dispose]();
     for (let fd = 3; fd < 20; fd++) loaded.close(fd);
     removeNames(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
     loaded[Symbol.dispose]();
+  });
+
+  it("brings back what has no keys, and tries", async () => {
+    const kernel = await open({ maxMemory: 2 ** 24 });
+    const size = 4096;
+    const ring = RingBuffer.create(kernel, { name: "ring", size, record: u64 });
+    const userRing = UserRingBuffer.create(kernel, { name: "user_ring", size, record: u64 });
+    const queue = QueueMap.create(kernel, { name: "queue", value: u64, maxEntries: 8 });
+    const stack = StackMap.create(kernel, { name: "stack", value: u64, maxEntries: 8 });
+    const filter = BloomFilter.create(kernel, { name: "filter", value: u64, maxEntries: 100 });
+    const arena = Arena.create(kernel, { name: "arena", pages: 3 });
+    const trie = LpmTrie.create(kernel, { name: "trie", key: prefix4, value: u64, maxEntries: 8 });
+    // Both go around, so that what is left begins in the middle.
+    for (let i = 0n; i < 300n; i++) {
+      ring.push(i);
+      userRing.push(i);
+      if (i < 297n) expect([ring.poll(), userRing.drain()]).toEqual([[i], [i]]);
+    }
+    for (let i = 0n; i < 13n; i++) {
+      queue.push(i, { overwrite: true });
+      stack.push(i, { overwrite: true });
+      filter.add(i);
+    }
+    ring.poll(0);
+    queue.pop();
+    stack.pop();
+    arena.bytes.fill(6);
+    trie.set("10.0.0.0/8", 8n);
+    trie.set("10.1.0.0/16", 16n);
+    // Its record is discarded: the thread that reserved it is not there.
+    const reserved = ring.reserve(8)!;
+    ring.push(300n);
+    const maps = [ring, userRing, queue, stack, filter, arena, trie];
+    const loaded = await EmbeddedKernel.load(kernel.save());
+    reserved.discard();
+    for (const map of maps) map.close();
+    expect(loaded.check()).toEqual([]);
+
+    const [ringId, userRingId, queueId, stackId, filterId, arenaId, trieId] = maps.map(({ id }) => id);
+    using ring2 = RingBuffer.fromId(loaded, ringId!, { record: u64 });
+    expect(ring2.poll()).toEqual([297n, 298n, 299n, 300n]);
+    expect(ring2.push(1n)).toBe(true);
+    expect(ring2.poll()).toEqual([1n]);
+    using userRing2 = UserRingBuffer.fromId(loaded, userRingId!, { record: u64 });
+    expect(userRing2.push(300n)).toBe(true);
+    expect(userRing2.drain()).toEqual([297n, 298n, 299n, 300n]);
+    using queue2 = QueueMap.fromId(loaded, queueId!, { value: u64 });
+    queue2.push(13n);
+    for (let i = 6n; i <= 13n; i++) expect(queue2.pop()).toBe(i);
+    expect(queue2.pop()).toBeUndefined();
+    using stack2 = StackMap.fromId(loaded, stackId!, { value: u64 });
+    for (let i = 11n; i >= 5n; i--) expect(stack2.pop()).toBe(i);
+    expect(stack2.pop()).toBeUndefined();
+    using filter2 = BloomFilter.fromId(loaded, filterId!, { value: u64 });
+    for (let i = 0n; i < 13n; i++) expect(filter2.has(i)).toBe(true);
+    using arena2 = Arena.fromId(loaded, arenaId!);
+    expect(arena2.bytes).toEqual(new Uint8Array(3 * 4096).fill(6));
+    using trie2 = LpmTrie.fromId(loaded, trieId!, { key: prefix4, value: u64 });
+    expect(["10.1.2.3/32", "10.9.9.9/32", "11.0.0.0/8"].map((key) => trie2.get(key))).toEqual([16n, 8n, undefined]);
+    expect(loaded.check()).toEqual([]);
   });
 
   it("keeps what an fd may do", async () => {
@@ -141,6 +235,7 @@ describe("an image", () => {
     const loaded = await EmbeddedKernel.load(kernel.save());
     direct[Symbol.dispose]();
     buffer[Symbol.dispose]();
+    const { fd } = map;
     map.close();
 
     // The map that only the short way held is gone, and the CPU is free for whoever adds first.
@@ -154,7 +249,7 @@ describe("an image", () => {
     first.close();
     second.close();
     attached[Symbol.dispose]();
-    loaded.close(3);
+    loaded.close(fd);
     watched(loaded);
     expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
   });
@@ -175,7 +270,7 @@ describe("an image", () => {
         using map = ArrayMap.fromId(loaded, id, { value: bytes(4096) });
         expect(map.get(2)).toEqual(new Uint8Array(4096).fill(7));
       }
-      for (const fd of [3, 4]) loaded.close(fd);
+      for (const { fd } of [upper, lower]) loaded.close(fd);
       expect(loaded.usage()).toEqual({ fds: 0, maps: 0, bytes: 0 });
       loaded[Symbol.dispose]();
       for (const buffer of buffers) buffer[Symbol.dispose]();

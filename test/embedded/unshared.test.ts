@@ -20,6 +20,8 @@ describe.each(["deleted", "not isolated"])("SharedArrayBuffer is %s", (how) => {
         "elems: 100",
         "sum: 6",
         "array: 0,2",
+        "records: 11",
+        "commands: 0, arena: 1",
         "usage: 0 fds, 0 maps, 0 bytes",
         "loaded: 7",
         "Error: Cannot share the kernel: its memory is not shared, since SharedArrayBuffer is not to be had here (a page must be cross-origin isolated)",

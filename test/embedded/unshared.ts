@@ -6,7 +6,8 @@ import type { HashMap as Hash } from "tsbpf";
 if (process.argv[2] === "deleted") Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
 else Object.assign(globalThis, { crossOriginIsolated: false });
 
-const { ArrayMap, EmbeddedKernel, HashMap, PerCpuArray, u32, u64 } = await import("tsbpf");
+const { Arena, ArrayMap, EmbeddedKernel, HashMap, PerCpuArray, RingBuffer, UserRingBuffer, u32, u64 } =
+  await import("tsbpf");
 const say = (text: string): boolean => process.stdout.write(`${text}\n`);
 
 const kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 24, possibleCpus: 2 });
@@ -22,6 +23,24 @@ say(`sum: ${sums.get(0)?.sum()}`);
 const array = ArrayMap.create(kernel, { value: u64, maxEntries: 2 });
 array.set(1, 2n);
 say(`array: ${[...array.values()].join()}`);
+// Nobody else can write: what is read in a later turn was written in one before.
+const ring = RingBuffer.create(kernel, { size: 4096, record: u64 });
+setTimeout(() => ring.push(5n), 10);
+setTimeout(() => ring.push(6n), 20);
+let sum = 0n;
+for await (const record of ring) {
+  sum += record;
+  if (record === 6n) break;
+}
+say(`records: ${sum}`);
+const commands = UserRingBuffer.create(kernel, { size: 4096, record: u64 });
+for (let i = 0n; commands.push(i); i++);
+setTimeout(() => commands.drain(), 10);
+await commands.writable();
+const arena = Arena.create(kernel, { pages: 1 });
+arena.bytes[5] = 1;
+say(`commands: ${commands.pending}, arena: ${arena.bytes[5]}`);
+for (const map of [ring, commands, arena]) map.close();
 hash.set(7, 7n);
 const image = kernel.save();
 const { id } = hash;

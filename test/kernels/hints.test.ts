@@ -21,9 +21,12 @@ import {
   UserRingBuffer,
   bytes,
   prefix4,
+  spinLock,
+  struct,
   u32,
   u64,
 } from "tsbpf";
+import { btfLoad } from "tsbpf/btf";
 import * as uapi from "tsbpf/uapi";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Failure, hintFor, hints } from "../../src/kernels/hints.js";
@@ -74,6 +77,9 @@ const outer = (known?: Partial<Known>): { map: Known } =>
 const programs = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_PROG_ARRAY, { valueSize: 4, ...known });
 const linuxType = (type: number): { map: Known } => of(type, { valueSize: 4 });
+
+/** A value with a lock. */
+const account = struct({ sum: u64, lock: spinLock });
 
 /** The maps of the real failures are as those of the made-up ones. */
 const m = { name: "m", key: u32, value: u64, maxEntries: 4 };
@@ -425,7 +431,7 @@ const cases: readonly Case[] = [
     real: (kernel) => PerCpuArray.create(kernel, { ...m, mapFlags: uapi.BPF_F_NO_PREALLOC }),
   },
   {
-    hint: "of these map types only arrays take BPF_F_MMAPABLE",
+    hint: "only arrays and arenas take BPF_F_MMAPABLE",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
     ...hash({ mapFlags: uapi.BPF_F_MMAPABLE }),
@@ -439,11 +445,64 @@ const cases: readonly Case[] = [
     real: (kernel) => HashMap.create(kernel, { ...m, numaNode: 1000 }),
   },
   {
-    hint: "a size, a flag, or the combination of flags is not one that the map type takes",
+    hint: "BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ mapFlags: uapi.BPF_F_RDONLY_PROG | uapi.BPF_F_WRONLY_PROG }),
+    real: (kernel) => HashMap.create(kernel, { ...m, programAccess: "read", mapFlags: uapi.BPF_F_WRONLY_PROG }),
+  },
+  {
+    hint: "hash maps do not take BPF_F_CLONE",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
     ...hash({ mapFlags: uapi.BPF_F_CLONE }),
     real: (kernel) => HashMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_CLONE }),
+  },
+  {
+    hint: "array maps do not take BPF_F_ZERO_SEED and 0x40000000",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...array({ mapFlags: uapi.BPF_F_ZERO_SEED | 0x40000000 }),
+    real: (kernel) => ArrayMap.create(kernel, { ...m, mapFlags: uapi.BPF_F_ZERO_SEED | 0x40000000 }),
+  },
+  {
+    hint: "valueSize is 0: it must be at least 1",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ valueSize: 0 }),
+  },
+  {
+    hint: "keySize is 0: it must be at least 1",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ keySize: 0 }),
+  },
+  {
+    hint: "a size, a flag, or the combination of flags is not one that the map type takes",
+    errno: EINVAL,
+    cmd: BPF_MAP_CREATE,
+    ...trie({ keySize: 8, valueSize: 2 ** 31 }),
+  },
+  {
+    hint: "the system has no memory for another elem: without BPF_F_NO_PREALLOC a map takes all that it needs at create",
+    errno: ENOMEM,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...hash({ mapFlags: uapi.BPF_F_NO_PREALLOC }),
+    on: "linux",
+  },
+  {
+    hint: "this kernel takes values out of queues and stacks only: of hashes from Linux 5.14 on",
+    errno: ENOTSUPP,
+    cmd: uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+    ...hash(),
+    on: "linux",
+  },
+  {
+    hint: "the map type has no batch of this kind in this kernel: hashes have it from Linux 5.6 on",
+    errno: ENOTSUPP,
+    cmd: uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+    ...hash(),
+    on: "linux",
   },
   {
     hint: "creating maps needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
@@ -651,6 +710,51 @@ const cases: readonly Case[] = [
       using _mapped = (kernel as EmbeddedKernel).mmap(map.fd, 4096, { writable: true });
       map.freeze();
     },
+  },
+  {
+    hint: "a map whose values have a lock, a timer or a pointer of the kernel in them is never frozen",
+    errno: ENOTSUPP,
+    cmd: uapi.BPF_MAP_FREEZE,
+    ...hash({ valueSize: 16 }),
+    real(kernel) {
+      using map = HashMap.create(kernel, { ...m, value: account });
+      map.freeze();
+    },
+  },
+  {
+    hint: "values of this map type have no bpf_spin_lock, nor other special fields: hash and array may",
+    errno: EOPNOTSUPP,
+    cmd: BPF_MAP_CREATE,
+    ...perCpuArray({ valueSize: 16 }),
+    real: (kernel) => PerCpuArray.create(kernel, { ...m, value: account }),
+  },
+  {
+    hint: "values with a bpf_spin_lock are written to by programs: neither BPF_F_RDONLY_PROG nor BPF_F_WRONLY_PROG",
+    errno: EACCES,
+    cmd: BPF_MAP_CREATE,
+    ...hash({ valueSize: 16, mapFlags: uapi.BPF_F_RDONLY_PROG }),
+    real: (kernel) => HashMap.create(kernel, { ...m, value: account, mapFlags: uapi.BPF_F_RDONLY_PROG }),
+  },
+  {
+    hint: "lock: true (BPF_F_LOCK) is for maps that were created with a lock in their values: a field that is spinLock",
+    errno: EINVAL,
+    cmd: BPF_MAP_LOOKUP_ELEM,
+    ...hash(),
+    real(kernel) {
+      using map = HashMap.create(kernel, m);
+      map.get(1, { lock: true });
+    },
+  },
+  {
+    hint: "loading BTF needs root or CAP_BPF; without it, EmbeddedKernel needs no rights",
+    errno: EPERM,
+    cmd: uapi.BPF_BTF_LOAD,
+  },
+  {
+    hint: "the BTF breaks a rule: a name that is no identifier, a member beyond its struct, an id that there is not",
+    errno: EINVAL,
+    cmd: uapi.BPF_BTF_LOAD,
+    real: (kernel) => btfLoad(kernel, new Uint8Array(8)),
   },
   {
     hint: "Linux tells nobody how many values a queue or a stack holds: count what you push and pop",

@@ -4,17 +4,21 @@
  * Each answer is checked first to be one that is possible: one that is not becomes WRONG, which no kernel returns.
  */
 import {
+  BPF_BTF_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
   EFAULT,
   ENOENT,
   ENOSPC,
   bpfAttr,
+  bpfBtfInfo,
   bpfMapInfo,
 } from "tsbpf/uapi";
 import { type Arena, END } from "./arena.js";
@@ -34,8 +38,12 @@ export interface AskedOf {
   readonly probe: Probe;
   readonly kernel: { readonly possibleCpus: number };
   mapOfFd(fd: number): MapFacts | undefined;
+  btfOfFd(fd: number): number | undefined;
+  openBtfIds(): number[];
   openIds(): number[];
   ordinalOf(id: number): number | undefined;
+  /** The values that were added to the bloom filter of this id, in hex. */
+  addedTo(id: number): Set<string>;
 }
 
 /** attr as it was given, zeroes behind its end. */
@@ -69,11 +77,16 @@ export function canonicalReturn(asked: AskedOf, cmd: number, at: number, size: n
     case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
       return lookupBatch(asked, attr, innerIdsOfBatch(asked, attr, ret), true);
     case BPF_MAP_LOOKUP_ELEM:
-      return innerId(asked, attr, ret);
+      return innerId(asked, attr, maybePresent(asked, attr, ret));
+    case BPF_MAP_UPDATE_ELEM:
+      noteAdded(asked, attr, ret);
+      return ret;
     case BPF_OBJ_GET_INFO_BY_FD:
       return info(asked, attr, ret);
     case BPF_MAP_GET_NEXT_ID:
-      return nextId(asked, attr, ret);
+      return nextId(asked, attr, ret, asked.openIds());
+    case BPF_BTF_GET_NEXT_ID:
+      return nextId(asked, attr, ret, asked.openBtfIds());
     default:
       return ret;
   }
@@ -105,6 +118,29 @@ function nextKey(asked: AskedOf, attr: GivenAttr, ret: number): number {
   if (probe.lookup(fd, next) !== 0 || (isThere && Buffer.compare(next, key) === 0)) return WRONG;
   arena.bytes.set(arena.before.subarray(nextAt, nextAt + keySize), nextAt);
   return isThere ? OPEN : ret;
+}
+
+/** A bloom filter that is not empty may say of any value that it is there; of one that was added it must. */
+function maybePresent(asked: AskedOf, attr: GivenAttr, ret: number): number {
+  const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
+  if (map?.type !== BPF_MAP_TYPE_BLOOM_FILTER || (ret !== 0 && ret !== -ENOENT)) return ret;
+  const value = givenValue(asked, attr, map);
+  const added = asked.addedTo(map.id);
+  if (value === undefined || (added.size === 0 && ret === 0)) return WRONG;
+  if (added.has(value)) return ret === 0 ? 0 : WRONG;
+  return added.size === 0 ? ret : OPEN;
+}
+
+function noteAdded(asked: AskedOf, attr: GivenAttr, ret: number): void {
+  const map = asked.mapOfFd(attr.u32(bpfAttr.mapElem.map_fd));
+  if (ret !== 0 || map?.type !== BPF_MAP_TYPE_BLOOM_FILTER) return;
+  const value = givenValue(asked, attr, map);
+  if (value !== undefined) asked.addedTo(map.id).add(value);
+}
+
+function givenValue(asked: AskedOf, attr: GivenAttr, { valueSize }: MapFacts): string | undefined {
+  const at = readable(asked, attr.pointer(bpfAttr.mapElem.value), valueSize);
+  return at < 0 ? undefined : Buffer.from(asked.arena.before.subarray(at, at + valueSize)).toString("hex");
 }
 
 /** Puts an inner map's ordinal in the place of its id. */
@@ -180,12 +216,23 @@ function lookupBatch(asked: AskedOf, attr: GivenAttr, ret: number, deletes: bool
   return ret;
 }
 
+/** Puts a zero in the place of an id. */
+function takeOut({ view }: Arena, at: number, id: number): void {
+  if (view.getUint32(at, true) === id) view.setUint32(at, 0, true);
+}
+
 /** Puts a map's ordinal in the place of its id. */
 function info(asked: AskedOf, attr: GivenAttr, ret: number): number {
   const { arena } = asked;
   const at = arena.offsetOf(attr.pointer(bpfAttr.info.info));
   if (ret !== 0 || at < 0) return ret;
+  const btf = asked.btfOfFd(attr.u32(bpfAttr.info.bpf_fd));
+  if (btf !== undefined) {
+    takeOut(arena, at + bpfBtfInfo.id.off, btf);
+    return ret;
+  }
   const map = asked.mapOfFd(attr.u32(bpfAttr.info.bpf_fd));
+  if (map?.btfId !== undefined && map.btfId !== 0) takeOut(arena, at + bpfMapInfo.btf_id.off, map.btfId);
   const ordinal = map === undefined ? undefined : asked.ordinalOf(map.id);
   const length = Math.min(attr.u32(bpfAttr.info.info_len), BPF_MAP_INFO_SIZE);
   for (let i = 0; i < 4; i++) {
@@ -198,12 +245,12 @@ function info(asked: AskedOf, attr: GivenAttr, ret: number): number {
 }
 
 /** Other processes' maps have ids, too: the next one is one of theirs, or the next one of ours. */
-function nextId(asked: AskedOf, attr: GivenAttr, ret: number): number {
+function nextId(asked: AskedOf, attr: GivenAttr, ret: number, ids: readonly number[]): number {
   const { arena } = asked;
   const { start_id, next_id } = bpfAttr.getId;
   const start = attr.u32(start_id);
   if ((ret !== 0 && ret !== -ENOENT) || start > MAX_ID) return ret;
-  const ours = Math.min(...asked.openIds().filter((id) => id > start));
+  const ours = Math.min(...ids.filter((id) => id > start));
   const found = new DataView(arena.bytes.buffer, arena.bytes.byteOffset).getUint32(attr.at + next_id.off, true);
   if (ret === 0 && (found <= start || found > ours)) return WRONG;
   if (ret !== 0 && ours !== Infinity) return WRONG;

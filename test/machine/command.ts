@@ -13,7 +13,7 @@ export type Word =
   | Uint8Array
   /** The fd that is, or was last, in this slot. A slot is taken as fds are: the lowest that is free. */
   | { readonly fd: number }
-  /** The id of the map of this slot. */
+  /** The id of the map, or BTF object, of this slot. */
   | { readonly id: number }
   /** A pointer: an offset of the arena. */
   | { readonly to: number }
@@ -37,8 +37,8 @@ export interface Command {
   readonly data?: readonly (readonly [offset: number, bytes: Data])[];
 }
 
-/** Bytes; or the four of a slot's fd. */
-export type Data = Uint8Array | { readonly fd: number };
+/** Bytes; the four of a slot's fd; or the eight of a pointer: an offset of the arena. */
+export type Data = Uint8Array | { readonly fd: number } | { readonly to: number };
 
 /** What is asked of a kernel: a command, a call beside it, or several commands whose order of answers is the kernel's. */
 export type Step =
@@ -48,6 +48,14 @@ export type Step =
   | { readonly op: "rename"; readonly path: string; readonly to: string }
   /** All elems, by BPF_MAP_GET_NEXT_KEY and LOOKUP_ELEM, or by BPF_MAP_LOOKUP_BATCH of so many. */
   | { readonly op: "walk"; readonly fd: { readonly fd: number }; readonly batch?: number }
+  /** mmap(2) of so many bytes; `put` is written at the start of what is mapped, if it was to be written to. */
+  | {
+      readonly op: "mmap";
+      readonly fd: { readonly fd: number };
+      readonly length: number;
+      readonly offset: number;
+      readonly put?: Uint8Array;
+    }
   /** Which maps BPF_MAP_GET_NEXT_ID leads to, of those that have a slot. */
   | { readonly op: "ids" };
 
@@ -100,6 +108,10 @@ export function stepText(step: Step): string {
       return `${step.op}(${JSON.stringify(step.path)})`;
     case "rename":
       return `rename(${JSON.stringify(step.path)}, ${JSON.stringify(step.to)})`;
+    case "mmap": {
+      const writes = step.put === undefined ? "" : `, to write ${hex(step.put)}`;
+      return `mmap ${step.length} bytes from ${step.offset} on of fd#${step.fd.fd}${writes}`;
+    }
     case "walk":
       return `walk fd#${step.fd.fd} by ${step.batch === undefined ? "keys" : `batches of ${step.batch}`}`;
     default:

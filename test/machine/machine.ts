@@ -4,12 +4,15 @@
  * Answers that Linux leaves open are made the same on every kernel (canonical.ts), after they were checked to be possible ones.
  */
 import { posix } from "node:path";
-import type { Kernel, UserBuffer } from "tsbpf";
+import { BpfError, type Kernel, type UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
+  BPF_BTF_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
   BPF_MAP_CREATE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_TYPE_ARRAY,
   BPF_OBJ_GET,
   BPF_OBJ_PIN,
   EBADF,
@@ -18,22 +21,23 @@ import {
 } from "tsbpf/uapi";
 import { ATTR, Arena, END, IN, KEY, NEXT } from "./arena.js";
 import { type AskedOf, canonicalReturn } from "./canonical.js";
-import type { Answer, Command, Step, Word } from "./command.js";
+import type { Answer, Command, Data, Step, Word } from "./command.js";
 import type { PinFolder } from "./pin_folder.js";
 import { type MapFacts, Probe, type Walk, isHash, isMapInMap } from "./probe.js";
 
 /** An fd that no process has open. */
 const NO_FD = 0x7ffffff0;
 const PATH_ROOM = 16384;
+/** How long a map may outlive what held it. */
+const MAX_WAIT_MS = 2000;
 
 interface Slot {
   fd: number;
   open: boolean;
   map: MapFacts | undefined;
+  /** Of a BTF object's fd. */
+  btfId: number | undefined;
 }
-
-/** For a map to go: Linux takes some milliseconds. */
-const MAX_WAIT_MS = 5000;
 
 export class Machine implements AskedOf {
   readonly kernel: Kernel;
@@ -44,6 +48,10 @@ export class Machine implements AskedOf {
   readonly #slots: Slot[] = [];
   /** Maps that have had a slot, by id: how many there were before. */
   readonly #ordinals = new Map<number, number>();
+  /** Ids of maps that have had a slot, and were not yet seen to be gone. */
+  readonly #lasting = new Set<number>();
+  /** What was added to bloom filters, in hex, by id. */
+  readonly #added = new Map<number, Set<string>>();
   /** The map's id, by normal path in the folder of pinned names. */
   readonly #pinned = new Map<string, number>();
   /** Whether there may be names, or directories, in that folder. */
@@ -83,6 +91,8 @@ export class Machine implements AskedOf {
         return this.#readdir(step.path);
       case "rename":
         return { ret: this.#rename(step.path, step.to), wrote: "" };
+      case "mmap":
+        return this.#mmap(step);
       case "walk":
         return this.#walk(step.fd.fd, step.batch);
       default:
@@ -94,6 +104,14 @@ export class Machine implements AskedOf {
   mapIn(slot: number): MapFacts | undefined {
     const found = this.#slots[slot];
     return found?.open === true ? found.map : undefined;
+  }
+
+  btfOfFd(fd: number): number | undefined {
+    return this.#slots.find((slot) => slot.open && slot.fd === fd)?.btfId;
+  }
+
+  openBtfIds(): number[] {
+    return this.#slots.flatMap(({ open, btfId }) => (open && btfId !== undefined ? [btfId] : []));
   }
 
   mapOfFd(fd: number): MapFacts | undefined {
@@ -108,17 +126,20 @@ export class Machine implements AskedOf {
     return this.#ordinals.get(id);
   }
 
+  addedTo(id: number): Set<string> {
+    let added = this.#added.get(id);
+    if (added === undefined) this.#added.set(id, (added = new Set()));
+    return added;
+  }
+
   /** What each map holds that a slot has open: readable through an fd of its own. */
   contents(): string[] {
     const all: string[] = [];
     const maps = new Map(this.#slots.flatMap(({ open, map }) => (open && map !== undefined ? [[map.id, map]] : [])));
     for (const [id, map] of maps) {
       const fd = this.probe.open(id);
-      all.push(
-        fd < 0
-          ? `${this.ordinalOf(id)}: ${fd}`
-          : `${this.ordinalOf(id)}: ${walkText(this.#withOrdinals(this.probe.walk(fd, map), map), map)}`,
-      );
+      const text = fd < 0 ? String(fd) : walkText(this.#withOrdinals(this.probe.walk(fd, map), map), map);
+      all.push(`${this.ordinalOf(id)}: ${text}`);
       if (fd >= 0) this.kernel.close(fd);
     }
     return all;
@@ -134,6 +155,8 @@ export class Machine implements AskedOf {
     this.#slots.length = 0;
     this.#pinned.clear();
     this.#ordinals.clear();
+    this.#lasting.clear();
+    this.#added.clear();
     this.#hasOuter = false;
     this.arena.clear();
   }
@@ -156,7 +179,7 @@ export class Machine implements AskedOf {
     arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
     this.#putFields(at, command);
     for (const [offset, data] of command.data ?? []) {
-      const bytes = data instanceof Uint8Array ? data : new Uint8Array(Int32Array.of(this.#fdNumber(data.fd)).buffer);
+      const bytes = this.#bytesOf(data);
       arena.put(offset, bytes);
       if (offset < KEY) this.#attrDirty = Math.min(KEY, Math.max(this.#attrDirty, offset + bytes.length));
     }
@@ -172,8 +195,17 @@ export class Machine implements AskedOf {
     const wrote = arena.takeWrites();
     // Addresses and fds differ between kernels: no later command may find them in the memory that it is given.
     if (at !== ATTR) arena.fill(at, Math.min(BPF_ATTR_SIZE, END - at), 0);
-    for (const [offset, data] of command.data ?? []) if (!(data instanceof Uint8Array)) arena.fill(offset, 4, 0);
+    for (const [offset, data] of command.data ?? []) {
+      if (!(data instanceof Uint8Array)) arena.fill(offset, Math.min(8, END - offset), 0);
+    }
+    if (this.#hasOuter && !givesFd(command.cmd)) this.#awaitEnds();
     return { ret, wrote };
+  }
+
+  #bytesOf(data: Data): Uint8Array {
+    if (data instanceof Uint8Array) return data;
+    if ("fd" in data) return new Uint8Array(Int32Array.of(this.#fdNumber(data.fd)).buffer);
+    return new Uint8Array(BigUint64Array.of(BigInt(this.arena.address + data.to)).buffer);
   }
 
   #putFields(at: number, { group, fields }: Command): void {
@@ -196,7 +228,7 @@ export class Machine implements AskedOf {
     if (typeof word !== "object") return BigInt(word);
     if ("to" in word) return BigInt(this.arena.address + word.to);
     if ("fd" in word) return BigInt(this.#fdNumber(word.fd));
-    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? 0);
+    if ("id" in word) return BigInt(this.#slots[word.id]?.map?.id ?? this.#slots[word.id]?.btfId ?? 0);
     this.#path.bytes.set(Buffer.from(`${this.#pathOf(word.path)}\0`, "latin1"));
     return BigInt(this.#path.address);
   }
@@ -212,9 +244,11 @@ export class Machine implements AskedOf {
   #bind(fd: number): number {
     const free = this.#slots.findIndex(({ open }) => !open);
     const slot = free < 0 ? this.#slots.length : free;
-    const map = this.probe.facts(fd);
-    this.#slots[slot] = { fd, open: true, map };
+    const btfId = this.probe.btfId(fd);
+    const map = btfId === undefined ? this.probe.facts(fd) : undefined;
+    this.#slots[slot] = { fd, open: true, map, btfId };
     if (map !== undefined && isMapInMap(map)) this.#hasOuter = true;
+    if (map !== undefined) this.#lasting.add(map.id);
     if (map !== undefined && !this.#ordinals.has(map.id)) this.#ordinals.set(map.id, this.#ordinals.size);
     return slot;
   }
@@ -240,10 +274,9 @@ export class Machine implements AskedOf {
   }
 
   #noteUnpin(path: string): void {
-    const id = this.#pinned.get(path);
-    if (id === undefined) return;
+    if (!this.#pinned.has(path)) return;
     this.#pinned.delete(path);
-    this.#awaitEnd(id);
+    this.#awaitEnds();
   }
 
   #rename(path: string, to: string): number {
@@ -286,42 +319,56 @@ export class Machine implements AskedOf {
     const fd = this.#fdNumber(which.fd);
     slot.open = false;
     const ret = this.kernel.close(fd);
-    if (slot.map !== undefined) this.#awaitEnd(slot.map.id);
+    if (slot.map !== undefined) this.#awaitEnds();
     return ret;
   }
 
-  /** Waits until Linux has forgotten a map that nothing here holds: another process that lists all maps may, for a moment. */
-  #awaitEnd(id: number): void {
-    if (this.kernel.name !== "linux") return;
-    const held = new Set([...this.openIds(), ...this.#pinned.values()]);
-    // Linux gives up what a map of maps holds some time after that has ended.
-    if (this.#hasOuter) for (const holder of held) this.#innerIds(holder).forEach((inner) => held.add(inner));
-    for (const ended of this.#hasOuter ? [...this.#ordinals.keys()] : [id]) {
-      if (!held.has(ended)) this.#awaitIdGone(ended);
-    }
-  }
-
   /**
-   * It is not opened to see. A prog_array whose last fd is closed twice in a short time stays for good (Linux 6.18), and another
-   * process may have opened and closed it: then it counts as gone.
+   * Waits until Linux has forgotten the maps that nothing here holds any more: another process that lists all maps may hold them
+   * for a moment, and Linux gives up what a map of maps has held some time after that has ended.
    */
-  #awaitIdGone(id: number): void {
-    for (let ms = 0; this.probe.nextId(id - 1) === id; ms++) {
-      if (ms === MAX_WAIT_MS) {
-        this.#ordinals.delete(id);
-        return;
+  #awaitEnds(): void {
+    if (this.kernel.name !== "linux") return;
+    const held = this.#heldIds();
+    for (const id of this.#lasting) {
+      if (held.has(id)) continue;
+      this.#lasting.delete(id);
+      // Not by opening it: Linux forgets a reference of a PROG_ARRAY whose last fd is closed twice in a short time.
+      // And where another process has done that, the map stays for good: then it counts as gone.
+      for (let ms = 0; this.probe.nextId(id - 1) === id && ms < MAX_WAIT_MS; ms++) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
 
-  /** What a map of maps holds. */
-  #innerIds(id: number): number[] {
-    const fd = this.probe.open(id);
-    const map = this.probe.facts(fd);
-    const elems = map !== undefined && isMapInMap(map) ? this.probe.walk(fd, map).elems : [];
-    this.kernel.close(fd);
-    return elems.map((elem) => Buffer.from(elem.slice(-8), "hex").readUInt32LE());
+  /** Ids of the maps that fds, names and elems of maps of maps lead to. */
+  #heldIds(): Set<number> {
+    const held = new Set([...this.openIds(), ...this.#pinned.values()]);
+    if (!this.#hasOuter) return held;
+    for (const id of held) {
+      const fd = this.probe.open(id);
+      const map = this.probe.facts(fd);
+      if (map !== undefined && isMapInMap(map)) {
+        for (const elem of this.probe.walk(fd, map).elems) held.add(innerIdOf(elem));
+      }
+      if (fd >= 0) this.kernel.close(fd);
+    }
+    return held;
+  }
+
+  /** What is mapped may be long, and is the same again and again: so only some of it is told. */
+  #mmap({ fd, length, offset, put }: Extract<Step, { op: "mmap" }>): Answer {
+    try {
+      using mapped = this.kernel.mmap(this.#fdNumber(fd.fd), length, { offset, writable: put !== undefined });
+      const isArray = this.mapIn(fd.fd)?.type === BPF_MAP_TYPE_ARRAY;
+      // A ring's pages have Linux's own things on them.
+      if (!isArray) return { ret: 0, wrote: "" };
+      if (put !== undefined) mapped.bytes.set(put.subarray(0, length));
+      return { ret: 0, wrote: Buffer.from(mapped.bytes.subarray(0, 64)).toString("hex") };
+    } catch (error) {
+      if (error instanceof BpfError) return { ret: error.errno, wrote: "" };
+      throw error;
+    }
   }
 
   #walk(slot: number, batch: number | undefined): Answer {
@@ -336,8 +383,7 @@ export class Machine implements AskedOf {
   #withOrdinals(walk: Walk, map: MapFacts): Walk {
     if (!isMapInMap(map)) return walk;
     const elems = walk.elems.map((elem) => {
-      const [key, value] = elem.split("=") as [string, string];
-      return `${key}=${this.ordinalOf(Buffer.from(value, "hex").readUInt32LE()) ?? "no map of ours"}`;
+      return `${elem.split("=")[0]}=${this.ordinalOf(innerIdOf(elem)) ?? "no map of ours"}`;
     });
     return { ...walk, elems };
   }
@@ -358,10 +404,23 @@ function normalPath(path: string): string {
   return posix.normalize(`/${path}`).replace(/\/$/, "");
 }
 
+/** The id that an elem of a map of maps holds, "key=value" in hex. */
+function innerIdOf(elem: string): number {
+  return Buffer.from(elem.split("=")[1]!, "hex").readUInt32LE();
+}
+
 const noBuffer = { bytes: new Uint8Array(0), [Symbol.dispose]: (): void => {} };
 
+const givers: ReadonlySet<number> = new Set([
+  BPF_MAP_CREATE,
+  BPF_OBJ_GET,
+  BPF_MAP_GET_FD_BY_ID,
+  BPF_BTF_LOAD,
+  BPF_BTF_GET_FD_BY_ID,
+]);
+
 function givesFd(cmd: number): boolean {
-  return cmd === BPF_MAP_CREATE || cmd === BPF_OBJ_GET || cmd === BPF_MAP_GET_FD_BY_ID;
+  return givers.has(cmd);
 }
 
 /** The order of a hash's elems is the kernel's; an array's is not. */

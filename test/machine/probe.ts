@@ -4,6 +4,7 @@
 import type { Kernel, UserBuffer } from "tsbpf";
 import {
   BPF_ATTR_SIZE,
+  BPF_BTF_INFO_SIZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
@@ -22,6 +23,7 @@ import {
   ENOENT,
   ENOSPC,
   bpfAttr,
+  bpfBtfInfo,
   bpfMapInfo,
 } from "tsbpf/uapi";
 
@@ -32,6 +34,8 @@ export interface MapFacts {
   readonly keySize: number;
   readonly valueSize: number;
   readonly maxEntries: number;
+  /** The id of its BTF, or 0. */
+  readonly btfId?: number;
 }
 
 export function isHash({ type }: Pick<MapFacts, "type">): boolean {
@@ -45,6 +49,11 @@ export function isHash({ type }: Pick<MapFacts, "type">): boolean {
 
 export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/** Whether the map is given no keys. */
+export function isKeyless({ keySize }: Pick<MapFacts, "keySize">): boolean {
+  return keySize === 0;
 }
 
 /** Which elems stay when there is no room is each kernel's own affair. */
@@ -119,14 +128,30 @@ export class Probe {
     this.#buffer.bytes.fill(0, VALUE_AT, VALUE_AT + BPF_MAP_INFO_SIZE);
     if (this.#call(BPF_OBJ_GET_INFO_BY_FD, words) !== 0) return undefined;
     const read = ({ off }: { off: number }): number => this.#view.getUint32(VALUE_AT + off, true);
-    const { id, type, key_size, value_size, max_entries } = bpfMapInfo;
+    const { id, type, key_size, value_size, max_entries, btf_id } = bpfMapInfo;
     return {
       id: read(id),
       type: read(type),
       keySize: read(key_size),
       valueSize: read(value_size),
       maxEntries: read(max_entries),
+      btfId: read(btf_id),
     };
+  }
+
+  /** The id of the BTF object that an fd is of; undefined for any other. */
+  btfId(fd: number): number | undefined {
+    const { bpf_fd, info_len, info } = bpfAttr.info;
+    const words = [
+      [bpf_fd, fd],
+      [info_len, BPF_BTF_INFO_SIZE],
+      [info, this.#buffer.address + VALUE_AT],
+    ] as const;
+    // A map's info begins with its type, and what a BTF object's begins with is not changed.
+    this.#buffer.bytes.fill(0, VALUE_AT, VALUE_AT + BPF_MAP_INFO_SIZE);
+    if (this.#call(BPF_OBJ_GET_INFO_BY_FD, words) !== 0) return undefined;
+    const read = ({ off }: { off: number }): number => this.#view.getUint32(VALUE_AT + off, true);
+    return read(bpfMapInfo.type) === 0 ? read(bpfBtfInfo.id) : undefined;
   }
 
   /** A new fd for an id, or a negative errno. */

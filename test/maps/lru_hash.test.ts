@@ -184,6 +184,18 @@ describe("on the embedded kernel", () => {
     expect(loaded.check()).toEqual([]);
   });
 
+  it("is exact where it is created by openOrCreate", () => {
+    const path = "/sys/fs/bpf/pages";
+    const options = { key: u32, value: u64, maxEntries: 3 };
+    using map = LruHashMap.openOrCreate(kernel, path, { ...options, exact: true });
+    using same = LruHashMap.openOrCreate(kernel, path, options);
+    for (const key of [1, 2, 3]) same.set(key, 1n);
+    same.get(1);
+    same.set(4, 1n);
+    expect([...map.keys()].toSorted((a, b) => a - b)).toEqual([1, 3, 4]);
+    kernel.unlink(path);
+  });
+
   it("refuses what is no boolean, and what cannot be had, and leaves nothing", () => {
     const options = { key: u32, value: u64, maxEntries: 3 };
     const before = kernel.usage();

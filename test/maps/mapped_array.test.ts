@@ -109,7 +109,7 @@ forEachWay((kernel) => {
     const open = inUse(kernel());
     const error = thrownBy(() => ArrayMap.fromId(kernel(), map.id, { value: u64, mmap: true }));
     if (error.message.includes("EPERM")) expect(inUse(kernel())).toBe(open);
-    expect(error).toMatchObject({ code: "EPERM", syscall: "mmap" });
+    expect(error).toMatchObject({ code: "EPERM", hint: "the map is frozen: open it without mmap, to read" });
   });
 
   it("is refused for a map that cannot be mapped, and an fd that may not", () => {
@@ -120,7 +120,14 @@ forEachWay((kernel) => {
     );
     expect(
       thrownBy(() => ArrayMap.create(kernel(), { value: u64, maxEntries: 2, mmap: true, mapFlags: BPF_F_RDONLY })),
-    ).toMatchObject({ code: "EACCES", syscall: "mmap" });
+    ).toMatchObject({
+      code: "EACCES",
+      syscall: "mmap",
+      hint: expect.stringContaining("must read and write") as string,
+    });
+    expect(
+      thrownBy(() => ArrayMap.create(kernel(), { value: u64, maxEntries: 2, mmap: true, programAccess: "read" })),
+    ).toMatchObject({ code: "EACCES", hint: expect.stringContaining("BPF_F_RDONLY_PROG") as string });
     expect(inUse(kernel())).toBe(open);
   });
 

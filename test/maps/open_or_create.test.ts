@@ -4,14 +4,17 @@
  */
 import {
   ArrayMap,
+  ArrayOfMaps,
   BloomFilter,
   BpfError,
   HashMap,
+  HashOfMaps,
   type Kernel,
   LpmTrie,
   LruHashMap,
   type MapAccess,
   PerCpuHashMap,
+  ProgramArray,
   QueueMap,
   RingBuffer,
   StackMap,
@@ -223,6 +226,27 @@ forEachWay((kernel) => {
       expect(thrownBy(() => reader.push(1)).message).toContain(readOnly);
       // It reads and writes.
       for (const map of [reader, writer]) expect(thrownBy(() => map.pop())).toMatchObject({ code: "EPERM" });
+    });
+
+    it("of maps of maps, and of arrays of programs", () => {
+      const same = kernel();
+      using inner = HashMap.create(same, counts);
+      using outer = HashOfMaps.create(same, { key: u32, maxEntries: 4, inner });
+      outer.set(1, inner);
+      expect([outer.count(), outer.pressure()]).toEqual([1, 0.25]);
+      const openInner = (id: number): HashMap<number, bigint> => HashMap.fromId(same, id, counts);
+      using reader = HashOfMaps.fromId(same, outer.id, { key: u32, openInner, access: "read" });
+      using found = reader.get(1);
+      expect(found!.id).toBe(inner.id);
+      expect(thrownBy(() => reader.set(2, inner)).message).toContain(readOnly);
+      using list = ArrayOfMaps.create(same, { maxEntries: 2, inner });
+      using writer = ArrayOfMaps.fromId(same, list.id, { openInner, access: "write" });
+      writer.set(1, inner);
+      expect(thrownBy(() => writer.get(1)).message).toContain(writeOnly);
+      expect(list.count()).toBe(1);
+      using programs = ProgramArray.create(same, { maxEntries: 2 });
+      using programWriter = ProgramArray.fromId(same, programs.id, { access: "write" });
+      expect(thrownBy(() => programWriter.getId(0))).toMatchObject({ code: "EPERM" });
     });
 
     it("programs may do what programAccess says; system calls both", () => {

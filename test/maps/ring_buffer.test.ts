@@ -98,6 +98,19 @@ forEachKernel((_, open) => {
     expect(await kernel.readable(ring.fd, { timeoutMs: 10 })).toBe(false);
   });
 
+  it("ends the loop of who waits when it is closed", async () => {
+    const given = await open();
+    using own = given.name === "linux" ? LinuxKernel.open() : undefined;
+    const kernel = own ?? given;
+    const ring = RingBuffer.create(kernel, { size: 4096, record: u64 });
+    setTimeout(() => ring.close(), 10);
+    const signal = new AbortController().signal;
+    for await (const record of ring.records({ signal })) expect.fail(`There is a record: ${record}`);
+    const another = RingBuffer.create(kernel, { size: 4096, record: u64 });
+    setTimeout(() => another.close(), 10);
+    for await (const record of another) expect.fail(`There is a record: ${record}`);
+  });
+
   it("refuses other sizes", async () => {
     const kernel = await open();
     expect(() => RingBuffer.create(kernel, { size: 5000 })).toThrow(/EINVAL/);
@@ -144,6 +157,19 @@ it("writes records by their codec, and large ones as well as small ones", async 
   for (let i = 0n; ring.push(i); i++);
   expect(ring.lost).toBe(1);
   expect(() => ring.output(new Uint8Array(16377))).not.toThrow();
+});
+
+it("lets go of who waits when its kernel is disposed", async () => {
+  const kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 22 });
+  using other = await EmbeddedKernel.attach(kernel.share());
+  using ring = RingBuffer.create(other, { size: 4096 });
+  const theirs = RingBuffer.fromId(kernel, ring.id);
+  const next = theirs.records().next();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  kernel[Symbol.dispose]();
+  await expect(next).rejects.toThrow("epoll_wait failed with ECANCELED (the kernel was disposed)");
+  other.close(theirs.fd);
+  expect(other.check()).toEqual([]);
 });
 
 it("discards what a thread had reserved when it leaves", async () => {

@@ -89,6 +89,29 @@ const models: Readonly<Record<string, Model>> = {
       BUG_NO_RECOUNT: ["assertion violated"],
     },
   },
+  trie: {
+    runs: [[], ["STAYS"]],
+    bugs: {
+      BUG_NO_SEQ: ["assertion violated"],
+      BUG_GIVE_FIRST: ["assertion violated"],
+      BUG_FILL_LATE: ["assertion violated"],
+      BUG_FOLLOW_BLINDLY: ["assertion violated"],
+      BUG_NO_LAST_LOOK: ["assertion violated"],
+      BUG_REPAIR_WHILE_EVEN: ["assertion violated"],
+      BUG_REPAIR_NO_BUMP: ["assertion violated"],
+    },
+  },
+  lru: {
+    runs: [[], ["NO_DEATH"]],
+    bugs: {
+      BUG_HOLD_BOTH: ["invalid end state", "NO_DEATH"],
+      BUG_NO_SECOND_LOOK: ["assertion violated", "NO_DEATH"],
+      BUG_ROOM_IS_MINE: ["assertion violated", "NO_DEATH"],
+      BUG_COUNT_FIRST: ["assertion violated", "NO_DEATH"],
+      BUG_IMPATIENT: ["assertion violated", "NO_DEATH"],
+      BUG_NOT_SETTLED: ["assertion violated"],
+    },
+  },
   ringbuf: {
     runs: [[], ["NO_DEATH"]],
     bugs: {

@@ -64,7 +64,7 @@ describe.skipIf(whyNoClang !== undefined)(
         "lock *(u64 *)(r0 + 0) += r6",
         "exit",
       ]);
-      expect(filter.references.map(({ insn, map }) => [insn, map.name])).toEqual([[9, "totals"]]);
+      expect(filter.references.map(({ slot, map }) => [slot, map.name])).toEqual([[9, "totals"]]);
       expect(filter.funcInfo.map(({ insnOff }) => insnOff)).toEqual([0, 5]);
     });
 

@@ -9,8 +9,11 @@ import {
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_INFO_ID_OFF,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_LOOKUP_BATCH,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
+  ENOENT,
   bpfAttr,
 } from "tsbpf/uapi";
 import { Random } from "../differential/random.js";
@@ -38,10 +41,17 @@ export interface Answers {
   readonly failed: Record<number, number>;
 }
 
+/** Directories that come and go, and the names that maps are pinned at: half of them in such a one. */
+const hostileDirectories = ["/sys/fs/bpf/d", "/sys/fs/bpf/e", "/sys/fs/bpf/d/d"];
+export const hostilePaths: readonly string[] = Array.from(
+  { length: 8 },
+  (_, i) => `/sys/fs/bpf/${i % 2 === 0 ? "" : "d/"}hostile_${i}`,
+);
+
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
 /** However slow the machine is. */
-const leastCalls = 10_000;
+const leastCalls = 30_000;
 
 export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
   const random = new Random(seed);
@@ -57,7 +67,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
     const call = caller.next();
     words.set([calls + 1, call.cmd, call.address, call.size]);
     const ret = answerOf(kernel, call, buffer);
-    if (ret < 0) {
+    if (ret < 0 && !isEndOfBatches(call.cmd, ret)) {
       failed[-ret] = (failed[-ret] ?? 0) + 1;
       continue;
     }
@@ -76,10 +86,15 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
     if (caller.ids.length > 50) caller.ids.splice(random.below(50), 1);
     while (caller.fds.length > maxFds) kernel.close(caller.fds.splice(random.below(maxFds), 1)[0]!);
     if (random.percent(2)) kernel.close(3 + random.below(60));
-    if (random.percent(1)) allocAndUnlink(kernel, random);
+    if (random.percent(1)) allocAndRename(kernel, random);
   }
   for (const fd of caller.fds) kernel.close(fd);
   return { calls, succeeded, failed };
+}
+
+/** A batch that came to the map's end has succeeded. */
+function isEndOfBatches(cmd: number, ret: number): boolean {
+  return ret === -ENOENT && (cmd === BPF_MAP_LOOKUP_BATCH || cmd === BPF_MAP_LOOKUP_AND_DELETE_BATCH);
 }
 
 /** What bpf() returns. A trap comes out with the call that it befell. */
@@ -130,10 +145,17 @@ function idReader(kernel: EmbeddedKernel, desk: Range, buffer: ArrayBufferLike):
 }
 
 /** The other ways to memory and names, which must go on meanwhile. */
-function allocAndUnlink(kernel: EmbeddedKernel, random: Random): void {
+function allocAndRename(kernel: EmbeddedKernel, random: Random): void {
   try {
     using _buffer = kernel.alloc(1 + random.below(2 ** random.below(23)));
-    kernel.unlink(`/sys/fs/bpf/hostile_${random.below(8)}`);
+    const path = (): string => hostilePaths[random.below(hostilePaths.length)]!;
+    const directory = random.pick(hostileDirectories);
+    kernel.unlink(path());
+    kernel.rename(path(), path());
+    kernel.mkdir(directory);
+    kernel.rename(directory, random.pick(hostileDirectories));
+    kernel.readdir(directory);
+    if (random.percent(20)) kernel.rmdir(directory);
   } catch (error) {
     if (!(error instanceof BpfError && error.code === "ENOMEM")) throw error;
   }

@@ -12,11 +12,14 @@ import {
   BPF_F_RDONLY,
   BPF_F_WRONLY,
   BPF_MAP_CREATE,
+  BPF_MAP_DELETE_BATCH,
   BPF_MAP_DELETE_ELEM,
+  BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_INFO_SIZE,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
@@ -26,16 +29,17 @@ import {
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
-  BPF_MAP_TYPE_PERCPU_ARRAY,
-  BPF_MAP_TYPE_PERCPU_HASH,
-  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_USER_RINGBUF,
+  BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -80,8 +84,12 @@ export const cmds = [
   BPF_MAP_UPDATE_ELEM,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
-  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_LOOKUP_BATCH,
+  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+  BPF_MAP_UPDATE_BATCH,
+  BPF_MAP_DELETE_BATCH,
+  BPF_MAP_FREEZE,
   BPF_OBJ_PIN,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -89,41 +97,43 @@ export const cmds = [
   BPF_MAP_GET_FD_BY_ID,
 ];
 
+/** What succeeds seldom otherwise: something must be in a map before it can be taken out. */
+const often = [BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+
 const types = [
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_ARRAY,
-  BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_RINGBUF,
+  BPF_MAP_TYPE_USER_RINGBUF,
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
-  BPF_MAP_TYPE_LPM_TRIE,
+  BPF_MAP_TYPE_ARENA,
+];
+const arrayTypes = [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS];
+const ringTypes = [BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF];
+const keylessTypes = [
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_STACK,
   BPF_MAP_TYPE_BLOOM_FILTER,
-  BPF_MAP_TYPE_RINGBUF,
-  BPF_MAP_TYPE_USER_RINGBUF,
   BPF_MAP_TYPE_ARENA,
-  BPF_MAP_TYPE_ARRAY_OF_MAPS,
-  BPF_MAP_TYPE_HASH_OF_MAPS,
-  BPF_MAP_TYPE_PROG_ARRAY,
+  ...ringTypes,
 ];
-/** What types without keys, or with keys of their own, must be created with. */
-const fieldsOf: Readonly<Record<number, Sensible["fields"]>> = {
-  [BPF_MAP_TYPE_ARRAY_OF_MAPS]: { key_size: 4, value_size: 4, map_flags: 0 },
-  [BPF_MAP_TYPE_HASH_OF_MAPS]: { value_size: 4, map_flags: 0 },
-  [BPF_MAP_TYPE_PROG_ARRAY]: { key_size: 4, value_size: 4, map_flags: 0 },
-  [BPF_MAP_TYPE_LRU_HASH]: { map_flags: 0 },
-  [BPF_MAP_TYPE_LRU_PERCPU_HASH]: { map_flags: 0 },
-  [BPF_MAP_TYPE_LPM_TRIE]: { key_size: 8, map_flags: BPF_F_NO_PREALLOC },
-  [BPF_MAP_TYPE_QUEUE]: { key_size: 0, map_flags: 0 },
-  [BPF_MAP_TYPE_STACK]: { key_size: 0, map_flags: 0 },
-  [BPF_MAP_TYPE_BLOOM_FILTER]: { key_size: 0, map_flags: 0 },
-  [BPF_MAP_TYPE_RINGBUF]: { key_size: 0, value_size: 0, max_entries: 8192, map_flags: 0 },
-  [BPF_MAP_TYPE_USER_RINGBUF]: { key_size: 0, value_size: 0, max_entries: 8192, map_flags: 0 },
-  [BPF_MAP_TYPE_ARENA]: { key_size: 0, value_size: 0, map_flags: BPF_F_MMAPABLE },
-};
+/** Values that are fds. */
+const fdTypes = [BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS];
+const trieKeySizes = [5, 8, 8, 8, 20, 260];
+const ringSizes = [4096, 4096, 65_536, 2 ** 20];
 const keySizes = [1, 3, 4, 4, 4, 5, 8, 8, 12, 16, 100, 600, 5000];
 const valueSizes = [1, 2, 4, 4, 7, 8, 8, 16, 24, 100, 1000, 32_768, 100_000];
 const entryCounts = [1, 1, 2, 3, 4, 7, 16, 16, 100, 1000, 20_000, 1_000_000, 10_000_000];
@@ -236,18 +246,24 @@ export class HostileCaller {
 
   #sensible(): Sensible {
     const random = this.#random;
-    const cmd = random.pick(cmds);
+    const cmd = random.percent(35) ? random.pick(often) : random.pick(cmds);
     const map_fd = this.#fd();
     const make = (group: Group, fields: Sensible["fields"]): Sensible => ({ cmd, group, fields });
     switch (cmd) {
       case BPF_MAP_CREATE:
         return make("mapCreate", this.#create());
-      case BPF_MAP_LOOKUP_BATCH: {
-        const count = random.pick([1, 2, 10, 1000, 2 ** 32 - 1]);
+      case BPF_MAP_LOOKUP_BATCH:
+      case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+      case BPF_MAP_UPDATE_BATCH:
+      case BPF_MAP_DELETE_BATCH: {
+        const count = random.pick([1, 1, 1, 2, 10, 1000, 2 ** 32 - 1]);
         const in_batch = random.percent(50) ? 0 : this.#pointer();
         const to = { out_batch: this.#pointer(), keys: this.#pointer(), values: this.#pointer() };
         return make("batch", { map_fd, count, in_batch, ...to });
       }
+      case BPF_MAP_FREEZE:
+        // Else there were soon no others.
+        return make("mapElem", random.percent(20) ? { map_fd } : { map_fd, key: 1 });
       case BPF_OBJ_PIN:
         return make("obj", { pathname: random.pick(this.#aims.paths), bpf_fd: map_fd });
       case BPF_OBJ_GET:
@@ -260,7 +276,8 @@ export class HostileCaller {
         return make("getId", { map_id: this.#id(), open_flags: random.pick([0, 0, BPF_F_RDONLY, BPF_F_WRONLY]) });
       default: {
         const flags = cmd === BPF_MAP_UPDATE_ELEM ? random.pick([0, 0, 1, 2]) : 0;
-        const key = cmd === BPF_MAP_GET_NEXT_KEY && random.percent(30) ? 0 : this.#pointer();
+        // Nowhere: of a map without keys, or the first one.
+        const key = random.percent(often.includes(cmd) ? 40 : 25) ? 0 : this.#pointer();
         const value = cmd === BPF_MAP_DELETE_ELEM ? 0 : this.#pointer();
         return make("mapElem", { map_fd, key, value, flags });
       }
@@ -270,15 +287,19 @@ export class HostileCaller {
   #create(): Sensible["fields"] {
     const random = this.#random;
     const map_type = random.pick(types);
-    const isArray = map_type === BPF_MAP_TYPE_ARRAY || map_type === BPF_MAP_TYPE_PERCPU_ARRAY;
+    const isKeyless = keylessTypes.includes(map_type);
+    const isTrie = map_type === BPF_MAP_TYPE_LPM_TRIE;
+    const isRing = ringTypes.includes(map_type);
+    const isArena = map_type === BPF_MAP_TYPE_ARENA;
+    const hasFds = fdTypes.includes(map_type);
+    const key_size = arrayTypes.includes(map_type) ? 4 : random.pick(isTrie ? trieKeySizes : keySizes);
     return {
       map_type,
-      key_size: isArray ? 4 : random.pick(keySizes),
-      value_size: random.pick(valueSizes),
-      max_entries: random.pick(entryCounts),
-      map_flags: random.pick(mapFlags),
-      inner_map_fd: this.#fd(),
-      ...fieldsOf[map_type],
+      key_size: isKeyless ? 0 : key_size,
+      value_size: isRing || isArena ? 0 : hasFds ? 4 : random.pick(valueSizes),
+      max_entries: random.pick(isRing ? ringSizes : entryCounts),
+      map_flags: isTrie ? BPF_F_NO_PREALLOC : isArena ? BPF_F_MMAPABLE : isRing ? 0 : random.pick(mapFlags),
+      ...(hasFds ? { inner_map_fd: this.#fd() } : {}),
     };
   }
 

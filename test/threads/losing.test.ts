@@ -33,7 +33,7 @@ it("elems of all workers are there, and no others", async () => {
       const own = Math.floor(key / ownKeys) * 100_000 + (key % ownKeys);
       expect(map.set(own, key), `${names[m]}, key ${own}`).toBe(true);
     }
-    expect(() => map.set(99_999, 1)).toThrow("E2BIG");
+    expect(() => map.set(99_999, 1)).toThrow(/E2BIG|ENOSPC/);
     map.close();
   });
   check();

@@ -1,7 +1,7 @@
 /**
  * The job of keeping a model: each worker inserts, replaces and deletes keys of its own, and knows what must be there.
  */
-import { type EmbeddedKernel, HashMap, PerCpuHashMap, bytes, struct, u16, u32, u64, u8 } from "tsbpf";
+import { type EmbeddedKernel, HashMap, LpmTrie, PerCpuHashMap, bytes, struct, u16, u32, u64, u8 } from "tsbpf";
 import { BPF_F_NO_PREALLOC, BPF_NOEXIST } from "tsbpf/uapi";
 import { RawMap } from "../raw_map.js";
 import { forMs, randomFrom } from "./clock.js";
@@ -88,9 +88,37 @@ const ofPerCpu = (map: PerCpuHashMap<number, number>): Numbers => {
   };
 };
 
+const prefix = struct({ prefixlen: u32, address: u32 });
+/** Whole addresses: a get gives the key's own value, and none of a shorter prefix. */
+const prefixOf = (key: number) => ({ prefixlen: 32, address: key });
+const ofPrefixes = (map: LpmTrie<ReturnType<typeof prefixOf>, Uint8Array>): Numbers => {
+  const wide = (value: number): Uint8Array => new Uint8Array(new Uint32Array(map.value.size / 4).fill(value).buffer);
+  return {
+    id: map.id,
+    set: (key, value, mode) => map.set(prefixOf(key), wide(value), options(mode)),
+    get: (key) => {
+      const value = map.get(prefixOf(key));
+      if (value === undefined) return undefined;
+      const words = new Uint32Array(value.slice().buffer);
+      if (words.some((word) => word !== words[0])) throw new Error(`A value is torn: ${words.join()}`);
+      return words[0];
+    },
+    delete: (key) => map.delete(prefixOf(key)),
+    count: () => [...map.keys()].length,
+    close: () => map.close(),
+  };
+};
+
 const u32ToU32 = { key: u32, value: u32 };
 const flowToU64 = { key: flow, value: u64 };
 const longToBytes = { key: bytes(300), value: bytes(48) };
+/** Of a trie whose elems lie in its nodes, and of one whose elems do not. */
+const prefixToBytes = (size: 12 | 40) => ({ key: prefix, value: bytes(size) });
+const trie = (size: 12 | 40) => ({
+  create: (kernel: EmbeddedKernel, maxEntries: number) =>
+    ofPrefixes(LpmTrie.create(kernel, { ...prefixToBytes(size), maxEntries })),
+  open: (kernel: EmbeddedKernel, id: number) => ofPrefixes(LpmTrie.fromId(kernel, id, prefixToBytes(size))),
+});
 
 export const kinds = {
   hash: {
@@ -112,6 +140,8 @@ export const kinds = {
       ofPerCpu(PerCpuHashMap.create(kernel, { ...u32ToU32, maxEntries })),
     open: (kernel: EmbeddedKernel, id: number) => ofPerCpu(PerCpuHashMap.fromId(kernel, id, u32ToU32)),
   },
+  "LPM trie, values in its nodes": trie(12),
+  "LPM trie, values apart": trie(40),
 };
 
 export interface ModelArg {

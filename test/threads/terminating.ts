@@ -245,6 +245,8 @@ export const STOP = 2;
 
 /** Where a thread's maps have their names. */
 export const nameOf = (owner: number): string => `/sys/fs/bpf/of_${owner}`;
+/** A directory that comes and goes, with one name in it. */
+export const directoryOf = (owner: number): string => `/sys/fs/bpf/directory_of_${owner}`;
 
 /** A map that is worked with, and its kind's number. */
 interface OpenOwn {
@@ -377,12 +379,23 @@ class Work {
     const map = HashMap.create(this.#kernel, { ...codecs, maxEntries: 4 });
     map.set(1, 1n);
     const path = nameOf(this.#owner);
-    map.pin(path);
+    const directory = directoryOf(this.#owner);
+    this.#mustBeDone("mkdir", this.#kernel.mkdir(directory));
+    map.pin(`${directory}/name`);
+    const other = HashMap.create(this.#kernel, { ...codecs, maxEntries: 4 });
+    other.pin(path);
+    other.close();
+    this.#mustBeDone("rename", this.#kernel.rename(`${directory}/name`, path));
     map.close();
     const again = HashMap.open(this.#kernel, path, codecs);
     if (again.get(1) !== 1n) throw new Error(`A map that was opened by its name has ${again.get(1)}`);
-    if (this.#kernel.unlink(path) !== 0) throw new Error(`Cannot unlink ${path}`);
+    this.#mustBeDone("unlink", this.#kernel.unlink(path));
+    this.#mustBeDone("rmdir", this.#kernel.rmdir(directory));
     again.close();
+  }
+
+  #mustBeDone(what: string, ret: number): void {
+    if (ret !== 0) throw new Error(`${what} of thread ${this.#owner} returned ${ret}`);
   }
 
   #allocate(): void {

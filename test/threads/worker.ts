@@ -5,6 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { EmbeddedKernel } from "tsbpf";
 import { add } from "./adding.js";
 import { Barrier, type Orders } from "./crew.js";
+import { insertAndDrain } from "./draining.js";
 import { evict } from "./evicting.js";
 import { fill } from "./filling.js";
 import { beHostile } from "./hostile.js";
@@ -15,7 +16,9 @@ import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
+import { routing } from "./routing.js";
 import { tear } from "./tearing.js";
+import { upsert } from "./upserting.js";
 
 const jobs = {
   add,
@@ -26,12 +29,15 @@ const jobs = {
   evict,
   exhaust,
   fill,
+  insertAndDrain,
   keepModel,
   outlive,
   pushAndPop,
   recycle,
+  routing,
   share,
   tear,
+  upsert,
   write,
 };
 

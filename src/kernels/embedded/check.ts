@@ -36,6 +36,11 @@ const texts: Readonly<Record<number, Text>> = {
   51: (where, found) => `the name at ${where} is also that of 0x${found.toString(16)}`,
   52: (where, found) => `the name at ${where} is half way to replacing 0x${found.toString(16)}`,
   53: (where, found) => `the directory at ${where} is in 0x${found.toString(16)}, which is in it`,
+  54: (where, found) => `fd ${Number(where)} is of BTF at 0x${found.toString(16)} that is not listed`,
+  55: (where, found, wanted) => `BTF at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  56: (where, found) => `BTF at ${where}: another one has its id ${found} too`,
+  57: (where, found, wanted) => `BTF at ${where}: ${found} references, where fds and maps are ${wanted}`,
+  58: (where, found) => `map at ${where}: its BTF at 0x${found.toString(16)} is not listed`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>

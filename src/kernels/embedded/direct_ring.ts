@@ -1,7 +1,7 @@
 /**
  * Ring buffers of the embedded kernel, beside system calls: what programs do with them on Linux, and waiting for records.
  */
-import { E2BIG, EPERM } from "../../uapi/errno.js";
+import { E2BIG, ECANCELED, EPERM } from "../../uapi/errno.js";
 import { BpfError } from "../error.js";
 import type { DirectRing, ReadableOptions, UserBuffer } from "../kernel.js";
 import type { Engine } from "./engine.js";
@@ -68,10 +68,34 @@ export function openDirectRing(
 
 type WaitAsync = (words: Int32Array, index: number, value: number) => { async: boolean; value: unknown };
 
+/** A thread's waits that go on, for when it leaves its kernel: each is told that, and gives back nothing any more. */
+export class Waits {
+  readonly #ends = new Set<() => void>();
+  #isOpen = true;
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  add(end: () => void): void {
+    this.#ends.add(end);
+  }
+
+  delete(end: () => void): void {
+    this.#ends.delete(end);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOpen = false;
+    for (const end of this.#ends) end();
+  }
+}
+
 /** See EmbeddedKernel.readable and writable. */
 export async function awaitRing(
   engine: Engine,
   memory: ArrayBufferLike,
+  waits: Waits,
   fd: number,
   what: "readable" | "writable",
   { signal, timeoutMs = Infinity, ref = true }: ReadableOptions,
@@ -99,8 +123,13 @@ export async function awaitRing(
     end();
   };
   signal?.addEventListener("abort", over);
+  waits.add(over);
   try {
     for (;;) {
+      if (!waits.isOpen) {
+        const about = { syscall: "epoll_wait", hint: "the kernel was disposed" };
+        throw new BpfError(`Cannot wait for fd ${fd}`, ECANCELED, about);
+      }
       const armed = engine.poll(map, 1, forRoom);
       if (armed < 0) throw refuse(armed);
       // Read between arming and the last look: a wake after that look makes it another one.
@@ -120,8 +149,9 @@ export async function awaitRing(
   } finally {
     clearTimeout(keeper);
     signal?.removeEventListener("abort", over);
+    waits.delete(over);
     // A sleep cannot be taken back: it is woken.
     if (isOver && canSleep) Atomics.notify(words, word);
-    engine.put(map);
+    if (waits.isOpen) engine.put(map);
   }
 }

@@ -17,10 +17,10 @@ import type {
   UserBuffer,
 } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
-import { fdinfoOf } from "./fdinfo.js";
+import { btfFdinfoOf, fdinfoOf } from "./fdinfo.js";
 import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
 import { openDirect } from "./direct_map.js";
-import { awaitRing, openDirectRing } from "./direct_ring.js";
+import { Waits, awaitRing, openDirectRing } from "./direct_ring.js";
 import {
   type Engine,
   type Instance,
@@ -92,6 +92,7 @@ export class EmbeddedKernel implements Kernel {
   readonly #instance: Instance;
   readonly #engine: Engine;
   #open = true;
+  readonly #waits = new Waits();
   /** Slots of threads that have ended, and could not be reaped yet. */
   readonly #unreaped = new Set<number>();
 
@@ -383,7 +384,7 @@ export class EmbeddedKernel implements Kernel {
    * @throws the signal's reason
    */
   readable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
-    return awaitRing(this.#engine, this.#memory.buffer, fd, "readable", options);
+    return awaitRing(this.#engine, this.#memory.buffer, this.#waits, fd, "readable", options);
   }
 
   /**
@@ -394,7 +395,7 @@ export class EmbeddedKernel implements Kernel {
    * @throws the signal's reason
    */
   writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
-    return awaitRing(this.#engine, this.#memory.buffer, fd, "writable", options);
+    return awaitRing(this.#engine, this.#memory.buffer, this.#waits, fd, "writable", options);
   }
 
   count(fd: number): number {
@@ -418,6 +419,7 @@ export class EmbeddedKernel implements Kernel {
 
   fdinfo(fd: number): string | undefined {
     const map = this.#engine.hold(fd);
+    if (errnoOf(map) === -EINVAL) return btfFdinfoOf(this, fd);
     if (errnoOf(map) !== 0) return undefined;
     try {
       return fdinfoOf(this, this.#engine, fd, map);
@@ -499,11 +501,12 @@ export class EmbeddedKernel implements Kernel {
 
   /**
    * Leaves the kernel: this thread's place, CPU and buffers are free again, and so is what it holds of maps. Maps, fds and names
-   * stay for the other threads.
+   * stay for the other threads. What waits is rejected with ECANCELED.
    */
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#waits[Symbol.dispose]();
     this.#engine.leave();
     giveTask(this.#memory, this.slot);
   }

@@ -1,9 +1,9 @@
 /**
- * fdinfo of a map's fd, as Linux has it in /proc/self/fdinfo.
+ * fdinfo of a map's fd, or a BTF object's, as Linux has it in /proc/self/fdinfo.
  */
 import { BPF_OBJ_GET_INFO_BY_FD } from "../../uapi/bpf.js";
-import { type Field, bpfAttr, bpfMapInfo } from "../../uapi/layouts.js";
-import { BPF_ATTR_SIZE, BPF_MAP_INFO_SIZE } from "../../uapi/offsets.js";
+import { type Field, bpfAttr, bpfBtfInfo, bpfMapInfo } from "../../uapi/layouts.js";
+import { BPF_ATTR_SIZE, BPF_BTF_INFO_SIZE, BPF_MAP_INFO_SIZE } from "../../uapi/offsets.js";
 import type { Kernel } from "../kernel.js";
 import { fillAttr, viewOf } from "../syscalls.js";
 import type { Engine } from "./engine.js";
@@ -31,4 +31,13 @@ export function fdinfoOf(kernel: Kernel, engine: Engine, fd: number, map: number
     `frozen:\t${engine.isFrozen(map)}`,
     "",
   ].join("\n");
+}
+
+/** The same of a BTF object; undefined for an fd that is of none. */
+export function btfFdinfoOf(kernel: Kernel, fd: number): string | undefined {
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  using info = kernel.alloc(BPF_BTF_INFO_SIZE);
+  fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_BTF_INFO_SIZE, info: info.address });
+  if (kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr) !== 0) return undefined;
+  return `btf_id:\t${viewOf(info).getUint32(bpfBtfInfo.id.off, true)}\n`;
 }

@@ -18,6 +18,8 @@ import type { Sys } from "./sys.js";
 /** What statfs(2) calls a bpffs. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
+const PERF_FLAG_FD_CLOEXEC = 8;
+
 /** Says why a path may not be given to a call that changes its last name: -EINVAL or -EPERM; else 0. */
 function refusal(path: string): number {
   if (path.includes("\0")) return -EINVAL;
@@ -118,6 +120,16 @@ export class LinuxKernel implements Kernel {
   /** The same until fd is writable: a user ring buffer when there is any room in it. */
   writable(fd: number, options: ReadableOptions = {}): Promise<boolean> {
     return this.#writability.wait(fd, options);
+  }
+
+  /**
+   * perf_event_open(2), of all processes on a CPU.
+   *
+   * @param attr `struct perf_event_attr`.
+   * @returns An fd, or a negative errno.
+   */
+  perfEventOpen(attr: UserBuffer, cpu: number): number {
+    return this.#sys.perf_event_open(attr.address, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
   }
 
   fdinfo(fd: number): string | undefined {

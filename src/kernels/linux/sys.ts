@@ -15,6 +15,7 @@ export interface Sys {
   fcntl(fd: number, cmd: number, arg: number): number;
   mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;
+  perf_event_open(attr: number, pid: number, cpu: number, groupFd: number, flags: number): number;
   poll(fds: number, count: number, timeoutMs: number): number;
   unlink(path: string): number;
   mkdir(path: string, mode: number): number;
@@ -41,6 +42,11 @@ export const bpfSyscallNumber: ReadonlyMap<string, number> = new Map([
   ["loong64", 280],
   ["riscv64", 280],
 ]);
+
+/** __NR_perf_event_open: the architectures that share bpf's number share this one too. */
+function perfEventOpenNumber(arch: string): number {
+  return arch === "x64" ? 298 : 241;
+}
 
 /** What is used of koffi; its own types would make it a dependency of everyone's type check. */
 interface Koffi {
@@ -71,6 +77,7 @@ export function openSys(): Sys {
     };
   };
   const syscall = libc.func("syscall", "int", ["long", "int", "uintptr_t", "uint32_t"]);
+  const perfEventOpen = bind("syscall", ["long", "uintptr_t", "int", "int", "int", "unsigned long"]);
   return {
     // Written out, for it is the hot one: about 60 ns above the same call in C. Whether the address is passed as number, BigInt or typed
     // array, declared as pointer or integer, makes no difference that can be measured.
@@ -84,6 +91,9 @@ export function openSys(): Sys {
     fcntl: bind("fcntl", ["int", "int", "long"]),
     mmap: bind("mmap", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"], "intptr_t"),
     munmap: bind("munmap", ["uintptr_t", "size_t"]),
+    perf_event_open(attr, pid, cpu, groupFd, flags) {
+      return perfEventOpen(perfEventOpenNumber(process.arch), attr, pid, cpu, groupFd, flags);
+    },
     poll: bind("poll", ["uintptr_t", "unsigned long", "int"]),
     unlink: bind("unlink", ["str"]),
     mkdir: bind("mkdir", ["str", "unsigned int"]),
