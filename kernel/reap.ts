@@ -3,8 +3,8 @@
  *
  * A thread that leaves in good order, and one that was ended at any instruction, are treated alike. In this order:
  *
- *  1. What the task was reaping itself is reaped on.
- *  2. Locks that it held, innermost first: what it did under them is finished or undone, then they are free.
+ *  1. Locks that it held, innermost first: what it did under them is finished or undone, then they are free.
+ *  2. What the task was reaping itself is reaped on: its own locks, which it took for that, are inside of those.
  *  3. Its CPU, the map that it was using, the maps that it held are let go.
  *  4. Memory: runs of pages that it owns, and that no map and no name leads to, are freed. (Buffers of user memory are among
  *     them; what it was making, too, or destroying.)
@@ -37,8 +37,8 @@ export function reapLocks(id: u32): bool {
   const was = atomic.cmpxchg<u32>(reaperWord(id), 0, ME);
   if (was != 0 && was != ME) return false;
   settleUndo(id);
-  takeOver(taskOf(id).reaping, id);
   unwind(id);
+  takeOver(taskOf(id).reaping, id);
   return true;
 }
 
@@ -66,8 +66,8 @@ function takeOver(id: u32, from: u32): void {
   atomic.cmpxchg<u32>(reaperWord(id), from, ME);
   if (!isReapedByMe(id)) return;
   settleUndo(id);
-  takeOver(taskOf(id).reaping, id);
   unwind(id);
+  takeOver(taskOf(id).reaping, id);
 }
 
 /** Whatever a task has, but its locks. */
