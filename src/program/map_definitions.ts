@@ -171,6 +171,8 @@ function innerOf(btf: Btf, id: BtfId, name: string): MapDefinition {
   return define(btf, structOf(btf, of, name), `${name}.inner`, undefined).definition;
 }
 
+/** Of a section of variables, in bytes: more is damage, or at least no object that anyone has compiled. */
+const MOST_DATA = 1 << 30;
 const DATA = /^\.(data|rodata|bss)(\.|$)/;
 
 /** Whether a section holds variables. */
@@ -182,6 +184,9 @@ export function isDataSection({ name, size }: ElfSection): boolean {
 export function dataMap(section: ElfSection, object: string, btf: Btf): MapDefinition {
   const { name, size, bytes, index } = section;
   const isConst = name.startsWith(".rodata");
+  if (size > MOST_DATA) {
+    throw new ObjectError(`Cannot read section "${name}": wanted at most ${MOST_DATA} bytes, found ${size}`);
+  }
   const contents = new Uint8Array(size);
   contents.set(bytes);
   return {

@@ -112,7 +112,8 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
   return {
     name: change.name,
     setUp({ survivor }, victim) {
-      const routes = LpmTrie.create(survivor, { ...codecs, maxEntries: ENTRIES });
+      // Without BTF, whose fd is for a moment the one before.
+      const routes = LpmTrie.create(survivor, { ...codecs, maxEntries: ENTRIES, btf: false });
       for (const key of change.gone ?? []) routes.set(key, value(99));
       for (const key of change.gone ?? []) routes.delete(key);
       const before = new Map(change.before.map((key, i) => [key, i + 1]));
@@ -195,7 +196,7 @@ function largeScenario(
   return {
     name,
     setUp({ survivor }, victim) {
-      const routes = LpmTrie.create(survivor, { key, value: u32, maxEntries: MANY });
+      const routes = LpmTrie.create(survivor, { key, value: u32, maxEntries: MANY, btf: false });
       routes.setMany(Array.from({ length: have }, (_, i) => [textOf(i), i] as const));
       routes.deleteMany(Array.from({ length: have - left }, (_, i) => textOf(left + i)));
       return { routes, theirs: LpmTrie.fromId(victim, routes.id, { key, value: u32 }), count: routes.count() };

@@ -94,7 +94,7 @@ describe.skipIf(whyNoClang !== undefined)(
     it("a damaged object is refused by an error of ours, wherever the damage is", () => {
       const wanted = new Set(["ElfError", "BtfError", "InsnError", "ObjectError"]);
       let refused = 0;
-      for (let at = 0; at < counts.length; at += 7) {
+      for (let at = 0; at < counts.length; at++) {
         const damaged = counts.slice();
         damaged[at]! ^= 0xff;
         try {
