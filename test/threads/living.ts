@@ -113,12 +113,14 @@ function make(
   for (; goOn(); made++) {
     const map =
       random(3) === 0
-        ? ArrayMap.create(kernel, { value: u64, maxEntries: 8 })
+        ? ArrayMap.create(kernel, { value: u64, maxEntries: 8, btf: false })
         : HashMap.create(kernel, {
             key: u32,
             value: u64,
             maxEntries: 8,
             mapFlags: random(2) === 0 ? BPF_F_NO_PREALLOC : 0,
+            // No fd is of anything but a map.
+            btf: false,
           });
     map.set(7, treasure);
     Atomics.store(fds, index, map.fd);

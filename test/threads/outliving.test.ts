@@ -30,7 +30,7 @@ function lastIdOf(kernel: EmbeddedKernel): Uint32Array {
   const superblock = new Uint32Array(kernel.share().memory.buffer, 0x1000, 1024);
   let candidates = [...superblock.keys()];
   for (let i = 0; i < 5; i++) {
-    using map = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1 });
+    using map = HashMap.create(kernel, { key: u32, value: u32, maxEntries: 1, btf: false });
     const { id } = map;
     map.close();
     candidates = candidates.filter((at) => superblock[at] === id);

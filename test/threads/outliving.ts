@@ -21,7 +21,12 @@ import { expectOneOf } from "./tearing.js";
 const elems = 64;
 const VALUE_BYTES = 32;
 const codecs = { key: u32, value: bytes(VALUE_BYTES) };
-const options = { ...codecs, maxEntries: elems };
+// No fd is of anything but a map.
+const options = {
+  btf: false,
+  ...codecs,
+  maxEntries: elems,
+};
 
 /** A map of any type, on a kernel of one CPU. */
 interface AnyMap {
@@ -143,7 +148,7 @@ function make(
 const SPOILED = 0xeeee_eeee_eeee_eeeen;
 /** Fills pages that the map may have had. Values of 8 bytes: an fd that leads here gives no more of it. */
 function spoil(kernel: EmbeddedKernel): void {
-  using map = ArrayMap.create(kernel, { value: u64, maxEntries: 2000 });
+  using map = ArrayMap.create(kernel, { value: u64, maxEntries: 2000, btf: false });
   for (let i = 0; i < 2000; i++) map.set(i, SPOILED);
 }
 

@@ -16,7 +16,7 @@ const FD_TABLE = 0x43000;
 const COUNT_SEQ_OFF = 8;
 /** Of a map's head: kernel/map.ts, kernel/maps/_htab.ts. */
 const STRIPES_OFF = 72;
-const LINES_OFF = 92;
+const LINES_OFF = 168;
 const SEQ_OFF = 4;
 
 /** A few changes before a seq is 0 again; even, since nobody writes. */
