@@ -54,6 +54,8 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   /** How far records were there at the last look, the lower 32 bits: a look takes the line of memory from the writers. */
   #end: number;
   #length = 0;
+  /** Whether something was read that the kernel does not know of yet. */
+  #hasRead = false;
   /** Ends what waits when the ring is closed. */
   readonly #closed = new AbortController();
   #ref = true;
@@ -67,8 +69,7 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
     this.#memory = new RingMemory(mapFd, "consumer");
     this.#consumerWords = this.#memory.consumerWords;
     this.#producerWords = this.#memory.producerWords;
-    const { buffer, byteOffset } = this.#memory.consumer.bytes;
-    this.#position = new DataView(buffer, byteOffset).getBigUint64(0, true);
+    this.#position = this.#consumerPosition();
     this.#low = Number(BigInt.asUintN(32, this.#position));
     this.#end = this.#low;
   }
@@ -377,12 +378,26 @@ export class RingBuffer<T = Uint8Array> extends TypedMap {
   #advance(bytes: number): void {
     const low = this.#low + bytes;
     this.#low = low >>> 0;
+    this.#hasRead = true;
     if (low > 0xffffffff) this.#position += 1n << 32n;
   }
 
-  /** Tells the kernel how far the reader has come. */
+  #consumerPosition(): bigint {
+    const { buffer, byteOffset } = this.#memory.consumer.bytes;
+    return new DataView(buffer, byteOffset).getBigUint64(0, true);
+  }
+
+  /** Tells the kernel how far the reader has come. What has not read tells nothing: another may have, and goes on from there. */
   #release(): void {
     const words = this.#consumerWords;
+    if (!this.#hasRead) {
+      if (Atomics.load(words, 0) === (this.#low | 0)) return;
+      this.#position = this.#consumerPosition();
+      this.#low = Number(BigInt.asUintN(32, this.#position));
+      this.#end = this.#low;
+      return;
+    }
+    this.#hasRead = false;
     const high = Number(BigInt.asIntN(32, this.#position >> 32n));
     if (words[1] !== high) {
       storePosition(this.#memory.consumer, (this.#position & ~0xffffffffn) | BigInt(this.#low));

@@ -103,28 +103,31 @@ forEachWay((kernel) => {
       );
     });
 
-    it.skipIf(kind.isLru)("says how many were done when one fails", () => {
-      using map = create(3);
-      map.setMany(pairs([0]));
+    // An LRU hash is never full.
+    if (!kind.isLru) {
+      it("says how many were done when one fails", () => {
+        using map = create(3);
+        map.setMany(pairs([0]));
 
-      const error = thrownBy(() => map.setMany([...pairs([0, 1, 2], 5), ...pairs([3]), ...pairs([0], 9)]));
-      expect(error).toBeInstanceOf(BpfError);
-      expect(error).toMatchObject({ code: "E2BIG", details: { key: 3, index: 3, done: 3, of: 5 } });
-      expect(error.message).toMatch(
-        new RegExp(
-          `^Cannot insert key 0x00000003 \\(3 of 5 were done before it\\) into ${kind.typeName} map "many": BPF_MAP_UPDATE_ELEM failed with E2BIG \\(`,
-        ),
-      );
-      // Those before are set, those behind are not.
-      expect(map.getMany([0, 1, 2])).toEqual([of(5), of(6), of(7)]);
-    });
+        const error = thrownBy(() => map.setMany([...pairs([0, 1, 2], 5), ...pairs([3]), ...pairs([0], 9)]));
+        expect(error).toBeInstanceOf(BpfError);
+        expect(error).toMatchObject({ code: "E2BIG", details: { key: 3, index: 3, done: 3, of: 5 } });
+        expect(error.message).toMatch(
+          new RegExp(
+            `^Cannot insert key 0x00000003 \\(3 of 5 were done before it\\) into ${kind.typeName} map "many": BPF_MAP_UPDATE_ELEM failed with E2BIG \\(`,
+          ),
+        );
+        // Those before are set, those behind are not.
+        expect(map.getMany([0, 1, 2])).toEqual([of(5), of(6), of(7)]);
+      });
 
-    it.skipIf(kind.isLru)("says so behind the first call too", () => {
-      using map = create(LIST - 10);
-      const error = thrownBy(() => map.setMany(pairs(range(0, LIST))));
-      expect(error).toMatchObject({ code: "E2BIG", details: { index: LIST - 10, done: LIST - 10, of: LIST } });
-      expect(map.get(LIST - 11)).toEqual(of(LIST - 11));
-    });
+      it("says so behind the first call too", () => {
+        using map = create(LIST - 10);
+        const error = thrownBy(() => map.setMany(pairs(range(0, LIST))));
+        expect(error).toMatchObject({ code: "E2BIG", details: { index: LIST - 10, done: LIST - 10, of: LIST } });
+        expect(map.get(LIST - 11)).toEqual(of(LIST - 11));
+      });
+    }
 
     it("changes nothing when one of the keys or values is not taken", () => {
       using map = create(LIST);

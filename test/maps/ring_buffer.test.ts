@@ -35,6 +35,30 @@ forEachKernel((_, open) => {
     expect(ring.poll()).toEqual([3n, 4n, 5n, 6n, 7n, 8n, 9n]);
   });
 
+  it("one that has not read leaves the reader where it is, and may go on from there", async () => {
+    const kernel = await open();
+    using ring = RingBuffer.create(kernel, { size: 4096, record: u64 });
+    const other = RingBuffer.fromId(kernel, ring.id, { record: u64 });
+    using next = RingBuffer.fromId(kernel, ring.id, { record: u64 });
+    for (let i = 0; i < 10; i++) write(kernel, ring, i);
+    expect(ring.poll(4)).toEqual([0n, 1n, 2n, 3n]);
+    expect(ring.poll(0)).toEqual([]);
+    other.close();
+    expect(ring.pending).toBe(6 * 16);
+    expect(next.poll(2)).toEqual([4n, 5n]);
+    expect(next.poll(0)).toEqual([]);
+    expect(ring.poll()).toEqual([6n, 7n, 8n, 9n]);
+    for await (const record of (write(kernel, ring, 10), ring)) {
+      expect(record).toBe(10n);
+      break;
+    }
+    expect(ring.pending).toBe(0);
+    for await (const record of (write(kernel, ring, 11), next)) {
+      expect(record).toBe(11n);
+      break;
+    }
+  });
+
   it("visits records without making objects of them", async () => {
     const kernel = await open();
     using ring = RingBuffer.create(kernel, { size: 4096, record: u64 });
