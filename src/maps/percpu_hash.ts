@@ -4,11 +4,10 @@
 import { BPF_MAP_TYPE_PERCPU_HASH } from "../uapi/bpf.js";
 import type { Codec } from "../codec/codec.js";
 import type { Kernel } from "../kernels/kernel.js";
-import { HtabMap } from "./_htab_map.js";
-import type { SetOptions } from "./_keyed_map.js";
 import { MapFd } from "./_map_fd.js";
+import { PerCpuHtabMap } from "./_percpu_htab_map.js";
 import { type Codecs, type CreateOptions, attrOf, wanted } from "./_options.js";
-import { type PerCpu, perCpuCodec } from "./percpu.js";
+import { perCpuCodec } from "./percpu.js";
 
 /**
  * A per-CPU hash map with a value for each CPU: `get` gives all of them, `set` takes all of them.
@@ -22,7 +21,7 @@ import { type PerCpu, perCpuCodec } from "./percpu.js";
  * hits.get("10.0.0.1")?.sum(); // 1n
  * ```
  */
-export class PerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
+export class PerCpuHashMap<K, V> extends PerCpuHtabMap<K, V> {
   private constructor(mapFd: MapFd, key: Codec<K>, value: Codec<V>) {
     super(mapFd, key, perCpuCodec(value, mapFd.kernel.possibleCpus), value);
   }
@@ -91,54 +90,5 @@ export class PerCpuHashMap<K, V> extends HtabMap<K, PerCpu<V>> {
       codecs,
     );
     return new PerCpuHashMap(fd, codecs.key, codecs.value);
-  }
-
-  /**
-   * Sets the values of a key, a value for each CPU.
-   *
-   * Kernel name: BPF_MAP_UPDATE_ELEM.
-   *
-   * @returns `false` when the mode refused it: "create" and the key is there, "replace" and it is not; else `true`.
-   * @throws {TypeError | RangeError} for a key or values that the codecs do not take, or not one for each possible CPU
-   * @throws {BpfError} E2BIG when the map is full; ENOMEM; EPERM when the fd is read-only or the map frozen; EBADF when the map is
-   * closed
-   */
-  override set(key: K, values: readonly V[], options?: SetOptions): boolean {
-    return super.set(key, values as PerCpu<V>, options);
-  }
-
-  /**
-   * Sets the values of many keys, a value for each CPU: see `setMany` of HashMap.
-   */
-  override setMany(entries: Iterable<readonly [K, readonly V[]]>, options?: SetOptions): number {
-    return super.setMany(entries as Iterable<[K, PerCpu<V>]>, options);
-  }
-
-  /**
-   * Adds to the value of a key, on the CPU of this thread: it takes a free one the first time, and keeps it until the
-   * kernel is disposed. An elem that is not there starts at zero on all CPUs.
-   *
-   * Only on the embedded kernel: threads add to values of their own there, as programs do, without waiting for each other.
-   *
-   * @throws {TypeError} when a value is not made of integers only
-   * @throws {BpfError} ENXIO when all CPUs belong to other threads: `possibleCpus` is too small; EOPNOTSUPP on Linux, where
-   * only programs can; E2BIG when the map is full
-   */
-  add(key: K, delta: V): void {
-    this.addTo(key, delta);
-  }
-
-  /**
-   * Returns the values of a key; if it is not there, inserts these first: see `getOrInsert` of HashMap.
-   */
-  override getOrInsert(key: K, values: readonly V[]): PerCpu<V> {
-    return super.getOrInsert(key, values as PerCpu<V>);
-  }
-
-  /**
-   * The same with values that are worked out only if they are needed: see `getOrInsertComputed` of HashMap.
-   */
-  override getOrInsertComputed(key: K, compute: (key: K) => readonly V[]): PerCpu<V> {
-    return super.getOrInsertComputed(key, compute as (key: K) => PerCpu<V>);
   }
 }
