@@ -20,7 +20,7 @@ import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import type { TypedMap } from "../maps/_typed_map.js";
 import { type MapInfo, fillAttr, mapCreate, mapFreeze, mapGetInfoByFd, objGet, objPin } from "../kernels/syscalls.js";
 import { relocated } from "./core_relo.js";
-import type { Insn } from "./insn.js";
+import type { Insn } from "../insn/insn.js";
 import type { MapReference } from "./link.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";

@@ -9,9 +9,9 @@
  */
 import { type Btf, BtfError } from "../btf/btf.js";
 import type { BtfComposite, BtfId, BtfType, BtfVoid } from "../btf/types.js";
-import type { Insn } from "./insn.js";
+import type { Insn } from "../insn/insn.js";
 import { ObjectError } from "./object_error.js";
-import { type Opcode, opcodes } from "./opcodes.js";
+import { type Opcode, opcodes } from "../insn/opcodes.js";
 
 /** BPF_CORE_*: what is asked, by its number. */
 const KINDS = [

@@ -6,10 +6,10 @@ import type { ElfSection } from "../elf/sections.js";
 import { type ElfRelocation, type ElfSymbol, elfRelocations } from "../elf/symbols.js";
 import type { BtfExt, ExtRecord, ExtRecords } from "./btf_ext.js";
 import type { CoreRelocation } from "./core_relo.js";
-import { INSN_SIZE, type Insn, decodeInsns } from "./insn.js";
+import { INSN_SIZE, type Insn, decodeInsns } from "../insn/insn.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { ObjectError } from "./object_error.js";
-import { opcodes } from "./opcodes.js";
+import { opcodes } from "../insn/opcodes.js";
 
 /** What linking looks into. */
 export interface Linkable {

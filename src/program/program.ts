@@ -16,7 +16,7 @@ import { BpfError } from "../kernels/error.js";
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
 import type { ExtRecord } from "./btf_ext.js";
-import { type Insn, encodeInsns, slotsOf } from "./insn.js";
+import { type Insn, encodeInsns, slotsOf } from "../insn/insn.js";
 import { VerifierError } from "./verifier_error.js";
 
 /** What BPF_PROG_LOAD is asked for. */

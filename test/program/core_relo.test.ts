@@ -12,7 +12,7 @@ import { BpfObject } from "tsbpf/program";
 import { describe, expect, it } from "vitest";
 import { Btf } from "../../src/btf/btf.js";
 import { BtfBuilder } from "../../src/btf/builder.js";
-import { assemble, disassemble } from "../../src/program/asm.js";
+import { assemble, disassemble } from "../../src/insn/asm.js";
 import { relocated } from "../../src/program/core_relo.js";
 import { mountBpffs, whyNoBpftool } from "../cli/_run.js";
 import { whyNoLinux } from "../kernels.js";

@@ -3,9 +3,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { assemble, disassemble } from "../../src/program/asm.js";
-import { type Insn, decodeInsns, encodeInsns, fieldOf, imm64Of, placesOf, slotsOf } from "../../src/program/insn.js";
-import { type Opcode, opcodes } from "../../src/program/opcodes.js";
+import { assemble, disassemble } from "../../src/insn/asm.js";
+import { type Insn, decodeInsns, encodeInsns, fieldOf, imm64Of, placesOf, slotsOf } from "../../src/insn/insn.js";
+import { type Opcode, opcodes } from "../../src/insn/opcodes.js";
 
 const EDGES = [
   { dst: 1, src: 2, off: 4, imm: 5, next: 6 },
