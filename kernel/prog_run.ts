@@ -17,7 +17,7 @@ import {
 } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, ENODEV, ENOMEM, ENOSPC, ENXIO, ETIME } from "../src/uapi/errno";
 import { TestAttr } from "./attr";
-import { bootNs } from "./clock";
+import { threadNs } from "./clock";
 import { fdEntry, notOfKind, progOf } from "./fd";
 import { releaseHeld } from "./helpers";
 import { interpret } from "./interpreter";
@@ -122,7 +122,7 @@ function outcome(): Outcome {
 function runMany(prog: BpfProg, ctx: usize, repeat: u32): i32 {
   const run = myRun();
   const compiled = compile(changetype<usize>(prog));
-  const start = bootNs();
+  const start = threadNs();
   let ret: u32 = 0;
   for (let i: u32 = 0; i < repeat; i++) {
     ret = <u32>runOnce(run, prog, ctx, compiled);
@@ -130,7 +130,7 @@ function runMany(prog: BpfProg, ctx: usize, repeat: u32): i32 {
   }
   if (run.fault != 0) return run.fault == FAULT_BUDGET ? -ETIME : -EFAULT;
   outcome().retval = ret;
-  outcome().duration = <u32>((bootNs() - start) / repeat);
+  outcome().duration = <u32>((threadNs() - start) / repeat);
   return 0;
 }
 

@@ -212,20 +212,21 @@ export async function instantiate(
   return self;
 }
 
-/** Of Node.js and Bun: nanoseconds since some moment before the process began. */
-const hrtime = (globalThis as { process?: { hrtime?: () => [number, number] } }).process?.hrtime;
-/** In nanoseconds. */
-const SECOND = 1e9;
 const MILLISECOND = 1e6;
 /** See kernel/clock.ts. */
+const THREAD = 2;
 const REAL = 1;
+/**
+ * Where the clock begins that all threads have: near enough that a number tells some nanoseconds. Each thread's own clock begins when the
+ * thread does.
+ */
+const EPOCH = Date.UTC(2026, 0, 1);
 
 function clock(which: number): number {
-  if (which !== REAL && hrtime !== undefined) {
-    const [seconds, rest] = hrtime();
-    return seconds * SECOND + rest;
-  }
-  return (performance.timeOrigin + performance.now()) * MILLISECOND;
+  const sinceStart = performance.now();
+  if (which === THREAD) return sinceStart * MILLISECOND;
+  const sinceEpoch = (performance.timeOrigin - EPOCH + sinceStart) * MILLISECOND;
+  return which === REAL ? sinceEpoch + EPOCH * MILLISECOND : sinceEpoch;
 }
 
 /** Whether this thread may sleep in Atomics.wait: not a browser's main thread, nor a service worker, nor without shared memory. */
