@@ -13,6 +13,7 @@ import type {
   DirectoryEntry,
   Kernel,
   MmapOptions,
+  ProgramFault,
   ReadableOptions,
   UserBuffer,
 } from "../kernel.js";
@@ -30,6 +31,7 @@ import {
   instantiate,
   reserveMemory,
 } from "./engine.js";
+import { faultOf } from "./programs.js";
 import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
 import { KernelBug } from "./kernel_bug.js";
 import { giveTask, takeTask, tasksOf } from "./tasks.js";
@@ -400,6 +402,20 @@ export class EmbeddedKernel implements Kernel {
 
   count(fd: number): number {
     return this.#engine.countOf(fd);
+  }
+
+  fault(): ProgramFault | undefined {
+    return faultOf(this.#engine, this.#memory.buffer);
+  }
+
+  /**
+   * How many jumps back, and iterations of helpers' loops, a program that this thread runs may take before it is ended: 2^28 unless
+   * told.
+   *
+   * @throws {RangeError} for what is not an integer from 1 to 2^53 - 1
+   */
+  setProgramBudget(jumps: number): void {
+    this.#engine.setBudget(BigInt(inRange("jumps", jumps, 1, Number.MAX_SAFE_INTEGER)));
   }
 
   directRing(fd: number): DirectRing | undefined {
