@@ -2,6 +2,7 @@
  * prog show [PROG]: what the kernel knows of programs.
  */
 import { readFileSync } from "node:fs";
+import { EPOCH } from "../kernels/embedded/index.js";
 import { progTypeName } from "../uapi/names.js";
 import type { Args } from "./args.js";
 import { pinnedObjects } from "./bpffs.js";
@@ -132,9 +133,9 @@ export function mapIdsOf(bpf: Syscalls, fd: number, info: ProgInfo): number[] {
   return [...new Uint32Array(lists.mapIds.bytes.buffer, 0, lists.mapIds.bytes.length / 4)];
 }
 
-/** A time since boot, as seconds since 1970. The embedded kernel counts from 1970. */
+/** A time since boot, as seconds since 1970. */
 function secondsOf(bpf: Syscalls, sinceBoot: bigint): number {
-  if (bpf.kernel.name === "embedded") return Number(sinceBoot / 1_000_000_000n);
+  if (bpf.kernel.name === "embedded") return Math.floor(EPOCH / 1000 + Number(sinceBoot) / 1e9);
   const up = Number(readFileSync("/proc/uptime", "utf8").split(" ", 1)[0]);
   return Math.floor(Date.now() / 1000 - up + Number(sinceBoot) / 1e9);
 }

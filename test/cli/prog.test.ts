@@ -93,12 +93,53 @@ describe.skipIf(why !== undefined)(`tsbpf prog on Linux${why === undefined ? "" 
   });
 });
 
-describe("tsbpf prog on the embedded kernel", () => {
+const whyNotClang = spawnSync("clang", ["--version"]).status === 0 ? undefined : "clang is missing";
+describe.skipIf(whyNotClang !== undefined)("tsbpf prog on the embedded kernel", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tsbpf-prog-"));
+  const object = join(folder, "progs.bpf.o");
+  const run = (...words: string[]): Promise<Ran> => tsbpf(words, { TSBPF_IMAGE: join(folder, "image") });
+  beforeAll(() => {
+    const source = fileURLToPath(new URL("progs.bpf.c", import.meta.url));
+    const compiled = spawnSync("clang", ["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c", source, "-o", object]);
+    expect(compiled.status).toBe(0);
+    writeFileSync(join(folder, "packet"), new Uint8Array(64));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
   it("shows that there are no programs", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "tsbpf-prog-"));
-    const env = { TSBPF_IMAGE: join(folder, "image") };
-    expect(await tsbpf(["prog", "show"], env)).toEqual({ stdout: "", stderr: "", status: 0 });
-    expect(await tsbpf(["-j", "prog", "show"], env)).toEqual({ stdout: "[]\n", stderr: "", status: 0 });
-    rmSync(folder, { recursive: true });
+    expect(await run("prog", "show")).toEqual({ stdout: "", stderr: "", status: 0 });
+    expect(await run("-j", "prog", "show")).toEqual({ stdout: "[]\n", stderr: "", status: 0 });
+  });
+
+  it("loads, shows, dumps and runs programs, command by command", async () => {
+    const [progs, maps] = ["/sys/fs/bpf/progs", "/sys/fs/bpf/maps"];
+    expect(await run("prog", "loadall", object, progs, "pinmaps", maps)).toEqual({ stdout: "", stderr: "", status: 0 });
+    const shown = JSON.parse((await run("-j", "-f", "prog", "show", "name", "count")).stdout) as Record<
+      string,
+      unknown
+    >;
+    expect(shown).toMatchObject({ type: "xdp", name: "count", gpl_compatible: true, pinned: [`${progs}/count`] });
+    expect(Math.abs(Number(shown["loaded_at"]) - Date.now() / 1000)).toBeLessThan(100);
+    expect((await run("prog", "show")).stdout.match(/^\d+: \w+ {2}name \w+/gm)).toEqual([
+      "1: xdp  name count",
+      "2: socket_filter  name atomics",
+      "3: sched_cls  name jumps_and_loops",
+      "4: tracepoint  name a_program_with_a_long_name",
+    ]);
+    const dumped = (await run("prog", "dump", "xlated", "pinned", `${progs}/count`)).stdout;
+    expect(dumped).toContain("int count(struct xdp_md * ctx):\n");
+    expect(dumped).toMatch(/ map\[id:\d+\]\n/);
+    expect(dumped).toContain("(85) call bpf_map_update_elem#2\n");
+    for (let i = 0; i < 3; i++) {
+      const ran = await run("prog", "run", "name", "count", "data_in", join(folder, "packet"));
+      expect(ran.stdout).toMatch(/^Return value: 2, duration: \d+ns\n$/);
+    }
+    expect(JSON.parse((await run("-j", "map", "dump", "name", "counts")).stdout)).toMatchObject([
+      { formatted: { key: { src: 1, port: 2, pad: 0 }, value: 3 } },
+    ]);
+    expect(await run("prog", "pin", "name", "atomics", "/sys/fs/bpf/again")).toMatchObject({ status: 0 });
+    expect((await run("prog", "load", object, "/tmp/x")).stderr).toBe(
+      "Error: can't pin the object (/tmp/x): names of the embedded kernel begin with /sys/fs/bpf/\n",
+    );
   });
 });
