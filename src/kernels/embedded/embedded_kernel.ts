@@ -18,7 +18,7 @@ import type {
   UserBuffer,
 } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
-import { btfFdinfoOf, fdinfoOf } from "./fdinfo.js";
+import { otherFdinfoOf, fdinfoOf } from "./fdinfo.js";
 import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
 import { openDirect } from "./direct_map.js";
 import { Waits, awaitRing, openDirectRing } from "./direct_ring.js";
@@ -435,7 +435,7 @@ export class EmbeddedKernel implements Kernel {
 
   fdinfo(fd: number): string | undefined {
     const map = this.#engine.hold(fd);
-    if (errnoOf(map) === -EINVAL) return btfFdinfoOf(this, fd);
+    if (errnoOf(map) === -EINVAL) return otherFdinfoOf(this, fd);
     if (errnoOf(map) !== 0) return undefined;
     try {
       return fdinfoOf(this, this.#engine, fd, map);
