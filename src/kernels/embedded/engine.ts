@@ -222,7 +222,7 @@ const REAL = 1;
  * Where the clock begins that all threads have: near enough that a number tells some nanoseconds. Each thread's own clock begins when the
  * thread does.
  */
-const EPOCH = Date.UTC(2026, 0, 1);
+export const EPOCH: number = Date.UTC(2026, 0, 1);
 
 function clock(which: number): number {
   const sinceStart = performance.now();
