@@ -30,7 +30,7 @@ import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
 import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
 import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
-import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, isSomeoneRunning, rebuildProgs } from "./prog";
+import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
 
 @unmanaged
 export class BpfMap {
@@ -404,6 +404,7 @@ export function namesAndFds(at: u32): u32 {
 export function rebuildTables(): void {
   const t = tables();
   settleNames();
+  settleProgs();
   memory.fill(MAPS_BY_ID, 0, 4 * MAPS_BY_ID_COUNT);
   let before: u32 = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {

@@ -48,7 +48,7 @@ import { nextName, pinnedWord } from "./bpffs";
 import { btfAt, dropBtf } from "./btf";
 import { fdEntry, installProgFd, progOf } from "./fd";
 import { lock, unlock } from "./lock";
-import { BpfMap, looseRef, mapAt, tablesLock } from "./map";
+import { BpfMap, looseRef, mapAt, namesAndFds, tablesLock } from "./map";
 import { freePages, isUser, ownRun } from "./mem/pages";
 import { INSN_BYTES, MAX_FDS, MAX_TASKS, tables } from "./super";
 import { ME, Task, keyCopy, taskPtr } from "./task";
@@ -292,6 +292,20 @@ export function clearProgArray(map: BpfMap): void {
     if (was == 0) continue;
     atomic.store<u32>(progElem(map, i), 0);
     dropProg(progAt(was));
+  }
+}
+
+/** Finishes what a task had begun when it ended: a program that is listed is loaded; an array without fds and names is empty. */
+export function settleProgs(): void {
+  for (let at = tables().progsHead; at != 0; at = progAt(at).next) {
+    for (let id: u32 = 1; id <= MAX_TASKS; id++) {
+      if (loadingOf(id) == <usize>at) store<u32>(taskPtr(id) + offsetof<Task>("loading"), 0);
+    }
+  }
+  for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
+    const map = mapAt(at);
+    if (map.type != BPF_MAP_TYPE_PROG_ARRAY || namesAndFds(at) != 0) continue;
+    for (let i: u32 = 0; i < map.maxEntries; i++) atomic.store<u32>(progElem(map, i), 0);
   }
 }
 

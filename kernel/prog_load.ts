@@ -13,7 +13,7 @@ import {
   BPF_PROG_TYPE_TRACEPOINT,
   BPF_PROG_TYPE_XDP,
 } from "../src/uapi/bpf";
-import { E2BIG, EFAULT, EINVAL, ENOMEM } from "../src/uapi/errno";
+import { E2BIG, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../src/uapi/errno";
 import { BindMapAttr, ProgLoadAttr, copyName } from "./attr";
 import { btfAt } from "./btf";
 import { btfOf, fdEntry, installProgFd, mapOf, noMap, notOfKind, notWanted, progOf } from "./fd";
@@ -67,7 +67,7 @@ export function progLoad(attr: ProgLoadAttr, user: usize, size: u32): i32 {
 function checkTarget(attr: ProgLoadAttr): i32 {
   if (attr.attachProgFd != 0) {
     const word = fdEntry(attr.attachProgFd);
-    return progOf(word) != 0 || btfOf(word) != 0 ? -EINVAL : notOfKind(attr.attachProgFd);
+    return btfOf(word) != 0 ? -ENOTSUPP : -EINVAL;
   }
   if (attr.attachBtfId != 0) return -EINVAL;
   return attr.progType == BPF_PROG_TYPE_SYSCALL && attr.expectedAttachType != 0 ? -EINVAL : 0;

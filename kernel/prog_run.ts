@@ -244,7 +244,7 @@ function runXdp(prog: BpfProg, attr: TestAttr, user: usize): i32 {
   let meta: u32 = 0;
   if (attr.ctxIn != 0) {
     meta = load<u32>(md);
-    const isMeta = load<u32>(md, 8) == 0 && load<u32>(md, 4) == attr.dataSizeIn && meta <= attr.dataSizeIn;
+    const isMeta = load<u32>(md, 8) == 0 && load<u32>(md, 4) <= attr.dataSizeIn && meta <= load<u32>(md, 4);
     if (!isMeta || (meta & 3) != 0 || meta > MAX_META) return -EINVAL;
     if (load<u32>(md, 12) != 0 || load<u32>(md, 16) != 0 || load<u32>(md, 20) != 0) {
       // Only an interface with queues can be named: lo has one.
@@ -324,7 +324,8 @@ function runSkb(prog: BpfProg, attr: TestAttr, user: usize): i32 {
   store<u32>(skb, 1, SKB_IFINDEX);
   if (load<u32>(skb, SKB_INGRESS_IFINDEX) == 0) store<u32>(skb, 0, SKB_INGRESS_IFINDEX);
   if (!isL2) run.data += ETH_HLEN;
-  if (wireLen == 0) store<u32>(skb, run.dataEnd - run.data, SKB_WIRE_LEN);
+  // Without a context nobody sets it.
+  if (wireLen == 0 && attr.ctxIn != 0) store<u32>(skb, run.dataEnd - run.data, SKB_WIRE_LEN);
   run.packet = run.data;
   writeSkb(run);
   ret = runMany(prog, skb, max<u32>(attr.repeat, 1));
