@@ -54,10 +54,14 @@ import {
   addChunk,
   bitmapBytes,
   chunkBitsFor,
+  chunkSize,
   chunksBytes,
   chunksFor,
+  extraAt,
   freeChunks,
+  hasChunk,
   ownChunks,
+  slotAt,
 } from "./_slots";
 import { clearStripes, initStripes, loadSeq, rowBytes, stripesFor } from "./_stripe";
 import { roundUp8 } from "./_value";
@@ -548,6 +552,32 @@ export function valueOfTag(map: Htab, tag: usize): usize {
 @inline
 export function fullCells(map: Htab, line: usize): u32 {
   return ~cellsWith(line, 0) & ((1 << map.cells) - 1);
+}
+
+/** Whether these bytes are within one value: of those that lie in slots, in the value of one CPU. */
+export function htabHolds(map: Htab, address: usize, bytes: u32): bool {
+  if (map.slotted == 0) {
+    const off = address - <usize>map.lines;
+    if (address < <usize>map.lines || off / map.lineSize >= <usize>(map.lineCount + overflowOf(map).count)) return false;
+    const behind = off % map.lineSize - map.valuesOff;
+    const cell = behind / map.valueStride;
+    return off % map.lineSize >= map.valuesOff && cell < map.cells && (behind % map.valueStride) + bytes <= map.valueSize;
+  }
+  const slots = slotsOf(map);
+  for (let index: u32 = 0; index < slots.count; index += chunkSize(slots, index)) {
+    if (!hasChunk(slots, index)) continue;
+    const start = slotAt(slots, index);
+    const count = chunkSize(slots, index);
+    if (map.slotSize != 0) {
+      const values = extraAt(slots, index);
+      const off = address - values;
+      if (address >= values && off < <usize>count * map.slotSize * sb().possibleCpus) return (off % map.slotSize) + bytes <= map.valueSize;
+    } else if (address >= start && address < start + <usize>count * slots.stride) {
+      const off = (address - start) % slots.stride;
+      return off >= map.valueOff && off - map.valueOff + bytes <= map.valueSize;
+    }
+  }
+  return false;
 }
 
 /** All lines in a row: the map's own, then the overflow lines that were ever used. */

@@ -118,6 +118,18 @@ export interface DirectoryEntry {
   readonly isDirectory: boolean;
 }
 
+/** What ended a program that did what it must not. */
+export interface ProgramFault {
+  /** What the program does there: "touches memory that is not its own". */
+  readonly reason: string;
+  /** The slot of the instruction. */
+  readonly insn: number;
+  /** The address, or the argument, that was wrong; 0 where none was. */
+  readonly address: bigint;
+  /** The program's id. */
+  readonly program: number;
+}
+
 /** A kernel that answers bpf(2). */
 export interface Kernel {
   readonly name: "embedded" | "linux";
@@ -157,6 +169,11 @@ export interface Kernel {
    * ring buffers).
    */
   count?(fd: number): number;
+  /**
+   * What ended the program that this thread ran last, where BPF_PROG_TEST_RUN has answered -EFAULT or -ETIME for it; undefined if it ended
+   * by itself. The embedded kernel's: Linux refuses such programs when they are loaded.
+   */
+  fault?(): ProgramFault | undefined;
   /**
    * mmap(2) on a map's fd.
    *

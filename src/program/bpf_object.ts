@@ -26,7 +26,7 @@ import type { MapDefinition } from "./map_definitions.js";
 import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";
 import { openMap } from "./object_maps.js";
 import { ObjectError } from "./object_error.js";
-import { Program } from "./program.js";
+import { Program, type ProgramAttr } from "./program.js";
 import { type Variable, variablesOf } from "./variables.js";
 
 /** How an object is opened. */
@@ -118,7 +118,8 @@ export class BpfObject {
       for (const program of programs) {
         if (!wanted.includes(program.name)) continue;
         const fitted = fit(program, btf, targetBtf);
-        const attr = { ...program, insns: withFds(fitted, program.references, fds.maps), license, btfFd };
+        const insns = withFds(fitted, program.references, fds.maps);
+        const attr = { ...program, insns, license, btfFd, sourceOf: sourceLines(program, this.#contents.ext) };
         loaded.programs[program.name] = Program.load(kernel, attr);
       }
       for (const map of maps) {
@@ -242,6 +243,18 @@ function fit(
   throw new ObjectError(
     `Cannot load program "${name}": it asks for types of the kernel, wanted targetBtf, for instance Btf.fromKernel()`,
   );
+}
+
+/** The line of the source that an instruction of a program is of, by its slot. */
+function sourceLines({ lineInfo }: ProgramDefinition, ext: ObjectContents["ext"]): ProgramAttr["sourceOf"] {
+  if (ext === undefined) return undefined;
+  return (slot) => {
+    const record = lineInfo.findLast(({ insnOff }) => insnOff <= slot);
+    if (record === undefined) return undefined;
+    const [file = 0, text = 0, place = 0] = record.rest;
+    // The line is above the ten bits of the column.
+    return `${ext.nameAt(file)}:${place >>> 10}: ${ext.nameAt(text).trim()}`;
+  };
 }
 
 function pinDirectory({ name }: MapDefinition, pinPath: string | undefined): string {

@@ -11,5 +11,6 @@ export { ObjectError } from "./object_error.js";
 export { type Opcode, opcodes } from "../insn/opcodes.js";
 export { Program } from "./program.js";
 export type { ProgramAttr, RunOptions, RunResult } from "./program.js";
+export { ProgramFaultError } from "./program_fault.js";
 export { VerifierError } from "./verifier_error.js";
 export type { VerifierReason } from "./verifier_error.js";

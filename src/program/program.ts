@@ -8,7 +8,7 @@ import {
   BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
-import { EBADF, ENOSPC, EPERM } from "../uapi/errno.js";
+import { EBADF, EFAULT, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
 import { bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
@@ -17,6 +17,7 @@ import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
 import type { ExtRecord } from "./btf_ext.js";
 import { type Insn, encodeInsns, slotsOf } from "../insn/insn.js";
+import { ProgramFaultError } from "./program_fault.js";
 import { VerifierError } from "./verifier_error.js";
 
 /** What BPF_PROG_LOAD is asked for. */
@@ -35,6 +36,8 @@ export interface ProgramAttr {
   readonly btfFd?: number | undefined;
   readonly funcInfo?: readonly ExtRecord[];
   readonly lineInfo?: readonly ExtRecord[];
+  /** The line of the source that an instruction is of, by its slot: for messages. */
+  readonly sourceOf?: ((slot: number) => string | undefined) | undefined;
 }
 
 /** What a program is run with. */
@@ -72,9 +75,15 @@ export class Program {
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
   readonly id: number;
+  readonly #sourceOf: ProgramAttr["sourceOf"];
   #fd: number;
 
-  private constructor(kernel: Kernel, fd: number, { name, type }: Pick<ProgramAttr, "name" | "type">) {
+  private constructor(
+    kernel: Kernel,
+    fd: number,
+    { name, type, sourceOf }: Pick<ProgramAttr, "name" | "type" | "sourceOf">,
+  ) {
+    this.#sourceOf = sourceOf;
     this.kernel = kernel;
     this.#fd = fd;
     this.name = name;
@@ -108,6 +117,7 @@ export class Program {
    *
    * @throws {BpfError} EINVAL, also for a packet of fewer than 14 bytes; 524: programs of its type cannot be run so;
    * ENOSPC: what came out is more than there is room for
+   * @throws {ProgramFaultError} The embedded kernel has ended it: it did what Linux's verifier would have refused, or did not end
    */
   run(options: RunOptions = {}): RunResult {
     const { data = new Uint8Array(), context = new Uint8Array(), repeat = 1 } = options;
@@ -132,7 +142,7 @@ export class Program {
       ctx_out: context.length === 0 || isSyscall ? 0 : contextOut.address,
     });
     const ret = this.#fd < 0 ? -EBADF : kernel.bpf(BPF_PROG_TEST_RUN, attr);
-    if (ret < 0) throw failure(`Cannot run program "${this.name}"`, ret, BPF_PROG_TEST_RUN);
+    if (ret < 0) throw this.#runFailure(ret);
     const view = viewOf(attr);
     const u32 = ({ off }: { readonly off: number }): number => view.getUint32(off, true);
     return {
@@ -164,6 +174,14 @@ export class Program {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #runFailure(ret: number): BpfError {
+    const what = `Cannot run program "${this.name}"`;
+    const fault = ret === -EFAULT || ret === -ETIME ? this.kernel.fault?.() : undefined;
+    return fault === undefined
+      ? failure(what, ret, BPF_PROG_TEST_RUN)
+      : new ProgramFaultError(what, ret, fault, this.#sourceOf);
   }
 
   #idOf(): number {

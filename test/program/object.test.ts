@@ -127,7 +127,6 @@ describe.skipIf(whyNoClang !== undefined)(
       using kernel = await EmbeddedKernel.create();
       const object = BpfObject.open(counts);
       expect(() => object.load(kernel, { programs: ["nosuch"] })).toThrow('it has no program "nosuch" (it has');
-      expect(() => object.load(kernel)).toThrow(/BPF_PROG_LOAD failed with EINVAL/);
       expect(kernel.usage()).toMatchObject({ maps: 0 });
     });
   },

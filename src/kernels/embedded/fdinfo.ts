@@ -2,8 +2,8 @@
  * fdinfo of a map's fd, or a BTF object's, as Linux has it in /proc/self/fdinfo.
  */
 import { BPF_OBJ_GET_INFO_BY_FD } from "../../uapi/bpf.js";
-import { type Field, bpfAttr, bpfBtfInfo, bpfMapInfo } from "../../uapi/layouts.js";
-import { BPF_ATTR_SIZE, BPF_BTF_INFO_SIZE, BPF_MAP_INFO_SIZE } from "../../uapi/offsets.js";
+import { type Field, bpfAttr, bpfBtfInfo, bpfMapInfo, bpfProgInfo } from "../../uapi/layouts.js";
+import { BPF_ATTR_SIZE, BPF_BTF_INFO_SIZE, BPF_MAP_INFO_SIZE, BPF_PROG_INFO_SIZE } from "../../uapi/offsets.js";
 import type { Kernel } from "../kernel.js";
 import { fillAttr, viewOf } from "../syscalls.js";
 import type { Engine } from "./engine.js";
@@ -33,8 +33,38 @@ export function fdinfoOf(kernel: Kernel, engine: Engine, fd: number, map: number
   ].join("\n");
 }
 
-/** The same of a BTF object; undefined for an fd that is of none. */
-export function btfFdinfoOf(kernel: Kernel, fd: number): string | undefined {
+/** The same of a BTF object or a program; undefined for an fd that is of neither. */
+export function otherFdinfoOf(kernel: Kernel, fd: number): string | undefined {
+  return btfFdinfoOf(kernel, fd) ?? progFdinfoOf(kernel, fd);
+}
+
+function progFdinfoOf(kernel: Kernel, fd: number): string | undefined {
+  using attr = kernel.alloc(BPF_ATTR_SIZE);
+  using info = kernel.alloc(BPF_PROG_INFO_SIZE);
+  fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_PROG_INFO_SIZE, info: info.address });
+  if (kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr) !== 0) return undefined;
+  const view = viewOf(info);
+  const field = ({ off }: Field): number => view.getUint32(off, true);
+  const tag = info.bytes.slice(bpfProgInfo.tag.off, bpfProgInfo.tag.off + 8);
+  return [
+    `prog_type:\t${field(bpfProgInfo.type)}`,
+    `prog_jited:\t${field(bpfProgInfo.jited_prog_len) === 0 ? 0 : 1}`,
+    `prog_tag:\t${[...tag].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`,
+    `memlock:\t${Math.ceil((field(bpfProgInfo.xlated_prog_len) + PROG_HEAD_BYTES) / PAGE_BYTES) * PAGE_BYTES}`,
+    `prog_id:\t${field(bpfProgInfo.id)}`,
+    "run_time_ns:\t0",
+    "run_cnt:\t0",
+    "recursion_misses:\t0",
+    `verified_insns:\t${field(bpfProgInfo.verified_insns)}`,
+    "",
+  ].join("\n");
+}
+
+/** Of a program, beside its instructions; and what memory comes in. */
+const PROG_HEAD_BYTES = 384;
+const PAGE_BYTES = 4096;
+
+function btfFdinfoOf(kernel: Kernel, fd: number): string | undefined {
   using attr = kernel.alloc(BPF_ATTR_SIZE);
   using info = kernel.alloc(BPF_BTF_INFO_SIZE);
   fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_BTF_INFO_SIZE, info: info.address });

@@ -1,0 +1,61 @@
+/**
+ * What the compiler (src/kernels/embedded/compiler) asks of programs and maps, and what compiled code calls.
+ */
+import { ArrayMap } from "./maps/_array";
+import { Htab } from "./maps/_htab";
+import { find } from "./maps/_htab_ops";
+import { mapAt } from "./map";
+import { progAt, usedMap } from "./prog";
+import { me } from "./task";
+
+export { findElem } from "./helpers/maps";
+export { progHelper } from "./helpers";
+export { progAccess, progFault, runArea, setBudget } from "./run";
+
+export function progInsns(prog: usize): u32 {
+  return progAt(prog).insns;
+}
+
+export function progSlots(prog: usize): u32 {
+  return progAt(prog).slots;
+}
+
+export function progType(prog: usize): u32 {
+  return progAt(prog).type;
+}
+
+export function progId(prog: usize): u32 {
+  return progAt(prog).id;
+}
+
+export function progMapCount(prog: usize): u32 {
+  return progAt(prog).mapCount;
+}
+
+export function progMap(prog: usize, n: u32): u32 {
+  return usedMap(progAt(prog), n);
+}
+
+export function maxEntriesOf(map: usize): u32 {
+  return mapAt(map).maxEntries;
+}
+
+export function mapFlagsOf(map: usize): u32 {
+  return mapAt(map).mapFlags;
+}
+
+export function arrayValues(map: usize): u32 {
+  return changetype<ArrayMap>(map).values;
+}
+
+export function arraySlotSize(map: usize): u32 {
+  return changetype<ArrayMap>(map).slotSize;
+}
+
+export function findHash4(map: usize, key: u32): usize {
+  return find<u32>(changetype<Htab>(map), key, me().cpu - 1);
+}
+
+export function findHash8(map: usize, key: u64): usize {
+  return find<u64>(changetype<Htab>(map), key, me().cpu - 1);
+}
