@@ -7,7 +7,7 @@ import { btfDump } from "./btf_dump.js";
 import { btfShow } from "./btf_show.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { btfHelp, btfUsage, help, mapHelp, mapUsage, usage } from "./help.js";
+import { btfHelp, btfUsage, help, mapHelp, mapUsage, progHelp, progUsage, usage } from "./help.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
 import { mapDelete, mapGetNext, mapLookup, mapPop, mapUpdate } from "./map_elem.js";
@@ -17,6 +17,11 @@ import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
 import { mapTop } from "./map_top.js";
 import { mapWatch } from "./map_watch.js";
+import { progDump } from "./prog_dump.js";
+import { progLoad, progLoadAll } from "./prog_load.js";
+import { progPin } from "./prog_pin.js";
+import { progRun } from "./prog_run.js";
+import { progShow } from "./prog_show.js";
 import { version } from "./version.js";
 
 interface Command {
@@ -49,6 +54,17 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "watch", run: mapWatch, ours: true },
 ];
 
+const PROG_COMMANDS: readonly Command[] = [
+  { name: "show", run: progShow },
+  { name: "list", run: progShow },
+  { name: "help", run: progHelp },
+  { name: "dump", run: progDump },
+  { name: "pin", run: progPin },
+  { name: "load", run: progLoad },
+  { name: "loadall", run: progLoadAll },
+  { name: "run", run: progRun },
+];
+
 const BTF_COMMANDS: readonly Command[] = [
   { name: "show", run: btfShow },
   { name: "list", run: btfShow },
@@ -63,6 +79,7 @@ const COMMANDS: readonly Command[] = [
     run: (context, args, depth) =>
       batch(context, args, (inner, words) => runCommand(inner, words, depth + 1), depth + 1),
   },
+  { name: "prog", run: (context, args, depth) => select(PROG_COMMANDS, progUsage, context, args, depth) },
   { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
   { name: "btf", run: (context, args, depth) => select(BTF_COMMANDS, btfUsage, context, args, depth) },
   { name: "version", run: version },

@@ -15,6 +15,7 @@ import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
 import { BpfError } from "../kernels/error.js";
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
+import { type AttachTarget, type Link, attachProgram } from "./attach.js";
 import type { ExtRecord } from "./btf_ext.js";
 import { type Insn, encodeInsns, slotsOf } from "../insn/insn.js";
 import { ProgramFaultError } from "./program_fault.js";
@@ -74,20 +75,19 @@ export class Program {
   readonly name: string;
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
+  /** BPF_XDP and the like, or 0. */
+  readonly expectedAttachType: number;
   readonly id: number;
   readonly #sourceOf: ProgramAttr["sourceOf"];
   #fd: number;
 
-  private constructor(
-    kernel: Kernel,
-    fd: number,
-    { name, type, sourceOf }: Pick<ProgramAttr, "name" | "type" | "sourceOf">,
-  ) {
-    this.#sourceOf = sourceOf;
+  private constructor(kernel: Kernel, fd: number, attr: ProgramAttr) {
+    this.#sourceOf = attr.sourceOf;
     this.kernel = kernel;
     this.#fd = fd;
-    this.name = name;
-    this.type = type;
+    this.name = attr.name;
+    this.type = attr.type;
+    this.expectedAttachType = attr.expectedAttachType ?? 0;
     this.id = this.#idOf();
   }
 
@@ -164,6 +164,18 @@ export class Program {
   pin(path: string): void {
     const ret = objPin(this.kernel, this.fd, path);
     if (ret < 0) throw failure(`Cannot pin program "${this.name}" at "${path}"`, ret, BPF_OBJ_PIN);
+  }
+
+  /**
+   * Has the program run where packets or events pass, until the link is closed. Of the Linux kernel alone.
+   *
+   * Kernel name: BPF_LINK_CREATE, BPF_RAW_TRACEPOINT_OPEN.
+   *
+   * @throws {BpfError} EBUSY: another program is there; EINVAL: a program of this type is not for such a place; ENODEV, ENOENT: there
+   * is no such place; EPERM; EOPNOTSUPP on the embedded kernel
+   */
+  attach(target: AttachTarget): Link {
+    return attachProgram(this, target);
   }
 
   /** Gives the fd back; the program goes unless something else holds it. */

@@ -41,6 +41,12 @@ describe.skipIf(whyNoClang !== undefined)(
       });
     });
 
+    it("does not change the bytes that it reads, a Buffer's neither", () => {
+      const bytes = Buffer.from(counts);
+      BpfObject.open(bytes);
+      expect(bytes.equals(counts)).toBe(true);
+    });
+
     it("links programs with the functions that they call", () => {
       const { programs } = BpfObject.open(counts).definitions;
       expect(sorted(programs.map(({ name, section, type }) => [name, section, type]))).toEqual([

@@ -18,7 +18,7 @@ import type {
   UserBuffer,
 } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
-import { otherFdinfoOf, fdinfoOf } from "./fdinfo.js";
+import { fdinfoOf, otherFdinfoOf } from "./fdinfo.js";
 import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
 import { openDirect } from "./direct_map.js";
 import { Waits, awaitRing, openDirectRing } from "./direct_ring.js";

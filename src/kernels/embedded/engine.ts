@@ -3,6 +3,7 @@
  *
  * The module is the same for shared and unshared memory, but for one bit of its memory import.
  */
+import { programCompiler } from "./compiled_programs.js";
 import { bugOf } from "./kernel_bug.js";
 import { kernelWasm } from "./kernel_wasm.js";
 
@@ -207,7 +208,8 @@ export async function instantiate(
   const compile = (prog: number): number => self.compile(prog >>> 0);
   const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait, weak, clock, compile } });
   const engine = instance.exports as unknown as Engine;
-  const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: () => 0 };
+  const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;
+  const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: programCompiler(engine, memory, adapt) };
   engine.enter(maySleep ? 1 : 0);
   return self;
 }
@@ -220,7 +222,7 @@ const REAL = 1;
  * Where the clock begins that all threads have: near enough that a number tells some nanoseconds. Each thread's own clock begins when the
  * thread does.
  */
-const EPOCH = Date.UTC(2026, 0, 1);
+export const EPOCH: number = Date.UTC(2026, 0, 1);
 
 function clock(which: number): number {
   const sinceStart = performance.now();
