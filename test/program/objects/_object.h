@@ -13,6 +13,14 @@
     __VA_ARGS__ \
   } name SEC(".maps")
 
+// How long a packet is, in 64 bits: the compiler would make it, and pointers on the way, of 32, which the verifier refuses to have spilled.
+#define SIZE(ctx) \
+  ({ \
+    __u64 size_ = (void *)(long)(ctx)->data_end - (void *)(long)(ctx)->data; \
+    asm volatile("" : "+r"(size_)); \
+    size_; \
+  })
+
 #define NOINLINE __attribute__((noinline))
 
 char _license[] SEC("license") = "GPL";

@@ -7,7 +7,7 @@ __u64 old[8];
 
 SEC("xdp")
 int change(struct xdp_md *ctx) {
-  __u64 size = ctx->data_end - ctx->data;
+  __u64 size = SIZE(ctx);
   __u32 index = size & 3;
   __u64 *word = bpf_map_lookup_elem(&words, &index);
   if (!word) return -1;

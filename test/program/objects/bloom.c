@@ -12,7 +12,7 @@ __u64 fresh, again;
 
 SEC("xdp")
 int filter(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   ret[0] = bpf_map_peek_elem(&seen, &size);
   if (ret[0]) fresh++;
   else again++;

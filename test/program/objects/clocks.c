@@ -3,8 +3,8 @@
 
 __u64 holds[10];
 
-SEC("raw_tp/any")
-int ask(void *ctx) {
+SEC("tc")
+int ask(struct __sk_buff *skb) {
   __u64 before = bpf_ktime_get_ns(), after = bpf_ktime_get_ns();
   char comm[16] = {};
   holds[0] = before != 0 && after >= before;

@@ -14,7 +14,7 @@ __u8 got[32];
 
 SEC("xdp")
 int fill(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data, one = 1;
+  __u32 size = SIZE(ctx), one = 1;
   struct bpf_dynptr record;
   ret[0] = bpf_ringbuf_reserve_dynptr(&ring, size, 0, &record);
   __u8 text[8] = "dynptr!";

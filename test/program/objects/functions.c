@@ -35,7 +35,7 @@ LEVEL(1, level2(pair, x << 1))
 
 SEC("xdp")
 int call(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   struct pair pair = {size, size * 2};
   __u64 sum = level1(&pair, size);
   trace[0] += swap(&pair);

@@ -16,7 +16,7 @@ __u32 in_bss SEC(".bss.more");
 
 SEC("xdp")
 int vary(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   struct point *point = &points[size & 3];
   point->x += origin.x * (__s32)size;
   point->y -= origin.y;

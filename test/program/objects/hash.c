@@ -18,7 +18,7 @@ __s64 ret[16];
 
 SEC("xdp")
 int change(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   struct key key = {.a = size & 7, .b = 0x1234, .c = "abcde"};
   struct value value = {.sum = size, .n = 1, .last = size};
   ret[0] = bpf_map_update_elem(&table, &key, &value, BPF_EXIST);

@@ -32,7 +32,8 @@ int loop(struct xdp_md *ctx) {
   sum.until = 20;
   ret[1] = bpf_loop(1000, add, &sum, 0);
   ret[2] = bpf_loop(0, add, &sum, 0);
-  ret[3] = bpf_loop((1 << 23) + 1, add, &sum, 0);
+  // The verifier may put the loop here, and then the error is of 32 bits.
+  ret[3] = (int)bpf_loop((1 << 23) + 1, add, &sum, 0);
   ret[4] = bpf_loop(3, add, &sum, 1);
   __u64 count = 0;
   bpf_loop(40, outer, &count, 0);

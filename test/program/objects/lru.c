@@ -7,7 +7,7 @@ __s64 ret[4];
 
 SEC("xdp")
 int remember(struct xdp_md *ctx) {
-  __u64 size = ctx->data_end - ctx->data, *times = bpf_map_lookup_elem(&recent, &size), one = 1;
+  __u64 size = SIZE(ctx), *times = bpf_map_lookup_elem(&recent, &size), one = 1;
   if (times) __sync_fetch_and_add(times, size);
   else ret[0] = bpf_map_update_elem(&recent, &size, &one, BPF_NOEXIST);
   ret[1] = bpf_map_update_elem(&recent, &size, &one, BPF_NOEXIST);

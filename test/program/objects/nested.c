@@ -29,7 +29,7 @@ __u64 missing;
 
 SEC("xdp")
 int sort_in(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data, index = size % 5, slot = size & 3;
+  __u32 size = SIZE(ctx), index = size % 5, slot = size & 3;
   void *inner = bpf_map_lookup_elem(&by_size, &index);
   if (inner) {
     __u64 *sum = bpf_map_lookup_elem(inner, &slot);

@@ -8,7 +8,7 @@ __s64 ret[8];
 
 SEC("xdp")
 int count(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data, index = size & 3, cpu = bpf_get_smp_processor_id();
+  __u32 size = SIZE(ctx), index = size & 3, cpu = bpf_get_smp_processor_id();
   __u64 *sum = bpf_map_lookup_elem(&counts, &index);
   if (!sum) return -1;
   *sum += size;

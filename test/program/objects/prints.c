@@ -5,7 +5,7 @@ __s64 ret[4];
 
 SEC("xdp")
 int print(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   ret[0] = bpf_printk("size");
   ret[1] = bpf_printk("tsbpf %d %x", size, size);
   ret[2] = bpf_printk("tsbpf %d %d %d %d", size, 2, 3, 4);

@@ -16,7 +16,7 @@ __u64 got[8];
 
 SEC("xdp")
 int turn(struct xdp_md *ctx) {
-  __u64 size = ctx->data_end - ctx->data, value = size, taken = 77;
+  __u64 size = SIZE(ctx), value = size, taken = 77;
   ret[0] = bpf_map_push_elem(&queue, &value, 0);
   value++;
   ret[1] = bpf_map_push_elem(&queue, &value, BPF_EXIST);

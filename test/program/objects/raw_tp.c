@@ -15,7 +15,10 @@ SEC("raw_tp/any")
 int trace(struct bpf_raw_tracepoint_args *ctx) {
   struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event) return -1;
-  for (int i = 0; i < 4; i++) event->args[i] = ctx->args[i];
+  event->args[0] = ctx->args[0];
+  event->args[1] = ctx->args[1];
+  event->args[2] = ctx->args[2];
+  event->args[3] = ctx->args[3];
   event->size = sizeof(*event);
   event->kind = ctx->args[0] > ctx->args[1];
   int ret = event->args[3];

@@ -3,7 +3,7 @@
 
 SEC("xdp")
 int away(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   return bpf_redirect(1, size & 1);
 }
 

@@ -10,7 +10,7 @@ char other[8] = "tsbpg";
 
 SEC("xdp")
 int text(struct xdp_md *ctx) {
-  __u64 size = ctx->data_end - ctx->data;
+  __u64 size = SIZE(ctx);
   long number = 0;
   ret[0] = bpf_strtol(decimal, sizeof(decimal), 0, &number);
   ret[1] = number;
@@ -25,7 +25,7 @@ int text(struct xdp_md *ctx) {
   __u64 numbers[3] = {size, -size, size * 1000003};
   static const char fmt0[] = "%d and %lld, %llx";
   ret[10] = bpf_snprintf(out[0], sizeof(out[0]), fmt0, numbers, sizeof(numbers));
-  static const char fmt1[] = "[%5u] [%-6d] [%#llx]";
+  static const char fmt1[] = "[%5u] [%-6d] [%llx]";
   ret[11] = bpf_snprintf(out[1], sizeof(out[1]), fmt1, numbers, sizeof(numbers));
   __u64 texts[2] = {(__u64)(long)word, 0x41 + (size & 15)};
   static const char fmt2[] = "%s %c%%";

@@ -28,8 +28,9 @@ int compute(struct args *args) {
     default: return -22;
   }
   args->result = result;
-  for (int i = 0; i < 16; i++) args->text[i] = args->text[15 - i] + 1;
   struct args copy = *args;
+  for (int i = 0; i < 16; i++) copy.text[i] = copy.text[15 - i] + 1;
+  __builtin_memcpy(args->text, copy.text, sizeof(copy.text));
   __u32 key = args->op;
   bpf_map_update_elem(&history, &key, &copy, BPF_ANY);
   return result;

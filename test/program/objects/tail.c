@@ -11,7 +11,7 @@ __u64 visits[4];
 
 SEC("xdp")
 int begin(struct xdp_md *ctx) {
-  __u32 size = ctx->data_end - ctx->data;
+  __u32 size = SIZE(ctx);
   visits[0]++;
   bpf_tail_call(ctx, &next, size & 3);
   bpf_tail_call(ctx, &next, 100);

@@ -9,7 +9,8 @@ MAP(results, ARRAY, __u32, struct result, 1);
 
 SEC("xdp")
 int copy(struct xdp_md *ctx) {
-  __u32 zero = 0, size = END(ctx) - BEGIN(ctx);
+  __u32 zero = 0;
+  __u64 size = SIZE(ctx);
   struct result *result = bpf_map_lookup_elem(&results, &zero);
   if (!result) return XDP_ABORTED;
   __u8 bytes[16] = {};
