@@ -160,7 +160,7 @@ export function progFault(kind: u32, insn: u32, address: u64): void {
 // @ts-ignore: decorator
 @inline
 function isWithin(address: u64, size: u32, from: u32, end: u32): bool {
-  return address >= from && address + size <= end;
+  return address >= from && address <= end && end - address >= size;
 }
 
 /** Whether these bytes are the program's; if not, the fault is noted. */

@@ -13,6 +13,8 @@ import {
   BPF_MAP_LOOKUP_BATCH,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_LOAD,
   ENOENT,
   bpfAttr,
 } from "tsbpf/uapi";
@@ -50,11 +52,14 @@ export const hostilePaths: readonly string[] = Array.from(
 
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
+const givesFd = [BPF_MAP_CREATE, BPF_OBJ_GET, BPF_MAP_GET_FD_BY_ID, BPF_PROG_LOAD, BPF_PROG_GET_FD_BY_ID];
 /** However slow the machine is. */
 const leastCalls = 30_000;
 
 export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
   const random = new Random(seed);
+  // Random programs go round in circles.
+  kernel.setProgramBudget(2000);
   const { buffer } = kernel.share().memory;
   const caller = new HostileCaller(random, aims, index, buffer);
   const words = new Uint32Array(log, index * LOG_WORDS * 4, LOG_WORDS);
@@ -72,7 +77,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
       continue;
     }
     succeeded[call.cmd] = (succeeded[call.cmd] ?? 0) + 1;
-    if (call.cmd === BPF_MAP_CREATE || call.cmd === BPF_OBJ_GET || call.cmd === BPF_MAP_GET_FD_BY_ID) {
+    if (givesFd.includes(call.cmd)) {
       const id = idOf(ret);
       // By a chance that is next to none: another thread has written this id into attr.
       if (aims.guardIds.includes(id)) kernel.close(ret);
