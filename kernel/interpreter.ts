@@ -153,7 +153,7 @@ function wide(insn: usize, slot: u32, prog: u32): u64 {
     return <u64>changetype<ArrayMap>(<usize>usedMap(progAt(prog), immOf(insn))).values + load<u32>(insn, 12);
   }
   if (src == BPF_PSEUDO_FUNC) return <u64>(slot + 1 + immOf(insn)) + 1;
-  return (<u64>load<u32>(insn, 12) << 32) | <u64>(<u32>immOf(insn));
+  return (<u64>load<u32>(insn, 12) << 32) | <u64>load<u32>(insn, 4);
 }
 
 // @ts-ignore: decorator

@@ -30,9 +30,8 @@ const tcp = (port: number, length: number): number[] => [
   ...bytes(6, 3),
   ...bytes(length, port),
 ];
-const udp = (port: number, length: number): number[] => [...u16(5353), ...u16(port), ...u16(8 + length), 0x55, 0xaa].concat(
-  bytes(length, port),
-);
+const udp = (port: number, length: number): number[] =>
+  [...u16(5353), ...u16(port), ...u16(8 + length), 0x55, 0xaa].concat(bytes(length, port));
 
 const VLAN = [0x81, 0, 0, 10];
 const QINQ = [0x88, 0xa8, 0, 100, 0x81, 0, 0, 20];

@@ -16,6 +16,7 @@ import {
   QueueMap,
   RingBuffer,
   StackMap,
+  type TypedMap,
   UserRingBuffer,
 } from "tsbpf";
 import { BpfObject, type RunOptions } from "tsbpf/program";
@@ -48,7 +49,10 @@ function words(...values: readonly (bigint | number)[]): Uint8Array {
 
 /** Arguments of the program in syscall.c. */
 function args(a: bigint, b: bigint, op: number, times: number): Uint8Array {
-  return new Uint8Array([...words(a, b, (BigInt(times) << 32n) | BigInt(op), 0), ...Array.from({ length: 16 }, (_, i) => i)]);
+  return new Uint8Array([
+    ...words(a, b, (BigInt(times) << 32n) | BigInt(op), 0),
+    ...Array.from({ length: 16 }, (_, i) => i),
+  ]);
 }
 
 const NUMBERS = [0n, 1n, 7n, -1n, 1n << 63n, (1n << 63n) - 1n, 0xffffffffn, 1n << 32n, 0x123456789abcdefn];
@@ -85,7 +89,8 @@ export const stories: readonly Story[] = [
     object: "lpm",
     prepare: (object) => {
       const routes = object.maps["routes"] as LpmTrie<unknown, number>;
-      const put = (bits: number, address: number[], hop: number): unknown => routes.set({ bits, address: Uint8Array.from(address) }, hop);
+      const put = (bits: number, address: number[], hop: number): unknown =>
+        routes.set({ bits, address: Uint8Array.from(address) }, hop);
       put(0, [0, 0, 0, 0], 1);
       put(8, [192, 0, 0, 0], 2);
       put(16, [192, 168, 0, 0], 3);
@@ -172,7 +177,8 @@ export function see(kernel: Kernel, bytes: Uint8Array, story: Story): Seen {
 /** Where two differ: the first few lines of each part, cut where they are long. */
 export function differences(wanted: Seen, found: Seen): string[] {
   const lines = differing("runs", wanted.runs, found.runs);
-  for (const [name, elems] of Object.entries(wanted.maps)) lines.push(...differing(name, elems, found.maps[name] ?? []));
+  for (const [name, elems] of Object.entries(wanted.maps))
+    lines.push(...differing(name, elems, found.maps[name] ?? []));
   return lines;
 }
 
@@ -200,7 +206,8 @@ function linesOf(kernel: Kernel, map: BpfObject["maps"][string]): string[] {
   if (map instanceof UserRingBuffer) return [String(map.pending)];
   // What it says of a value shows in what programs do.
   if (map instanceof BloomFilter) return [];
-  if (map instanceof QueueMap || map instanceof StackMap) return Array.from({ length: map.maxEntries }, () => String(map.pop()));
+  if (map instanceof QueueMap || map instanceof StackMap)
+    return Array.from({ length: map.maxEntries }, () => String(map.pop()));
   if (map instanceof ProgramArray) return [...map.keys()].map(String);
   if (map instanceof ArrayOfMaps || map instanceof HashOfMaps) return innerLines(kernel, map);
   using elems = GenericMap.fromId(kernel, map.id);
@@ -216,10 +223,13 @@ function sumOf(value: Uint8Array): string {
   return String(new BigUint64Array(buffer, byteOffset, length / 8).reduce((sum, word) => sum + word, 0n));
 }
 
-function innerLines(kernel: Kernel, map: ArrayOfMaps<never> | HashOfMaps<unknown, never>): string[] {
+function innerLines(
+  kernel: Kernel,
+  map: Pick<ArrayOfMaps<TypedMap>, "get"> | Pick<HashOfMaps<unknown, TypedMap>, "get">,
+): string[] {
   const lines: string[] = [];
   for (let index = 0; index < 8; index++) {
-    using inner = map.get(index as never) as BpfObject["maps"][string] | undefined;
+    using inner = map.get(index);
     if (inner !== undefined) lines.push(...linesOf(kernel, inner).map((line) => `${index}: ${line}`));
   }
   return lines;

@@ -6,7 +6,7 @@ import { ArrayMap, bytes } from "tsbpf";
 import { Program } from "tsbpf/program";
 import { type Insn } from "../../src/insn/insn.js";
 import { type Opcode, opcodes } from "../../src/insn/opcodes.js";
-import { BPF_PROG_TYPE_SYSCALL } from "tsbpf/uapi";
+import { BPF_F_MMAPABLE, BPF_PROG_TYPE_SYSCALL } from "tsbpf/uapi";
 
 const BPF_F_SLEEPABLE = 1 << 4;
 
@@ -22,7 +22,15 @@ export function row(op: string, pick: Partial<Opcode> = {}): Opcode {
 /** An instruction; fields that the row fixes are as it says. */
 export function insn(opcode: Opcode, fields: Partial<Insn> = {}): Insn {
   const { src = 0, off = 0, imm = 0 } = opcode;
-  return { opcode, dst: 0, next: 0, ...fields, src: opcode.src ?? fields.src ?? src, off: opcode.off ?? fields.off ?? off, imm: opcode.imm ?? fields.imm ?? imm };
+  return {
+    opcode,
+    dst: 0,
+    next: 0,
+    ...fields,
+    src: opcode.src ?? fields.src ?? src,
+    off: opcode.off ?? fields.off ?? off,
+    imm: opcode.imm ?? fields.imm ?? imm,
+  };
 }
 
 const MAP_VALUE = row("map_value");
@@ -45,8 +53,7 @@ export class Workbench {
   constructor(name: string, kernel: Kernel, valueSize: number) {
     this.name = name;
     this.#kernel = kernel;
-    const mmapable = 1 << 10;
-    this.#map = ArrayMap.create(kernel, { value: bytes(valueSize), maxEntries: 1, mapFlags: mmapable } as never);
+    this.#map = ArrayMap.create(kernel, { value: bytes(valueSize), maxEntries: 1, mapFlags: BPF_F_MMAPABLE });
     this.#memory = kernel.mmap(this.#map.fd, valueSize, { writable: true });
   }
 
