@@ -343,7 +343,7 @@ function alu32(insn: usize, a: u32, operand64: u64): u64 {
     case 0x30:
       if (b == 0) return 0;
       if (!signed) return a / b;
-      return b == u32.MAX_VALUE ? 0 - a : <u32>(<i32>a / <i32>b);
+      return b == u32.MAX_VALUE ? <u32>(0 - a) : <u32>(<i32>a / <i32>b);
     case 0x40:
       return a | b;
     case 0x50:
@@ -353,7 +353,8 @@ function alu32(insn: usize, a: u32, operand64: u64): u64 {
     case 0x70:
       return a >> (b & 31);
     case 0x80:
-      return 0 - a;
+      // Of a word as it stands the literal would be one of 64 bits.
+      return <u32>(0 - a);
     case 0x90:
       if (b == 0) return a;
       if (!signed) return a % b;

@@ -186,10 +186,16 @@ function differing(where: string, wanted: readonly string[], found: readonly str
   const lines: string[] = [];
   for (let i = 0; i < Math.max(wanted.length, found.length) && lines.length < MOST_LINES; i++) {
     if (wanted[i] === found[i]) continue;
-    const at = [...(wanted[i] ?? "")].findIndex((letter, at) => letter !== found[i]?.[at]);
+    const at = firstDifference(wanted[i] ?? "", found[i] ?? "");
     lines.push(`${where} ${i} at ${at}: wanted ${cut(wanted[i])}, found ${cut(found[i])}`);
   }
   return lines;
+}
+
+function firstDifference(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at++;
+  return at;
 }
 
 const MOST_LINES = 3;
