@@ -15,7 +15,8 @@ const EDGES: readonly bigint[] = [
   ...[0n, 1n, 2n, 3n, 7n, 8n, 10n, 15n, 16n, 31n, 32n, 33n, 63n, 64n, 65n],
   ...[7n, 8n, 15n, 16n, 31n, 32n, 63n].flatMap((bits) => [(1n << bits) - 1n, 1n << bits]),
   ...[0x8000_0001n, 0xffff_0000_0000n, 0x1234_5678_9abc_def0n, 0x8080_8080_8080_8080n],
-].flatMap((value) => [value, -value].map((one) => BigInt.asUintN(64, one)))
+]
+  .flatMap((value) => [value, -value].map((one) => BigInt.asUintN(64, one)))
   .filter((value, i, all) => all.indexOf(value) === i);
 const IMMS: readonly number[] = EDGES.map((value) => Number(BigInt.asIntN(32, value))).filter(
   (value, i, all) => all.indexOf(value) === i,
@@ -271,42 +272,56 @@ function programsOf(opcode: Opcode): (readonly Insn[])[] | undefined {
   }
 }
 
-describe.skipIf(whyNoLinux !== undefined)(`each row${whyNoLinux === undefined ? "" : ` (skipped: ${whyNoLinux})`}`, () => {
-  const benches: Workbench[] = [];
-  beforeAll(async () => {
-    for (const { name, open } of [linux, ...embedded]) benches.push(new Workbench(name, await open(), VALUE_SIZE));
-  });
-  afterAll(() => {
-    for (const bench of benches) bench[Symbol.dispose]();
-  });
+describe.skipIf(whyNoLinux !== undefined)(
+  `each row${whyNoLinux === undefined ? "" : ` (skipped: ${whyNoLinux})`}`,
+  () => {
+    const benches: Workbench[] = [];
+    beforeAll(async () => {
+      for (const { name, open } of [linux, ...embedded]) benches.push(new Workbench(name, await open(), VALUE_SIZE));
+    });
+    afterAll(() => {
+      for (const bench of benches) bench[Symbol.dispose]();
+    });
 
-  const rows = opcodes.map((opcode) => [opcode.text, opcode, programsOf(opcode)] as const);
+    const rows = opcodes.map((opcode) => [opcode.text, opcode, programsOf(opcode)] as const);
 
-  it("what is not tried needs objects that these programs have not", () => {
-    const left = rows.filter(([, , programs]) => programs === undefined).map(([, { op }]) => op);
-    expect(new Set(left)).toEqual(
-      new Set(["addr_space_cast", "map_fd", "map_value", "btf_id", "func", "map_idx", "map_idx_value", "helper", "kfunc", "callx"]),
-    );
-  });
+    it("what is not tried needs objects that these programs have not", () => {
+      const left = rows.filter(([, , programs]) => programs === undefined).map(([, { op }]) => op);
+      expect(new Set(left)).toEqual(
+        new Set([
+          "addr_space_cast",
+          "map_fd",
+          "map_value",
+          "btf_id",
+          "func",
+          "map_idx",
+          "map_idx_value",
+          "helper",
+          "kfunc",
+          "callx",
+        ]),
+      );
+    });
 
-  it.each(rows.filter(([, , programs]) => programs !== undefined))("%s", (_, __, programs) => {
-    for (const insns of programs!) {
-      const values = benches.map((bench) => {
-        const { value } = bench;
-        value.fill(0x55);
-        new BigUint64Array(value.buffer, value.byteOffset, EDGES.length).set(EDGES);
-        const retval = bench.run(insns);
-        return { name: bench.name, retval, bytes: value.slice() };
-      });
-      const [wanted, ...found] = values;
-      for (const { name, retval, bytes } of found) {
-        expect(retval, name).toBe(wanted!.retval);
-        const at = bytes.findIndex((byte, i) => byte !== wanted!.bytes[i]);
-        expect(at === -1 ? "equal" : difference(at, wanted!.bytes, bytes), name).toBe("equal");
+    it.each(rows.filter(([, , programs]) => programs !== undefined))("%s", (_, __, programs) => {
+      for (const insns of programs!) {
+        const values = benches.map((bench) => {
+          const { value } = bench;
+          value.fill(0x55);
+          new BigUint64Array(value.buffer, value.byteOffset, EDGES.length).set(EDGES);
+          const retval = bench.run(insns);
+          return { name: bench.name, retval, bytes: value.slice() };
+        });
+        const [wanted, ...found] = values;
+        for (const { name, retval, bytes } of found) {
+          expect(retval, name).toBe(wanted!.retval);
+          const at = bytes.findIndex((byte, i) => byte !== wanted!.bytes[i]);
+          expect(at === -1 ? "equal" : difference(at, wanted!.bytes, bytes), name).toBe("equal");
+        }
       }
-    }
-  });
-});
+    });
+  },
+);
 
 function difference(at: number, wanted: Uint8Array, found: Uint8Array): string {
   const word = (bytes: Uint8Array): string =>

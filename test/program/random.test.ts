@@ -48,7 +48,28 @@ const stores = opcodes.filter(({ form }) => form === "store");
 const atomics = opcodes.filter(({ form }) => form === "atomic");
 const jumps = opcodes.filter(({ form, op }) => form === "jump" && op !== "ja" && op !== "may_goto");
 
-const NUMBERS = [0n, 1n, -1n, 2n, 31n, 32n, 63n, 64n, 127n, 128n, 255n, 0x7fffn, 0x8000n, 0xffffn, (1n << 31n) - 1n, 1n << 31n, 0xffffffffn, 1n << 32n, (1n << 63n) - 1n, 1n << 63n];
+const NUMBERS = [
+  0n,
+  1n,
+  -1n,
+  2n,
+  31n,
+  32n,
+  63n,
+  64n,
+  127n,
+  128n,
+  255n,
+  0x7fffn,
+  0x8000n,
+  0xffffn,
+  (1n << 31n) - 1n,
+  1n << 31n,
+  0xffffffffn,
+  1n << 32n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+];
 
 /** A jump among instructions: to the one of that number. */
 interface Jump {
@@ -102,14 +123,17 @@ class Generator {
     const begin = insns.length;
     const length = 2 + this.#random.below(14);
     const open: number[] = [];
+    // Where jumps may lead: not between what belongs together.
+    const targets: number[] = [];
     for (let i = 0; i < length; i++) {
+      targets.push(insns.length);
       if (this.#random.percent(18)) open.push(this.#jump(code));
       else if (mayCall && this.#random.percent(5)) this.#call(code);
       else if (this.#random.percent(6)) this.#either(code);
       else this.#step(insns);
     }
-    const end = insns.length;
-    for (const at of open) jumps.push({ at, to: at + 1 + this.#random.below(end - at) });
+    targets.push(insns.length);
+    for (const at of open) jumps.push({ at, to: this.#random.pick(targets.filter((to) => to > at)) });
     // What jumps to the end of a loop comes to its test.
     if (!isLoop) return;
     insns.push(insn(ADD_IMM, { dst: 7, imm: -1 }), insn(JNE, { dst: 7 }));
@@ -122,7 +146,13 @@ class Generator {
     const opcode = random.percent(5) ? MAY_GOTO : random.pick(jumps);
     const isMay = opcode === MAY_GOTO;
     const isReg = opcode.from === "reg";
-    insns.push(insn(opcode, { dst: isMay ? 0 : this.#reg(), src: isReg ? this.#reg() : 0, imm: isReg || isMay ? 0 : this.#imm() }));
+    insns.push(
+      insn(opcode, {
+        dst: isMay ? 0 : this.#reg(),
+        src: isReg ? this.#reg() : 0,
+        imm: isReg || isMay ? 0 : this.#imm(),
+      }),
+    );
     return insns.length - 1;
   }
 
@@ -221,7 +251,10 @@ class Generator {
   #finish({ insns }: Code): void {
     for (let src = 0; src < 9; src++) insns.push(insn(STORE, { dst: 9, src, off: REGISTERS_AT + 8 * src }));
     for (let at = 1; at <= STACK_BYTES / 8; at++) {
-      insns.push(insn(LOAD, { dst: 1, src: 10, off: -8 * at }), insn(STORE, { dst: 9, src: 1, off: STACK_AT + 8 * (at - 1) }));
+      insns.push(
+        insn(LOAD, { dst: 1, src: 10, off: -8 * at }),
+        insn(STORE, { dst: 9, src: 1, off: STACK_AT + 8 * (at - 1) }),
+      );
     }
     insns.push(insn(EXIT));
   }
@@ -251,20 +284,16 @@ class Generator {
 }
 
 describe.skipIf(whyNoLinux !== undefined)(`random programs (TEST_SEED=${seed})`, () => {
-  it(
-    `${PROGRAMS.toLocaleString("en")} do the same everywhere`,
-    async () => {
-      const random = new Random(seed);
-      const benches: Workbench[] = [];
-      for (const { name, open } of [linux, ...embedded]) benches.push(new Workbench(name, await open(), VALUE_SIZE));
-      try {
-        for (let number = 0; number < PROGRAMS; number++) compare(benches, random, number);
-      } finally {
-        for (const bench of benches) bench[Symbol.dispose]();
-      }
-    },
-    3_600_000,
-  );
+  it(`${PROGRAMS.toLocaleString("en")} do the same everywhere`, async () => {
+    const random = new Random(seed);
+    const benches: Workbench[] = [];
+    for (const { name, open } of [linux, ...embedded]) benches.push(new Workbench(name, await open(), VALUE_SIZE));
+    try {
+      for (let number = 0; number < PROGRAMS; number++) compare(benches, random, number);
+    } finally {
+      for (const bench of benches) bench[Symbol.dispose]();
+    }
+  }, 3_600_000);
 });
 
 function compare(benches: readonly Workbench[], random: Random, number: number): void {
