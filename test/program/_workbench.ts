@@ -2,7 +2,7 @@
  * Runs instructions on a kernel, and tells what they leave in a map's value: all that a small program can do shows there.
  */
 import type { Kernel, UserBuffer } from "tsbpf";
-import { ArrayMap, bytes } from "tsbpf";
+import { ArrayMap, BpfError, bytes } from "tsbpf";
 import { Program } from "tsbpf/program";
 import { type Insn } from "../../src/insn/insn.js";
 import { type Opcode, opcodes } from "../../src/insn/opcodes.js";
@@ -74,6 +74,16 @@ export class Workbench {
       insns: linked,
     });
     return program.run().retval;
+  }
+
+  /** As `run`; undefined where Linux's verifier gives up. */
+  tryRun(insns: readonly Insn[]): number | undefined {
+    try {
+      return this.run(insns);
+    } catch (error) {
+      if (error instanceof BpfError && error.code === "E2BIG") return undefined;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

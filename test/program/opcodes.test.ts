@@ -12,10 +12,11 @@ import { Workbench, insn, loadNumber, loadValue, row } from "./_workbench.js";
 
 /** Small ones, those around each power of two that is a width, and their negatives. */
 const EDGES: readonly bigint[] = [
-  ...[0n, 1n, 2n, 3n, 7n, 8n, 10n, 15n, 16n, 31n, 32n, 33n, 63n, 64n, 65n],
-  ...[7n, 8n, 15n, 16n, 31n, 32n, 63n].flatMap((bits) => [(1n << bits) - 1n, 1n << bits]),
-  ...[0x8000_0001n, 0xffff_0000_0000n, 0x1234_5678_9abc_def0n, 0x8080_8080_8080_8080n],
+  [0n, 1n, 2n, 3n, 7n, 8n, 10n, 15n, 16n, 31n, 32n, 33n, 63n, 64n, 65n],
+  [7n, 8n, 15n, 16n, 31n, 32n, 63n].flatMap((bits) => [(1n << bits) - 1n, 1n << bits]),
+  [0x8000_0001n, 0xffff_0000_0000n, 0x1234_5678_9abc_def0n, 0x8080_8080_8080_8080n],
 ]
+  .flat()
   .flatMap((value) => [value, -value].map((one) => BigInt.asUintN(64, one)))
   .filter((value, i, all) => all.indexOf(value) === i);
 const IMMS: readonly number[] = EDGES.map((value) => Number(BigInt.asIntN(32, value))).filter(
@@ -102,7 +103,7 @@ function programsOf(opcode: Opcode): (readonly Insn[])[] | undefined {
     case "exit":
       return [new Writer().done()];
     // Only arenas have address spaces.
-    case "cast":
+    default:
       return undefined;
   }
 
