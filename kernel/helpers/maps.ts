@@ -4,6 +4,7 @@
 import {
   BPF_EXIST,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
@@ -28,12 +29,14 @@ import { allocKernel, freePages } from "../mem/pages";
 import { mayTouch, noteReached } from "../run";
 import { sb } from "../super";
 import { TASK_KEY_BYTES, keyCopy, me } from "../task";
+import { findInTrie } from "./tries";
 import { isNoMap, mapArg, mayRead, mayWrite, refuse, result } from "./_arguments";
 
 /** Where the value of a key lies, or 0: any type with values that a program can have the address of. */
 export function findElem(map: usize, key: usize): usize {
   const it = changetype<BpfMap>(map);
   if (isMapInMap(it.type)) return innerMap(it, key);
+  if (it.type == BPF_MAP_TYPE_LPM_TRIE) return findInTrie(it, key);
   const found = callOp(it.type, FIND_ELEM, map, key, me().cpu - 1, 0);
   return <u32>found > <u32>-4096 ? 0 : <u32>found;
 }
