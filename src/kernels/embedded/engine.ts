@@ -209,9 +209,14 @@ export async function instantiate(
   const weak = isWeaklyOrdered() ? 1 : 0;
   const compile = (prog: number): number => self.compile(prog >>> 0);
   const print = (address: number, bytes: number): void => {
-    if (self.onTrace !== undefined) self.onTrace(new TextDecoder().decode(new Uint8Array(memory.buffer).slice(address >>> 0, (address >>> 0) + bytes)));
+    if (self.onTrace !== undefined)
+      self.onTrace(
+        new TextDecoder().decode(new Uint8Array(memory.buffer).slice(address >>> 0, (address >>> 0) + bytes)),
+      );
   };
-  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait, weak, clock, compile, print } });
+  const instance = await WebAssembly.instantiate(module, {
+    env: { memory, me: task, wait, weak, clock, compile, print },
+  });
   const engine = instance.exports as unknown as Engine;
   const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;
   const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: programCompiler(engine, memory, adapt) };
