@@ -29,7 +29,7 @@ function runAll(insns: readonly Insn[]): boolean {
 function isRefused({ opcode: { op, is64, from, form }, imm }: Insn): boolean {
   if (form !== "alu" || from !== "imm") return false;
   if (/div|mod/.test(op)) return imm === 0;
-  return /sh$/.test(op) && (imm < 0 || imm >= (is64 ? 64 : 32));
+  return op.endsWith("sh") && (imm < 0 || imm >= (is64 ? 64 : 32));
 }
 
 const CHECKS_EACH = 500;
@@ -75,7 +75,7 @@ const indexed = fc
       r8 = r${index}
       ${byMask ? `r8 &= ${most}` : `if r8 > ${most} goto +2`}
       r8 += r9
-      ${size === 8 ? "r" : "w"}${reg} = *(u${8 * size} *)(r8 + ${100})`),
+      ${size === 8 ? "r" : "w"}${reg} = *(u${8 * size} *)(r8 + 100)`),
   );
 /** Spilled and filled again. */
 const spilled = registers.map((reg) =>

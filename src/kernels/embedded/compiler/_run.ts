@@ -5,6 +5,7 @@ import { I32, I64, type Import } from "./wasm.js";
 
 export const RUN_FAULT = 4;
 export const RUN_BUDGET = 8;
+export const RUN_FAULT_INSN = 24;
 export const RUN_FRAME = 28;
 export const RUN_CTX = 32;
 export const RUN_CTX_SIZE = 36;

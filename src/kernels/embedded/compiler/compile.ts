@@ -10,6 +10,7 @@ import {
   PROG_FAULT,
   RUN_BASE,
   RUN_CTX,
+  RUN_FAULT_INSN,
   RUN_TOP,
   funcLocals,
   funcParams,
@@ -155,10 +156,10 @@ function runFunc({ run, funcs }: Surroundings): Func {
   return { params: [I64], results: [I64], locals: [], code, exportAs: "run" };
 }
 
-/** (pointer, r1 to r5, frame) */
-function callFunc({ dispatch }: Surroundings): Func {
+/** (pointer, r1 to r5, frame): for helpers, which leave their insn in Run. */
+function callFunc({ run, dispatch }: Surroundings): Func {
   const code = new Code();
-  code.get(0).op(op.i64ExtendI32U).i32(0);
+  code.get(0).op(op.i64ExtendI32U).i32(run).access(op.i32Load, RUN_FAULT_INSN);
   for (let param = 1; param <= 6; param++) code.get(param);
   code.call(dispatch);
   return { params: [I32, ...funcParams], results: [I64], locals: [], code, exportAs: "call" };
