@@ -35,6 +35,7 @@ export interface Outcome {
 function freshMemory(memory: ArrayBufferLike, withPacket: boolean): DataView {
   const view = new DataView(memory);
   view.setBigInt64(RUN + 8, BUDGET, true);
+  view.setUint32(RUN + 28, TOP, true);
   view.setUint32(RUN + 32, CTX, true);
   view.setUint32(RUN + 36, CTX_BYTES, true);
   view.setUint32(RUN + 60, FRAMES, true);

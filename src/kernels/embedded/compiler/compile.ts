@@ -11,15 +11,17 @@ import {
   RUN_BASE,
   RUN_CTX,
   RUN_FAULT_INSN,
+  RUN_FRAME,
   RUN_TOP,
   funcLocals,
   funcParams,
   imports,
+  mainLocals,
 } from "./_run.js";
 import { type Analysed, type Callee, type MapView, type Program, analyse, mainState } from "./analysis.js";
 import { type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
 import { FunctionCode, type Surroundings } from "./function_code.js";
-import { FRAME_BYTES, State } from "./values.js";
+import { State } from "./values.js";
 import { Code, type Func, I32, I64, moduleOf, op } from "./wasm.js";
 
 export type { MapView } from "./analysis.js";
@@ -55,10 +57,14 @@ export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Ar
     calleeAt: (i) => analysed.get(calleeOf(program.listing, i))?.facts,
   };
   const compiled = entries.map((entry): Func => {
-    const { code } = new FunctionCode(around, analysed.get(entry)!, entry !== 0 || isCalled.has(0));
-    return { params: funcParams, results: [I64], locals: funcLocals, code };
+    const isMain = entry === 0 && !isCalled.has(0);
+    const { code } = new FunctionCode(around, analysed.get(entry)!, isMain);
+    const shape = { results: [I64], code };
+    if (isMain) return { ...shape, params: [I64], locals: mainLocals, exportAs: "run" };
+    return { ...shape, params: funcParams, locals: funcLocals };
   });
-  return moduleOf(imports, [...compiled, dispatchFunc(around), offPacketFunc(run), runFunc(around), callFunc(around)]);
+  const more = [dispatchFunc(around), offPacketFunc(run), callFunc(around)];
+  return moduleOf(imports, [...compiled, ...more, ...(isCalled.has(0) ? [runFunc(around)] : [])]);
 }
 
 /** Where functions begin; the first is main. And which of them are called. */
@@ -108,21 +114,28 @@ function analyseAll(
 
 /**
  * Calls the function that a pointer means: (pointer, insn, r1 to r5, frame). A pointer is the slot of its first instruction, plus 1.
- * Main, if nothing else calls it, relies on having the context in r1, and a frame: it is called so where a program takes another's place.
+ * Main, if nothing else calls it, relies on having the context in r1, and its frame in Run: both are there where the program takes the
+ * place of another.
  */
 function dispatchFunc({ program, run, funcs, mainIsCalled }: Surroundings): Func {
   const code = new Code();
+  const equalsRun = (param: number, field: number): void => {
+    code.get(param);
+    if (param === 7) code.op(op.i64ExtendI32U);
+    code.i32(run).access(op.i64Load32U, field).op(op.i64Eq, op.i32And);
+  };
   for (const [entry, func] of funcs) {
+    const isMain = entry === 0 && !mainIsCalled;
     code
       .get(0)
       .i64(BigInt(program.listing.slots[entry]! + 1))
       .op(op.i64Eq);
-    if (entry === 0 && !mainIsCalled) {
-      code.get(2).i32(run).access(op.i64Load32U, RUN_CTX).op(op.i64Eq, op.i32And);
-      code.get(7).i32(FRAME_BYTES).op(op.i32Sub).i32(run).access(op.i32Load, RUN_BASE).op(op.i32GeU, op.i32And);
+    if (isMain) {
+      equalsRun(2, RUN_CTX);
+      equalsRun(7, RUN_FRAME);
     }
     code.open(op.if);
-    for (let param = 2; param <= 7; param++) code.get(param);
+    for (let param = 2; param <= (isMain ? 2 : 7); param++) code.get(param);
     code.call(func).op(op.return).end();
   }
   code.i32(FAULT_CALL).get(1).get(0).call(PROG_FAULT).i64(0);
@@ -147,7 +160,7 @@ function offPacketFunc(run: number): Func {
   return { params: [I64, I32, I32, I32], results: [I32], locals: [], code };
 }
 
-/** (r1) */
+/** (r1), of a main that is called like other functions. */
 function runFunc({ run, funcs }: Surroundings): Func {
   const code = new Code();
   code.get(0);

@@ -129,24 +129,26 @@ export class FunctionCode {
   /** The lookup that the block's jump tests, if that is the last thing before it. */
   #fused: (() => void) | undefined;
 
-  constructor(around: Surroundings, analysed: Analysed, checksStack: boolean) {
+  /** `isMain`: takes its frame from Run; others look whether there is room for one. */
+  constructor(around: Surroundings, analysed: Analysed, isMain: boolean) {
     this.#around = around;
     this.#analysed = analysed;
     this.#analysis = new Analysis(around.program, analysed.facts, around.calleeAt);
     this.#state = analysed.states[0]!;
     this.#fault = this.code.open(op.block);
-    this.#begin(checksStack);
+    this.#begin(isMain);
     writeGraph(analysed.graph, this);
     this.code.end().i64(0);
   }
 
-  #begin(checksStack: boolean): void {
+  #begin(isMain: boolean): void {
     const { code } = this;
     const { run } = this.#around;
     const { unwritten, hasBackJump } = this.#analysed.facts;
     const { insns } = this.#around.program.listing;
+    if (isMain) code.i32(run).access(op.i32Load, RUN_FRAME).set(FRAME_LOCAL);
     code.get(FRAME_LOCAL).i32(FRAME_BYTES).op(op.i32Sub).set(LOW);
-    if (checksStack) {
+    if (!isMain) {
       const first = this.#analysed.graph.blocks[0]!.start;
       code.get(LOW).i32(run).access(op.i32Load, RUN_BASE).op(op.i32LtU);
       this.#faultIf(FAULT_STACK, first, () => code.get(FRAME_LOCAL).op(op.i64ExtendI32U));
@@ -467,9 +469,8 @@ export class FunctionCode {
       code
         .i64(size - 1)
         .op(op.i64Sub)
-        .tee(TEMP)
-        .i64(0);
-      code.get(TEMP).i64(0).op(op.i64GtS, op.select).set(roomOf(size));
+        .tee(TEMP);
+      code.get(TEMP).i64(63).op(op.i64ShrS).i64(-1).op(op.i64Xor, op.i64And).set(roomOf(size));
     }
   }
 
