@@ -40,6 +40,11 @@ export function maxEntriesOf(map: usize): u32 {
   return mapAt(map).maxEntries;
 }
 
+/** Of one CPU's, where values are per CPU. */
+export function valueSizeOf(map: usize): u32 {
+  return mapAt(map).valueSize;
+}
+
 export function mapFlagsOf(map: usize): u32 {
   return mapAt(map).mapFlags;
 }

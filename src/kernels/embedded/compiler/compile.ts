@@ -18,8 +18,17 @@ import {
   imports,
   mainLocals,
 } from "./_run.js";
-import { type Analysed, type Callee, type MapView, type Program, analyse, mainState } from "./analysis.js";
-import { type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
+import {
+  type Analysed,
+  Analysis,
+  type Callee,
+  type MapView,
+  type Program,
+  analyse,
+  calledState,
+  mainState,
+} from "./analysis.js";
+import { type Graph, type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
 import { FunctionCode, type Surroundings } from "./function_code.js";
 import { State } from "./values.js";
 import { Code, type Func, I32, I64, moduleOf, op } from "./wasm.js";
@@ -44,8 +53,9 @@ export interface ProgramView {
  */
 export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Array<ArrayBuffer> {
   const program: Program = { listing: listingOf(insns), maps, type };
-  const { entries, isCalled } = functionsOf(program.listing);
-  const analysed = analyseAll(program, entries, isCalled);
+  const functions = functionsOf(program.listing);
+  const { entries, pointed, calls, mainIsCalled } = functions;
+  const analysed = analyseAll(program, functions);
   const funcs = new Map(entries.map((entry, n) => [entry, imports.length + n]));
   const around: Surroundings = {
     program,
@@ -53,63 +63,124 @@ export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Ar
     funcs,
     dispatch: imports.length + entries.length,
     offPacket: imports.length + entries.length + 1,
-    mainIsCalled: isCalled.has(0),
-    calleeAt: (i) => analysed.get(calleeOf(program.listing, i))?.facts,
+    pointed,
+    mainIsCalled,
+    calleeAt: (i) => analysed.get(calls.get(i) ?? NOWHERE)?.facts,
   };
   const compiled = entries.map((entry): Func => {
-    const isMain = entry === 0 && !isCalled.has(0);
+    const isMain = entry === 0 && !mainIsCalled;
     const { code } = new FunctionCode(around, analysed.get(entry)!, isMain);
     const shape = { results: [I64], code };
     if (isMain) return { ...shape, params: [I64], locals: mainLocals, exportAs: "run" };
     return { ...shape, params: funcParams, locals: funcLocals };
   });
   const more = [dispatchFunc(around), offPacketFunc(run), callFunc(around)];
-  return moduleOf(imports, [...compiled, ...more, ...(isCalled.has(0) ? [runFunc(around)] : [])]);
+  return moduleOf(imports, [...compiled, ...more, ...(mainIsCalled ? [runFunc(around)] : [])]);
 }
 
-/** Where functions begin; the first is main. And which of them are called. */
-function functionsOf(listing: Listing): { entries: number[]; isCalled: Set<number> } {
-  const isCalled = new Set<number>();
+/** A program's functions, by the instructions that they begin with. */
+interface Functions {
+  /** The first is main. */
+  readonly entries: readonly number[];
+  /** Those that have a pointer. */
+  readonly pointed: ReadonlySet<number>;
+  /** What is called locally, by the call's instruction. */
+  readonly calls: ReadonlyMap<number, number>;
+  readonly mainIsCalled: boolean;
+}
+
+function functionsOf(listing: Listing): Functions {
+  const pointed = new Set<number>();
+  const calls = new Map<number, number>();
   for (const [i, { opcode }] of listing.insns.entries()) {
     if (opcode.op !== "local" && opcode.op !== "func") continue;
     const callee = calleeOf(listing, i);
-    if (callee !== NOWHERE) isCalled.add(callee);
+    if (callee === NOWHERE) continue;
+    if (opcode.op === "local") calls.set(i, callee);
+    else pointed.add(callee);
   }
-  return { entries: [...new Set([0, ...isCalled])], isCalled };
+  const called = new Set([...pointed, ...calls.values()]);
+  return { entries: [...new Set([0, ...called])], pointed, calls, mainIsCalled: called.has(0) };
 }
 
-/** Analyses callees before their callers, as far as that is possible: of those that are not known yet the worst is taken. */
-function analyseAll(
-  program: Program,
-  entries: readonly number[],
-  isCalled: ReadonlySet<number>,
-): Map<number, Analysed> {
-  const { listing } = program;
-  const graphs = new Map(entries.map((entry) => [entry, graphOf(listing, entry)]));
-  const callees = (entry: number): number[] => {
-    const found: number[] = [];
-    for (const { start, end } of graphs.get(entry)!.blocks) {
-      for (let i = Math.max(start, 0); i < end; i++) {
-        if (listing.insns[i]!.opcode.op === "local") found.push(calleeOf(listing, i));
-      }
-    }
-    return found.filter((callee) => callee !== NOWHERE);
-  };
+/**
+ * Analyses callees before their callers, as far as that is possible, for what they may do: of those that are not known yet the worst is
+ * taken. Then once more, callers first, for what functions that have no pointers are called with.
+ */
+function analyseAll(program: Program, functions: Functions): Map<number, Analysed> {
+  const { entries, pointed, calls, mainIsCalled } = functions;
+  const graphs = new Map(entries.map((entry) => [entry, graphOf(program.listing, entry)]));
+  const callsOf = new Map(entries.map((entry) => [entry, callsIn(graphs.get(entry)!, calls)]));
   const analysed = new Map<number, Analysed>();
-  const todo = entries.map((entry) => ({ entry, isOpen: false })).toReversed();
-  const opened = new Set<number>();
-  for (let task = todo.pop(); task !== undefined; task = todo.pop()) {
-    const { entry, isOpen } = task;
-    if (isOpen) {
-      const state = entry === 0 && !isCalled.has(0) ? mainState() : State.atEntry();
-      const calleeAt = (i: number): Callee | undefined => analysed.get(calleeOf(listing, i))?.facts;
-      analysed.set(entry, analyse(program, graphs.get(entry)!, state, calleeAt));
-    } else if (!opened.has(entry)) {
-      opened.add(entry);
-      todo.push({ entry, isOpen: true }, ...callees(entry).map((callee) => ({ entry: callee, isOpen: false })));
+  const calleeAt = (i: number): Callee | undefined => analysed.get(calls.get(i) ?? NOWHERE)?.facts;
+  const entryState = (entry: number): State => (entry === 0 && !mainIsCalled ? mainState() : State.atEntry());
+  for (const entry of inCallOrder(entries, (of) => callsOf.get(of)!.map((i) => calls.get(i)!))) {
+    analysed.set(entry, analyse(program, graphs.get(entry)!, entryState(entry), calleeAt));
+  }
+  if (calls.size === 0) return analysed;
+  const callersFirst = [...analysed.keys()].toReversed();
+  const arguments_ = new Map<number, State[]>();
+  const isDone = new Set<number>();
+  for (const entry of callersFirst) {
+    const isKnown =
+      entry !== 0 &&
+      !pointed.has(entry) &&
+      entries.every((caller) => isDone.has(caller) || !callsOf.get(caller)!.some((i) => calls.get(i) === entry));
+    const state = isKnown ? calledState(arguments_.get(entry) ?? []) : entryState(entry);
+    const result = analyse(program, graphs.get(entry)!, state, calleeAt);
+    analysed.set(entry, result);
+    isDone.add(entry);
+    for (const [i, at] of statesAt(program, result, callsOf.get(entry)!, calleeAt)) {
+      const callee = calls.get(i)!;
+      arguments_.set(callee, [...(arguments_.get(callee) ?? []), at]);
     }
   }
   return analysed;
+}
+
+function callsIn({ blocks }: Graph, calls: ReadonlyMap<number, number>): number[] {
+  const found: number[] = [];
+  for (const { start, end } of blocks) {
+    for (let i = Math.max(start, 0); i < end; i++) if (calls.has(i)) found.push(i);
+  }
+  return found;
+}
+
+/** Callees first. */
+function inCallOrder(entries: readonly number[], calleesOf: (entry: number) => number[]): Set<number> {
+  const order = new Set<number>();
+  const opened = new Set<number>();
+  const todo = entries.map((entry) => ({ entry, isOpen: false })).toReversed();
+  for (let task = todo.pop(); task !== undefined; task = todo.pop()) {
+    const { entry, isOpen } = task;
+    if (isOpen) {
+      order.add(entry);
+    } else if (!opened.has(entry)) {
+      opened.add(entry);
+      todo.push({ entry, isOpen: true }, ...calleesOf(entry).map((callee) => ({ entry: callee, isOpen: false })));
+    }
+  }
+  return order;
+}
+
+/** What holds where instructions begin. */
+function statesAt(
+  program: Program,
+  { graph, states, facts }: Analysed,
+  insns: readonly number[],
+  calleeAt: (i: number) => Callee | undefined,
+): Map<number, State> {
+  const found = new Map<number, State>();
+  const wanted = new Set(insns);
+  const analysis = new Analysis(program, facts, calleeAt);
+  for (const [b, { start, end }] of graph.blocks.entries()) {
+    const state = states[b]!.copy();
+    for (let i = start; i < end; i++) {
+      if (wanted.has(i)) found.set(i, state.copy());
+      analysis.step(state, i);
+    }
+  }
+  return found;
 }
 
 /**
@@ -117,7 +188,7 @@ function analyseAll(
  * Main, if nothing else calls it, relies on having the context in r1, and its frame in Run: both are there where the program takes the
  * place of another.
  */
-function dispatchFunc({ program, run, funcs, mainIsCalled }: Surroundings): Func {
+function dispatchFunc({ program, run, funcs, pointed, mainIsCalled }: Surroundings): Func {
   const code = new Code();
   const equalsRun = (param: number, field: number): void => {
     code.get(param);
@@ -126,6 +197,7 @@ function dispatchFunc({ program, run, funcs, mainIsCalled }: Surroundings): Func
   };
   for (const [entry, func] of funcs) {
     const isMain = entry === 0 && !mainIsCalled;
+    if (!isMain && !pointed.has(entry)) continue;
     code
       .get(0)
       .i64(BigInt(program.listing.slots[entry]! + 1))

@@ -100,6 +100,8 @@ export interface Surroundings {
   readonly dispatch: number;
   /** The number of the one that looks after accesses that are not in the packet. */
   readonly offPacket: number;
+  /** Functions that have a pointer. */
+  readonly pointed: ReadonlySet<number>;
   /** Whether main is called like any other function. */
   readonly mainIsCalled: boolean;
   readonly calleeAt: (i: number) => Callee | undefined;
