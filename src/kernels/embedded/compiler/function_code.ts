@@ -56,6 +56,7 @@ import { writeGraph } from "./structure.js";
 import { FRAME_BYTES, KIND_FRAME, KIND_VALUE, type State, type Value } from "./values.js";
 import { Code, type Label, atomic, op } from "./wasm.js";
 
+const FRAMES_BYTES = 8 * FRAME_BYTES;
 const MAY_GOTO_ROUNDS = 8_388_608;
 const PACKET_SIZES = [1, 2, 4, 8] as const;
 
@@ -368,9 +369,15 @@ export class FunctionCode {
         code.end();
         return this.#atTemp();
       default:
+        // Most are pointers to callers' frames.
         this.#address(reg, off);
-        code.set(TEMP);
+        code.tee(TEMP).i32(this.#around.run).access(op.i64Load32U, RUN_BASE).op(op.i64Sub);
+        code
+          .i64(FRAMES_BYTES - size)
+          .op(op.i64GtU)
+          .open(op.if);
         this.#check(i, size, isWrite);
+        code.end();
         return this.#atTemp();
     }
   }
