@@ -25,6 +25,8 @@ export function callFunc(insn: u32, pointer: u64, r1: u64, r2: u64, r3: u64, r4:
   if (--run.budget < 0) {
     fault(FAULT_BUDGET, insn, 0);
   } else if (run.compiled != 0) {
+    // Where it has called, if the pointer is wrong.
+    run.faultInsn = insn;
     ret = call_indirect<u64>(run.compiled + 1, <u32>pointer, r1, r2, r3, r4, <u64>0, frame - FRAME_BYTES);
   } else {
     const slot = funcSlot(pointer);

@@ -95,6 +95,7 @@ export interface Engine {
   progMapCount(prog: number): number;
   progMap(prog: number, index: number): number;
   maxEntriesOf(map: number): number;
+  valueSizeOf(map: number): number;
   mapFlagsOf(map: number): number;
   arrayValues(map: number): number;
   arraySlotSize(map: number): number;
