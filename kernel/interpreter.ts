@@ -153,7 +153,7 @@ function wide(insn: usize, slot: u32, prog: u32): u64 {
     return <u64>changetype<ArrayMap>(<usize>usedMap(progAt(prog), immOf(insn))).values + load<u32>(insn, 12);
   }
   if (src == BPF_PSEUDO_FUNC) return <u64>(slot + 1 + immOf(insn)) + 1;
-  return (<u64>load<u32>(insn, 12) << 32) | <u64>(<u32>immOf(insn));
+  return (<u64>load<u32>(insn, 12) << 32) | <u64>load<u32>(insn, 4);
 }
 
 // @ts-ignore: decorator
@@ -343,7 +343,7 @@ function alu32(insn: usize, a: u32, operand64: u64): u64 {
     case 0x30:
       if (b == 0) return 0;
       if (!signed) return a / b;
-      return b == u32.MAX_VALUE ? 0 - a : <u32>(<i32>a / <i32>b);
+      return b == u32.MAX_VALUE ? <u32>(0 - a) : <u32>(<i32>a / <i32>b);
     case 0x40:
       return a | b;
     case 0x50:
@@ -353,7 +353,7 @@ function alu32(insn: usize, a: u32, operand64: u64): u64 {
     case 0x70:
       return a >> (b & 31);
     case 0x80:
-      return 0 - a;
+      return <u32>(0 - a);
     case 0x90:
       if (b == 0) return a;
       if (!signed) return a % b;
