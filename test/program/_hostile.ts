@@ -103,10 +103,10 @@ function beyond(region: Region): Hostile[] {
 
 /** Addresses that are nobody's, or the kernel's. */
 const WILD = [
-  ...[0n, 1n, 8n, 4095n, 4096n, 65536n, 0x10000n + 64n, 1n << 20n, (1n << 24n) - 8n, 1n << 27n],
-  ...[(1n << 31n) - 1n, 1n << 31n, (1n << 32n) - 8n, (1n << 32n) - 1n, 1n << 32n, (1n << 32n) + 65536n, 1n << 48n],
-  ...[(1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 4096n, (1n << 64n) - 8n, (1n << 64n) - 1n],
-];
+  [0n, 1n, 8n, 4095n, 4096n, 65536n, 0x10000n + 64n, 1n << 20n, (1n << 24n) - 8n, 1n << 27n],
+  [(1n << 31n) - 1n, 1n << 31n, (1n << 32n) - 8n, (1n << 32n) - 1n, 1n << 32n, (1n << 32n) + 65536n, 1n << 48n],
+  [(1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 4096n, (1n << 64n) - 8n, (1n << 64n) - 1n],
+].flat();
 
 const wild: readonly Hostile[] = WILD.flatMap((address) =>
   [1, 8].flatMap((size) =>
