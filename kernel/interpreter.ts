@@ -353,7 +353,6 @@ function alu32(insn: usize, a: u32, operand64: u64): u64 {
     case 0x70:
       return a >> (b & 31);
     case 0x80:
-      // Of a word as it stands the literal would be one of 64 bits.
       return <u32>(0 - a);
     case 0x90:
       if (b == 0) return a;

@@ -22,6 +22,7 @@ import { progLoad, progLoadAll } from "./prog_load.js";
 import { progPin } from "./prog_pin.js";
 import { progRun } from "./prog_run.js";
 import { progShow } from "./prog_show.js";
+import { run } from "./run.js";
 import { version } from "./version.js";
 
 interface Command {
@@ -83,6 +84,7 @@ const COMMANDS: readonly Command[] = [
   { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
   { name: "btf", run: (context, args, depth) => select(BTF_COMMANDS, btfUsage, context, args, depth) },
   { name: "version", run: version },
+  { name: "run", run, ours: true },
 ];
 
 /**

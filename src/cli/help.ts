@@ -13,12 +13,15 @@ const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map he
        tsbpf [OPTIONS] prog COMMAND [ARGUMENTS]  (see tsbpf prog help)
        tsbpf [OPTIONS] btf COMMAND [ARGUMENTS]   (see tsbpf btf help)
        tsbpf [OPTIONS] batch file { FILE | - }
+       tsbpf [OPTIONS] run OBJ --pcap FILE [--program NAME] [--repeat N]
        tsbpf [OPTIONS] version
        tsbpf help
 ${OPTIONS}
        -j, --json       JSON on standard output       -p, --pretty  the same, indented
        -f, --bpffs      show pinned names             -d, --debug   tell every bpf() call on standard error
        --once           live views (map top) look once
+       --pcap FILE      run: the packets, a pcap or pcapng capture; the program of an object that takes packets
+                        (--program NAME, if it has several) sees each of them (--repeat N times), in a kernel of its own
        -B, --base-btf FILE  what split BTF builds on
        --kernel KERNEL  the embedded kernel, or the Linux kernel of this machine (TSBPF_KERNEL; embedded)
        --image FILE     where the embedded kernel is kept between commands (TSBPF_IMAGE;

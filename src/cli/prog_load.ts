@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Btf } from "../btf/btf.js";
+import type { Kernel } from "../kernels/kernel.js";
 import { BpfObject, type LoadOptions } from "../program/bpf_object.js";
 import { dataMapName } from "../program/map_definitions.js";
 import { kindOfSection } from "../program/section_kinds.js";
@@ -119,7 +120,7 @@ function open(context: Context, file: string): BpfObject {
 }
 
 /** As libbpf names an object: its file, up to the first dot. */
-function objectName(file: string): string {
+export function objectName(file: string): string {
   return basename(file).replace(/\..*$/s, "");
 }
 
@@ -137,19 +138,23 @@ function loadObject(context: Context, bpf: Syscalls, object: BpfObject, file: st
       context.strict ? `cannot load for '${spec.dev}': offload is not supported` : "failed to load object file",
     );
   }
-  const { programs } = object.definitions;
-  const asks = programs.some(({ coreRelocations }) => coreRelocations.length > 0) && bpf.kernel.name === "linux";
   const options: LoadOptions = {
     reuse,
     pinPath: PIN_PATH,
     ...(spec.section !== undefined && { section: spec.section }),
-    ...(asks && { targetBtf: Btf.fromKernel() }),
+    ...targetBtfOf(object, bpf.kernel),
   };
   try {
     object.load(bpf.kernel, options);
   } catch (error) {
     failFor(context, "failed to load object file", error);
   }
+}
+
+/** The types of the running kernel, where it is the one that the object is for and it asks for them. */
+export function targetBtfOf(object: BpfObject, kernel: Kernel): { targetBtf?: Btf } {
+  const asks = object.definitions.programs.some(({ coreRelocations }) => coreRelocations.length > 0);
+  return asks && kernel.name === "linux" ? { targetBtf: Btf.fromKernel() } : {};
 }
 
 /** The fds of maps that take the place of the object's, by its names of them. */

@@ -2,20 +2,22 @@
  * Programs in a kernel: loading, test runs, pins.
  */
 import {
+  BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_LOAD,
   BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_RAW_TRACEPOINT,
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
-import { EBADF, EFAULT, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
+import { EBADF, EFAULT, EINVAL, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
 import { bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
-import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
+import { BPF_ATTR_SIZE, BPF_PROG_INFO_SIZE } from "../uapi/offsets.js";
 import { BpfError } from "../kernels/error.js";
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
-import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
+import { cString, fillAttr, objGet, objPin, viewOf } from "../kernels/syscalls.js";
 import { type AttachTarget, type Link, attachProgram } from "./attach.js";
 import type { ExtRecord } from "./btf_ext.js";
 import { type Insn, encodeInsns, slotsOf } from "../insn/insn.js";
@@ -104,6 +106,57 @@ export class Program {
     const ret = progLoad(kernel, attr);
     if (ret >= 0) return new Program(kernel, ret, attr);
     throw refusal(kernel, attr, ret);
+  }
+
+  /**
+   * Opens a program that the kernel has, by its id: what another thread or process has loaded.
+   *
+   * Kernel name: BPF_PROG_GET_FD_BY_ID.
+   *
+   * @throws {BpfError} ENOENT, EPERM
+   */
+  static fromId(kernel: Kernel, id: number): Program {
+    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    fillAttr(attr, bpfAttr.getId, { prog_id: id });
+    return Program.#opened(
+      kernel,
+      kernel.bpf(BPF_PROG_GET_FD_BY_ID, attr),
+      `Cannot open program ${id}`,
+      BPF_PROG_GET_FD_BY_ID,
+    );
+  }
+
+  /**
+   * Opens a program by its name in a bpffs.
+   *
+   * Kernel name: BPF_OBJ_GET.
+   *
+   * @throws {BpfError} ENOENT, EACCES, EPERM; EINVAL for what is no program
+   */
+  static open(kernel: Kernel, path: string): Program {
+    return Program.#opened(kernel, objGet(kernel, path), `Cannot open program "${path}"`, BPF_OBJ_GET);
+  }
+
+  static #opened(kernel: Kernel, fd: number, what: string, cmd: number): Program {
+    if (fd < 0) throw failure(what, fd, cmd);
+    using info = kernel.alloc(BPF_PROG_INFO_SIZE);
+    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_PROG_INFO_SIZE, info: info.address });
+    const ret = kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
+    // A map tells less of itself.
+    const isProgram = ret === 0 && viewOf(attr).getUint32(bpfAttr.info.info_len.off, true) === BPF_PROG_INFO_SIZE;
+    if (!isProgram) {
+      kernel.close(fd);
+      throw failure(what, ret < 0 ? ret : -EINVAL, BPF_OBJ_GET_INFO_BY_FD);
+    }
+    const { off, size } = bpfProgInfo.name;
+    const name = new TextDecoder().decode(info.bytes.slice(off, off + size)).replace(/\0.*$/s, "");
+    return new Program(kernel, fd, {
+      name,
+      type: viewOf(info).getUint32(bpfProgInfo.type.off, true),
+      license: "",
+      insns: [],
+    });
   }
 
   /** -1 once it is closed. */
