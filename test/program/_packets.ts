@@ -1,7 +1,7 @@
 /**
  * Packets for programs: made by hand, of all lengths that programs look at, and some of the example's capture.
  */
-import { indexCapture, packets as packetsOf } from "../../src/pcap/pcap.js";
+import { indexCapture, packets as packetsOf } from "tsbpf/pcap";
 import { readCapture } from "../packets/_captures.js";
 
 const ETHERNET = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];

@@ -65,7 +65,7 @@ export class Workbench {
   /** Loads a program and runs it once. @returns What it returned. */
   run(insns: readonly Insn[]): number {
     const { fd } = this.#map;
-    const linked = insns.map((one) => (one.opcode === MAP_VALUE ? { ...one, imm: fd } : one));
+    const linked = insns.map((one) => (one.opcode.op === "map_value" ? { ...one, imm: fd } : one));
     using program = Program.load(this.#kernel, {
       name: "bench",
       type: BPF_PROG_TYPE_SYSCALL,

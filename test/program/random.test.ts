@@ -32,6 +32,8 @@ const STACK_BYTES = 128;
 
 const MOV = row("mov", { is64: true, from: "reg" });
 const MOV_IMM = row("mov", { is64: true, from: "imm" });
+const MOV_32 = row("mov", { is64: false, from: "reg" });
+const CMPXCHG_32 = row("cmpxchg", { is64: false });
 const ADD_IMM = row("add", { is64: true, from: "imm" });
 const LOAD = row("load", { size: 8 });
 const STORE = row("store", { size: 8, from: "reg" });
@@ -202,7 +204,14 @@ class Generator {
     else if (kind < 60) insns.push(loadNumber(this.#reg(), this.#number()));
     else if (kind < 74) insns.push(this.#access(random.pick(loads)));
     else if (kind < 88) insns.push(this.#access(random.pick(stores)));
-    else insns.push(this.#access(random.pick(atomics)));
+    else this.#atomic(insns, random.pick(atomics));
+  }
+
+  #atomic(insns: Insn[], opcode: Opcode): void {
+    insns.push(this.#access(opcode));
+    // Linux 6.18 leaves r0's upper half as it was where the words are equal, on ways through the program that its verifier has not
+    // followed to their end. RFC 9669 has zeroes there.
+    if (opcode === CMPXCHG_32) insns.push(insn(MOV_32, { dst: 0, src: 0 }));
   }
 
   #arithmetic(opcode: Opcode): Insn {
