@@ -132,13 +132,14 @@ export function funcSlot(pointer: u64): u32 {
   return isFunc(prog.insns, prog.slots, <u32>slot) ? <u32>slot : u32.MAX_VALUE;
 }
 
-/** Whether an instruction points to what begins at `target`. */
+/** Whether an instruction calls, or points to, what begins at `target`. */
 function isFunc(insns: u32, slots: u32, target: u32): bool {
   for (let slot: u32 = 0; slot < slots; slot++) {
     const insn = <usize>insns + INSN_BYTES * <usize>slot;
     const code = codeOf(insn);
+    const isCall = code == 0x85 && srcOf(insn) == BPF_PSEUDO_CALL;
     const isPointer = code == 0x18 && srcOf(insn) == BPF_PSEUDO_FUNC;
-    if (isPointer && slot + 1 + immOf(insn) == target) return true;
+    if ((isCall || isPointer) && slot + 1 + immOf(insn) == target) return true;
     if (code == 0x18) slot++;
   }
   return false;
