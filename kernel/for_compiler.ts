@@ -1,9 +1,9 @@
 /**
  * What the compiler (src/kernels/embedded/compiler) asks of programs and maps, and what compiled code calls.
  */
-import { ArrayMap } from "./maps/_array";
+import { ArrayMap, arrayFind } from "./maps/_array";
 import { Htab, KEYS_OFF, cellsWith, hashOf, lineAt, lineOf, tagOf } from "./maps/_htab";
-import { find } from "./maps/_htab_ops";
+import { find, htabFindElem } from "./maps/_htab_ops";
 import { mapAt } from "./map";
 import { progAt, usedMap } from "./prog";
 import { loadSeq } from "./maps/_stripe";
@@ -88,4 +88,14 @@ export function findHash4(map: usize, key: u32): usize {
 
 export function findHash8(map: usize, key: u64): usize {
   return findWord<u64>(changetype<Htab>(map), key);
+}
+
+/** Of hashes of any kind, with keys of any size. */
+export function findHash(map: usize, key: usize): usize {
+  return htabFindElem(changetype<Htab>(map), key, me().cpu - 1);
+}
+
+/** Of a PERCPU_ARRAY: this CPU's value. */
+export function findPerCpu(map: usize, index: u32): usize {
+  return arrayFind(changetype<ArrayMap>(map), index, me().cpu - 1);
 }

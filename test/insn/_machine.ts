@@ -102,6 +102,8 @@ export function runCompiled(insns: readonly Insn[], withPacket = false): Outcome
     findElem: () => 0,
     findHash4: () => 0,
     findHash8: () => 0,
+    findHash: () => 0,
+    findPerCpu: () => 0,
   };
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory }, k });
   const { run } = instance.exports as { run(r1: bigint): bigint };

@@ -12,6 +12,8 @@ interface Compiled {
   readonly index: number;
 }
 
+const INTERPRETED = 0;
+
 /** Tests have programs interpreted. */
 export const jit: { isOff: boolean } = { isOff: false };
 
@@ -28,21 +30,36 @@ export function programCompiler(
 ): (prog: number) => number {
   const compiled = new Map<number, Compiled>();
   return (prog) => {
-    if (jit.isOff) return 0;
+    if (jit.isOff) return INTERPRETED;
     const id = engine.progId(prog);
     const known = compiled.get(prog);
     if (known?.id === id) return known.index;
-    const module = new WebAssembly.Module(adapt(compileProgram(viewOf(engine, memory, prog))));
-    const { exports } = new WebAssembly.Instance(module, {
-      env: { memory },
-      k: engine as unknown as WebAssembly.ModuleImports,
-    });
-    const index = known?.index ?? engine.table.grow(2);
-    engine.table.set(index, exports["run"]);
-    engine.table.set(index + 1, exports["call"]);
+    const functions = functionsOf(engine, memory, adapt(compileProgram(viewOf(engine, memory, prog))));
+    if (functions === undefined) {
+      compiled.set(prog, { id, index: INTERPRETED });
+      return INTERPRETED;
+    }
+    const index = known === undefined || known.index === INTERPRETED ? engine.table.grow(2) : known.index;
+    engine.table.set(index, functions["run"]);
+    engine.table.set(index + 1, functions["call"]);
     compiled.set(prog, { id, index });
     return index;
   };
+}
+
+/** What a module exports; undefined where it is too large: for WebAssembly, or for a page's main thread. */
+function functionsOf(
+  engine: Engine,
+  memory: WebAssembly.Memory,
+  bytes: Uint8Array<ArrayBuffer>,
+): WebAssembly.Exports | undefined {
+  try {
+    const k = engine as unknown as WebAssembly.ModuleImports;
+    return new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory }, k }).exports;
+  } catch (error) {
+    if (error instanceof WebAssembly.CompileError || error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function viewOf(engine: Engine, memory: WebAssembly.Memory, prog: number): ProgramView {

@@ -107,6 +107,8 @@ export interface Engine {
   findElem(map: number, key: number): number;
   findHash4(map: number, key: number): number;
   findHash8(map: number, key: bigint): number;
+  findHash(map: number, key: number): number;
+  findPerCpu(map: number, index: number): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */

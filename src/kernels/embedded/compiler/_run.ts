@@ -30,6 +30,8 @@ export const PROG_HELPER = 2;
 export const FIND_ELEM = 3;
 export const FIND_HASH4 = 4;
 export const FIND_HASH8 = 5;
+export const FIND_HASH = 6;
+export const FIND_PER_CPU = 7;
 
 const k = (name: string, params: number[], results: number[]): Import => ({ module: "k", name, params, results });
 
@@ -40,6 +42,8 @@ export const imports: readonly Import[] = [
   k("findElem", [I32, I32], [I32]),
   k("findHash4", [I32, I32], [I32]),
   k("findHash8", [I32, I64], [I32]),
+  k("findHash", [I32, I32], [I32]),
+  k("findPerCpu", [I32, I32], [I32]),
 ];
 
 /** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */

@@ -1,7 +1,14 @@
 /**
  * The code of one function: what its blocks hold becomes instructions, with each access to memory proven or checked.
  */
-import { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH } from "../../../uapi/bpf.js";
+import {
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+} from "../../../uapi/bpf.js";
 import type { Insn } from "../../../insn/insn.js";
 import {
   BUDGET,
@@ -11,8 +18,10 @@ import {
   FAULT_INSN,
   FAULT_STACK,
   FIND_ELEM,
+  FIND_HASH,
   FIND_HASH4,
   FIND_HASH8,
+  FIND_PER_CPU,
   FRAME_LOCAL,
   LOW,
   MAY_GOTO,
@@ -88,6 +97,12 @@ const ATOMICS: Readonly<Record<string, readonly [number, number]>> = {
   xchg: [atomic.i32Xchg, atomic.i64Xchg],
   cmpxchg: [atomic.i32Cmpxchg, atomic.i64Cmpxchg],
 };
+const HASHES: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
+]);
 const log2 = (size: number): number => 31 - Math.clz32(size);
 
 /** What a function's code refers to. */
@@ -547,13 +562,16 @@ export class FunctionCode {
       return true;
     }
     code.i32(address);
-    if (type === BPF_MAP_TYPE_HASH && (keySize === 4 || keySize === 8)) {
-      key.push();
-      code.access(keySize === 4 ? op.i32Load : op.i64Load, key.offset).call(keySize === 4 ? FIND_HASH4 : FIND_HASH8);
+    key.push();
+    if (type === BPF_MAP_TYPE_HASH && keySize === 4) {
+      code.access(op.i32Load, key.offset).call(FIND_HASH4);
+    } else if (type === BPF_MAP_TYPE_HASH && keySize === 8) {
+      code.access(op.i64Load, key.offset).call(FIND_HASH8);
+    } else if (type === BPF_MAP_TYPE_PERCPU_ARRAY) {
+      code.access(op.i32Load, key.offset).call(FIND_PER_CPU);
     } else {
-      key.push();
       if (key.offset !== 0) code.i32(key.offset).op(op.i32Add);
-      code.call(FIND_ELEM);
+      code.call(HASHES.has(type) ? FIND_HASH : FIND_ELEM);
     }
     code.op(op.i64ExtendI32U).set(localOf(0));
     return true;
