@@ -8,6 +8,7 @@ import {
   BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_LOAD,
   BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
 import { EBADF, EFAULT, EINVAL, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
@@ -49,7 +50,7 @@ export interface RunOptions {
   readonly data?: Uint8Array;
   /** The context, as the program's type lays it out. */
   readonly context?: Uint8Array;
-  /** How often; the duration is the average. Programs of type syscall run once. */
+  /** How often; the duration is the average. Programs of type syscall and raw_tracepoint run once. */
   readonly repeat?: number;
   /** Room for the packet that comes out, in bytes: as much as went in and 512 unless told. */
   readonly dataOutSize?: number;
@@ -182,17 +183,19 @@ export class Program {
     using contextOut = kernel.alloc(Math.max(context.length, 1));
     using attr = kernel.alloc(BPF_ATTR_SIZE);
     const isSyscall = this.type === BPF_PROG_TYPE_SYSCALL;
+    // What Linux runs once, and gives no context back of: syscall programs write theirs in place.
+    const isPlain = isSyscall || this.type === BPF_PROG_TYPE_RAW_TRACEPOINT;
     fillAttr(attr, bpfAttr.test, {
       prog_fd: this.fd,
       data_size_in: data.length,
       data_in: data.length === 0 ? 0 : dataIn.address,
       data_size_out: outSize,
       data_out: outSize === 0 ? 0 : dataOut.address,
-      repeat: isSyscall ? 0 : repeat,
+      repeat: isPlain ? 0 : repeat,
       ctx_size_in: context.length,
       ctx_in: context.length === 0 ? 0 : contextIn.address,
-      ctx_size_out: isSyscall ? 0 : context.length,
-      ctx_out: context.length === 0 || isSyscall ? 0 : contextOut.address,
+      ctx_size_out: isPlain ? 0 : context.length,
+      ctx_out: context.length === 0 || isPlain ? 0 : contextOut.address,
     });
     const ret = this.#fd < 0 ? -EBADF : kernel.bpf(BPF_PROG_TEST_RUN, attr);
     if (ret < 0) throw this.#runFailure(ret);
@@ -201,8 +204,7 @@ export class Program {
     return {
       retval: u32(bpfAttr.test.retval),
       data: dataOut.bytes.slice(0, outSize === 0 ? 0 : u32(bpfAttr.test.data_size_out)),
-      // The context of programs of type syscall is written in place.
-      context: (isSyscall ? contextIn : contextOut).bytes.slice(0, context.length),
+      context: (isPlain ? contextIn : contextOut).bytes.slice(0, context.length),
       durationNs: u32(bpfAttr.test.duration),
     };
   }

@@ -56,6 +56,8 @@ export interface EmbeddedKernelOptions {
   possibleCpus?: number;
   /** Bytes of memory to reserve, 2 MiB to 4 GiB; 1 GiB unless told. Only what is used is taken from the system. */
   maxMemory?: number;
+  /** False has this thread interpret programs, which is much slower; they are compiled unless told. */
+  compile?: boolean;
 }
 
 /** A kernel as another thread gets it by postMessage, to `EmbeddedKernel.attach` it. */
@@ -126,6 +128,7 @@ export class EmbeddedKernel implements Kernel {
     const { module, memory } = await EmbeddedKernel.#reserve(bytes);
     const task = takeTask(memory);
     const instance = await instantiate(module, memory, task);
+    if (options.compile === false) instance.compile = () => 0;
     instance.engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
     return new EmbeddedKernel(module, memory, instance, task, possibleCpus);
   }
@@ -402,6 +405,14 @@ export class EmbeddedKernel implements Kernel {
 
   count(fd: number): number {
     return this.#engine.countOf(fd);
+  }
+
+  /**
+   * Has `listener` called with each line that bpf_trace_printk or bpf_trace_vprintk prints in a program that this thread runs; undefined: with
+   * none, as in the beginning. On Linux such lines are in /sys/kernel/tracing/trace_pipe.
+   */
+  onTrace(listener: ((line: string) => void) | undefined): void {
+    this.#instance.onTrace = listener;
   }
 
   fault(): ProgramFault | undefined {
