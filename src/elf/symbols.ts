@@ -21,6 +21,8 @@ export const SHF_EXECINSTR = 4;
 export interface ElfSymbol {
   readonly name: string;
   readonly isLocal: boolean;
+  /** It may stay undefined. */
+  readonly isWeak: boolean;
   readonly type: "notype" | "object" | "func" | "section" | "other";
   /** The index of the section that it lies in; 0: it is defined elsewhere. */
   readonly section: number;
@@ -61,6 +63,7 @@ export function elfSymbols(sections: readonly ElfSection[], of: number = SHT_SYM
     return {
       name: new TextDecoder().decode(names.slice(nameOff, end)),
       isLocal: info >> 4 === 0,
+      isWeak: info >> 4 === 2,
       type: TYPES[info & 15] ?? "other",
       section: view.getUint16(at + 6, true),
       value: Number(view.getBigUint64(at + 8, true)),

@@ -141,6 +141,8 @@ export interface Places {
   kprobe(name: string, place: ProbePlace): number;
   /** The same for a place in an executable or a library, by its offset in the file; of a process, or with pid -1 of all. */
   uprobe(path: string, place: ProbePlace & { readonly pid: number }): number;
+  /** What the kernel was built with, as /proc/config.gz tells it, and LINUX_KERNEL_VERSION. */
+  config(): string;
   /** A file's bytes: of one that has the function that an uprobe is for. */
   readFile(path: string): Uint8Array | number;
 }

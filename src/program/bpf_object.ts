@@ -34,6 +34,8 @@ import type { TypedMap } from "../maps/_typed_map.js";
 import { type MapInfo, fillAttr, mapCreate, mapFreeze, mapGetInfoByFd, objGet, objPin } from "../kernels/syscalls.js";
 import { relocated } from "./core_relo.js";
 import type { Insn } from "../insn/insn.js";
+import { type Kconfig, fillKconfig } from "./externs.js";
+import { KernelSymbols } from "./kernel_symbols.js";
 import type { MapReference } from "./link.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";
@@ -57,6 +59,11 @@ export interface LoadOptions {
   readonly pinPath?: string;
   /** The kernel's types, which CO-RE fits programs to: of the running Linux kernel `Btf.fromKernel()`. Needed if programs ask for any. */
   readonly targetBtf?: Btf;
+  /**
+   * The kernel's configuration, for externs of __kconfig: by default the running Linux kernel's, and of the embedded kernel nothing but
+   * LINUX_KERNEL_VERSION, 6.18.
+   */
+  readonly kconfig?: Kconfig;
   /** Loads all programs as those of a section of this name, whatever theirs is: "xdp", "tracepoint/syscalls/sys_enter_openat". */
   readonly section?: string;
   /** Maps that are there already and take the place of the object's, by its names of them: their fds, which stay the caller's. */
@@ -127,6 +134,8 @@ export class BpfObject {
     const { license, btf } = this.#contents;
     const { targetBtf, reuse = {}, pinPath } = options;
     const kind = options.section === undefined ? {} : kindNamed(options.section);
+    const symbols = new KernelSymbols(kernel, targetBtf);
+    this.#fillKconfig(kernel, options.kconfig);
     using fds = new Fds(kernel);
     const btfFd = fds.keep(loadBtf(kernel, this.#contents));
     // What is put in a map's place is what it is: its type and sizes count, the object's do not.
@@ -143,7 +152,8 @@ export class BpfObject {
       for (const program of programs) {
         if (!wanted.includes(program.name)) continue;
         const fitted = fit(program, btf, targetBtf);
-        const insns = withFds(fitted, program.references, fds.maps);
+        const settled = symbols.settle(fitted, program.externReferences, program.name);
+        const insns = withFds(settled, program.references, fds.maps);
         const attr = { ...program, ...kind, insns, license, btfFd, sourceOf: sourceLines(program, this.#contents.ext) };
         loaded.programs[program.name] = Program.load(kernel, attr);
       }
@@ -170,6 +180,13 @@ export class BpfObject {
   /** Its programs, by name. @throws {ObjectError} It is not loaded */
   get programs(): Readonly<Record<string, Program>> {
     return this.#load().programs;
+  }
+
+  #fillKconfig(kernel: Kernel, given: Kconfig | undefined): void {
+    const { btf, maps, externs } = this.#contents;
+    const map = maps.find(({ name }) => name === ".kconfig");
+    if (map === undefined) return;
+    fillKconfig(btf, map, externs, given ?? kernel.places?.config() ?? EMBEDDED_KCONFIG);
   }
 
   #load(): Loaded {
@@ -267,6 +284,9 @@ function createMap(fds: Fds, map: MapDefinition, { pinPath, btfFd }: CreateOptio
   if (path !== undefined) check(objPin(kernel, fd, path), `Cannot pin map "${map.name}" at "${path}"`, BPF_OBJ_PIN);
   return fd;
 }
+
+/** 6.18, as KERNEL_VERSION(6, 18, 0) is written. */
+const EMBEDDED_KCONFIG: Kconfig = { LINUX_KERNEL_VERSION: (6 << 16) | (18 << 8) };
 
 /** Of these, keys or values are objects of the kernel, or there are no keys: they take no BTF. */
 const WITHOUT_TYPES: ReadonlySet<number> = new Set([

@@ -6,6 +6,7 @@ import type { ElfSection } from "../elf/sections.js";
 import { type ElfRelocation, type ElfSymbol, elfRelocations } from "../elf/symbols.js";
 import type { BtfExt, ExtRecord, ExtRecords } from "./btf_ext.js";
 import type { CoreRelocation } from "./core_relo.js";
+import type { Extern } from "./externs.js";
 import { INSN_SIZE, type Insn, decodeInsns } from "../insn/insn.js";
 import type { MapDefinition } from "./map_definitions.js";
 import { ObjectError } from "./object_error.js";
@@ -16,6 +17,7 @@ export interface Linkable {
   readonly sections: readonly ElfSection[];
   readonly symbols: readonly ElfSymbol[];
   readonly maps: readonly MapDefinition[];
+  readonly externs: readonly Extern[];
   readonly ext: BtfExt | undefined;
 }
 
@@ -26,11 +28,19 @@ export interface MapReference {
   readonly map: MapDefinition;
 }
 
+/** An instruction that wants a symbol of the kernel. */
+export interface ExternReference {
+  /** The instruction's slot in the program. */
+  readonly slot: number;
+  readonly extern: Extern;
+}
+
 /** A whole program. */
 export interface ProgramCode {
   /** Calls are resolved; what loads maps has zero for their fds. */
   readonly insns: readonly Insn[];
   readonly references: readonly MapReference[];
+  readonly externReferences: readonly ExternReference[];
   /** For BPF_PROG_LOAD: `insnOff` is in slots, `rest` as it stands. */
   readonly funcInfo: readonly ExtRecord[];
   readonly lineInfo: readonly ExtRecord[];
@@ -83,6 +93,7 @@ class Linker {
   readonly #insns: Insn[] = [];
   readonly #parts: Part[] = [];
   readonly #references: MapReference[] = [];
+  readonly #externReferences: ExternReference[] = [];
   readonly #calls: OpenCall[] = [];
   #slots = 0;
 
@@ -99,6 +110,7 @@ class Linker {
     return {
       insns: this.#insns,
       references: this.#references,
+      externReferences: this.#externReferences,
       funcInfo: ext === undefined ? [] : this.#moved(ext.funcs),
       lineInfo: ext === undefined ? [] : this.#moved(ext.lines),
       coreRelocations: ext === undefined ? [] : this.#coreRelocations(ext),
@@ -127,7 +139,9 @@ class Linker {
     for (const [index, insn, at] of found) {
       const relocation = relocations.get(at);
       const slot = part.slot + (at - begin) / INSN_SIZE;
-      if (insn.opcode.op === "local") {
+      if (relocation !== undefined && relocation.symbol.section === 0) {
+        this.#referExtern(section, index, slot, insn, relocation);
+      } else if (insn.opcode.op === "local") {
         const target = this.#callee(section, insn, at, relocation);
         this.#calls.push({ insn: index, slot, target: this.#add(target) });
       } else if (relocation !== undefined) {
@@ -167,6 +181,24 @@ class Linker {
     const part = this.#add(this.#functionAt(target, off));
     this.#insns[index] = { ...insn, opcode: FUNC, src: FUNC.src!, imm: 0, next: 0 };
     this.#calls.push({ insn: index, slot, target: part });
+  }
+
+  /** The address of a value in .kconfig, or what is told when the kernel is known. */
+  #referExtern(section: ElfSection, index: number, slot: number, insn: Insn, { symbol, offset }: ElfRelocation): void {
+    const { externs, maps } = this.#object;
+    const extern = externs.find(({ name }) => name === symbol.name);
+    const { form } = insn.opcode;
+    // The address of a function is asked for as well: to find out whether there is one.
+    if (extern === undefined || !(form === "lddw" || (form === "call" && extern.kind === "kfunc"))) {
+      throw refusal(section, offset, `"${insn.opcode.text}" wants "${symbol.name}" from elsewhere`);
+    }
+    if (extern.kind !== "kconfig") {
+      this.#externReferences.push({ slot, extern });
+      return;
+    }
+    const map = maps.find(({ name }) => name === ".kconfig")!;
+    this.#insns[index] = { ...insn, opcode: MAP_VALUE, src: MAP_VALUE.src!, imm: 0, next: extern.offset + insn.imm };
+    this.#references.push({ slot, map });
   }
 
   #sectionOf(symbol: ElfSymbol): ElfSection {

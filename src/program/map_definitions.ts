@@ -49,7 +49,7 @@ export interface MapDefinition {
 
 /** Maps' names end here: 15 letters, and the prefix of data sections takes 8 of them. */
 const NAME_LETTERS = 15;
-const PREFIX_LETTERS = 8;
+export const PREFIX_LETTERS = 8;
 const LIBBPF_PIN_BY_NAME = 1;
 
 /** The numbers of a definition. */

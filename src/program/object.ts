@@ -12,8 +12,9 @@ import { Btf } from "../btf/btf.js";
 import { ElfError, type ElfSection, elfSections } from "../elf/sections.js";
 import { type ElfSymbol, SHF_EXECINSTR, elfSymbols } from "../elf/symbols.js";
 import { type BtfExt, readBtfExt } from "./btf_ext.js";
+import { type Extern, externsOf, kconfigMap, settleExterns } from "./externs.js";
 import { type Linkable, type ProgramCode, linkProgram } from "./link.js";
-import { type MapDefinition, dataMap, isDataSection, mapDefinitions } from "./map_definitions.js";
+import { type MapDefinition, PREFIX_LETTERS, dataMap, isDataSection, mapDefinitions } from "./map_definitions.js";
 import { ObjectError } from "./object_error.js";
 import { type SectionKind, kindOfSection } from "./section_kinds.js";
 
@@ -33,6 +34,8 @@ export interface ObjectContents {
   readonly btfBytes: Uint8Array;
   readonly ext: BtfExt | undefined;
   readonly maps: readonly MapDefinition[];
+  /** What it wants from the kernel by name. */
+  readonly externs: readonly Extern[];
   readonly programs: readonly ProgramDefinition[];
 }
 
@@ -57,20 +60,27 @@ export function readObject(bytes: Uint8Array, name: string): ObjectContents {
       'Cannot read object: its section "maps" has definitions of before libbpf 1.0; wanted ".maps"',
     );
   }
-  refuseExterns(symbols);
-
-  const btfBytes = withPlaces(Btf.fromObject(bytes), named(".BTF")!.bytes, sections, symbols);
+  const compiled = Btf.fromObject(bytes);
+  const externs = externsOf(compiled, symbols);
+  const btfBytes = withPlaces(compiled, named(".BTF")!.bytes, sections, symbols);
+  settleExterns(compiled, btfBytes, externs);
   const btf = Btf.parse(btfBytes);
   const ext = named(".BTF.ext");
   const data = sections.filter(isDataSection);
-  const maps = [...mapDefinitions(btf, sections, symbols), ...data.map((section) => dataMap(section, name, btf))];
-  const linkable: Linkable = { sections, symbols, maps, ext: ext && readBtfExt(ext.bytes, btfBytes) };
+  const kconfig = kconfigMap(btf, externs, name.slice(0, PREFIX_LETTERS));
+  const maps = [
+    ...mapDefinitions(btf, sections, symbols),
+    ...data.map((section) => dataMap(section, name, btf)),
+    ...(kconfig === undefined ? [] : [kconfig]),
+  ];
+  const linkable: Linkable = { sections, symbols, maps, externs, ext: ext && readBtfExt(ext.bytes, btfBytes) };
   return {
     license: textOf(named("license")),
     btf,
     btfBytes,
     ext: linkable.ext,
     maps,
+    externs,
     programs: programsOf(linkable),
   };
 }
@@ -98,15 +108,6 @@ function programsOf(linkable: Linkable): ProgramDefinition[] {
 
 function textOf(section: ElfSection | undefined): string {
   return new TextDecoder().decode(section?.bytes).replace(/\0.*$/s, "");
-}
-
-/** What a loader would have to find elsewhere. */
-function refuseExterns(symbols: readonly ElfSymbol[]): void {
-  const names = symbols
-    .filter(({ section, name, isLocal }) => section === 0 && name !== "" && !isLocal)
-    .map(({ name }) => name);
-  if (names.length === 0) return;
-  throw new ObjectError(`Cannot read object: it wants ${names.join(", ")} from elsewhere, which is not supported`);
 }
 
 /** .BTF with sizes of its DATASECs, and offsets of variables in them: the compiler leaves both 0. */

@@ -6,6 +6,8 @@
  *     tracepoint: config is its id; kprobe, uprobe: config bit 0 is "at its return", config1 a name or a path, config2 an offset
  */
 import { openSync, readFileSync } from "node:fs";
+import { release } from "node:os";
+import { gunzipSync } from "node:zlib";
 import { EINVAL, ENOENT, EOPNOTSUPP } from "../../uapi/errno.js";
 import type { Places, ProbePlace, UserBuffer } from "../kernel.js";
 import { cString, viewOf } from "../syscalls.js";
@@ -57,6 +59,13 @@ export class LinuxPlaces implements Places {
     return this.#probe("uprobe", path, { config: atReturn ? 1 : 0, config2: offset, pid });
   }
 
+  config(): string {
+    const version = release();
+    const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number);
+    const number = (major << 16) | (minor << 8) | Math.min(patch || 0, 255);
+    return `LINUX_KERNEL_VERSION=${number}\n${builtWith(version)}`;
+  }
+
   readFile(path: string): Uint8Array | number {
     try {
       return readFileSync(path);
@@ -83,6 +92,19 @@ export class LinuxPlaces implements Places {
     view.setBigUint64(56, BigInt(config1), true);
     view.setBigUint64(64, BigInt(config2), true);
     return this.#kernel.perfEventOpen(attr, pid < 0 ? 0 : -1, pid);
+  }
+}
+
+/** The configuration; empty where the system does not tell. */
+function builtWith(version: string): string {
+  try {
+    return gunzipSync(readFileSync("/proc/config.gz")).toString("utf8");
+  } catch {
+    try {
+      return readFileSync(`/boot/config-${version}`, "utf8");
+    } catch {
+      return "";
+    }
   }
 }
 
