@@ -1,8 +1,7 @@
 /**
  * Counts the packets of a capture in shared BPF maps: `npm start`, `npm start -- --help`.
  *
- * Read on in count.ts (the whole job), maps.ts (the maps), worker.ts (what a thread does) and counter.ts (where the two
- * kernels differ).
+ * Read on in packets.c (the program that counts), maps.ts (its maps), count.ts (the whole job) and worker.ts (what a thread does).
  */
 import { breakText } from "tsbpf/pcap";
 import { count } from "./count.js";
