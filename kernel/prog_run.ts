@@ -146,8 +146,9 @@ function runOnce(run: Run, prog: BpfProg, ctx: usize, compiled: u32): u64 {
   run.tails = 0;
   run.depth = 0;
   run.reached = 0;
+  run.scratch = 0;
   const ret = compiled != 0 ? call_indirect<u64>(compiled, <u64>ctx) : interpret(0, ctx, 0, 0, 0, 0, run.top);
-  if ((run.held | run.locked) != 0) releaseHeld(run);
+  if ((run.held | run.locked | run.tries) != 0) releaseHeld(run);
   return ret;
 }
 

@@ -9,6 +9,7 @@
  *     16384  reached     maps that programs came to through maps of maps, and records that they hold
  *     20480  context     at most 64 KiB
  *     86016  packet      headroom, at most 64 KiB, tailroom
+ *    152128  scratch     a page of helpers' own; then what helpers hand out: copies of keys, of values of tries, samples
  *
  * Program memory is its frames, its context, its packet, values of its maps, and records of ring buffers that it holds. Nothing
  * else can be read or written: each access is proven by the compiler or goes through `progAccess`.
@@ -78,8 +79,14 @@ export class Run {
   compiled: u32;
   /** Of redirect and redirect_map: where to. */
   redirectIfindex: u32;
-  /** The spin lock that is held, or 0. */
+  /** The stripe of the spin lock that is held, or 0; and the lock's address. */
   locked: u32;
+  lockedAt: u32;
+  /** Scratch memory that is handed out, in bytes; and the values of tries in it, one behind the other (helpers/tries.ts). */
+  scratch: u32;
+  tries: u32;
+  /** State of get_prandom_u32. */
+  random: u64;
 }
 
 const WINDOWS_OFF: usize = 512;
@@ -98,7 +105,10 @@ const BUFFER_OFF: usize = CTX_OFF + CTX_BYTES;
 export const HEADROOM: u32 = 256;
 export const TAILROOM: u32 = 320;
 export const MAX_PACKET: u32 = 65536;
-const RUN_BYTES: u32 = <u32>BUFFER_OFF + HEADROOM + MAX_PACKET + TAILROOM;
+const SCRATCH_OFF: usize = BUFFER_OFF + HEADROOM + MAX_PACKET + TAILROOM;
+const OWN_SCRATCH: u32 = 4096;
+const SCRATCH_BYTES: u32 = 65536;
+const RUN_BYTES: u32 = <u32>SCRATCH_OFF + OWN_SCRATCH + SCRATCH_BYTES;
 
 /** How many jumps back a program may take. */
 export const DEFAULT_BUDGET: i64 = 1 << 28;
@@ -135,6 +145,33 @@ export function ctxArea(run: Run): usize {
 
 export function bufferArea(run: Run): usize {
   return changetype<usize>(run) + BUFFER_OFF;
+}
+
+/** Scratch memory of helpers, which programs cannot reach. */
+export function scratchArea(run: Run): usize {
+  return changetype<usize>(run) + SCRATCH_OFF;
+}
+
+// @ts-ignore: decorator
+@inline
+function handedOut(run: Run): u32 {
+  return <u32>changetype<usize>(run) + <u32>SCRATCH_OFF + OWN_SCRATCH;
+}
+
+/** So many bytes that the program may touch until it ends, or `endScratch`; 0 when there are no more. */
+export function takeScratch(bytes: u32): usize {
+  const run = myRun();
+  const wanted = (bytes + 7) & ~7;
+  if (wanted > SCRATCH_BYTES - run.scratch) return 0;
+  const at = <usize>handedOut(run) + run.scratch;
+  run.scratch += wanted;
+  return at;
+}
+
+/** Takes back what was handed out from here on. */
+export function endScratch(at: usize): void {
+  const run = myRun();
+  run.scratch = <u32>at - handedOut(run);
 }
 
 /** How many jumps back this thread's programs may take. */
@@ -177,6 +214,7 @@ export function progAccess(address: u64, size: u32, write: bool, insn: u32): boo
     fault(FAULT_WRITE, insn, address);
     return false;
   }
+  if (isWithin(address, size, handedOut(run), handedOut(run) + run.scratch)) return true;
   if (address >> 32 == 0 && (isHeldRecord(<u32>address, size) || isMapValue(<u32>address, size, write))) return true;
   fault(FAULT_ACCESS, insn, address);
   return false;
@@ -253,7 +291,7 @@ export function mayTouch(map: u32, write: bool): bool {
   return write ? (flags & BPF_F_RDONLY_PROG) == 0 : (flags & BPF_F_WRONLY_PROG) == 0;
 }
 
-function reachedAt(run: Run, n: u32): u32 {
+export function reachedAt(run: Run, n: u32): u32 {
   return load<u32>(changetype<usize>(run) + REACHED_OFF + 4 * <usize>n);
 }
 

@@ -3,7 +3,9 @@
  */
 import {
   BPF_EXIST,
+  BPF_F_LOCK,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
@@ -11,7 +13,7 @@ import {
   BPF_NOEXIST,
 } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
-import { dropValue, takeValue } from "../_btf_fields";
+import { dropValue, mayLock, takeValue } from "../_btf_fields";
 import { lock, unlock } from "../lock";
 import { BpfMap, mapById, placeOfId, tablesLock } from "../map";
 import {
@@ -28,12 +30,14 @@ import { allocKernel, freePages } from "../mem/pages";
 import { mayTouch, noteReached } from "../run";
 import { sb } from "../super";
 import { TASK_KEY_BYTES, keyCopy, me } from "../task";
+import { findInTrie } from "./tries";
 import { isNoMap, mapArg, mayRead, mayWrite, refuse, result } from "./_arguments";
 
 /** Where the value of a key lies, or 0: any type with values that a program can have the address of. */
 export function findElem(map: usize, key: usize): usize {
   const it = changetype<BpfMap>(map);
   if (isMapInMap(it.type)) return innerMap(it, key);
+  if (it.type == BPF_MAP_TYPE_LPM_TRIE) return findInTrie(it, key);
   const found = callOp(it.type, FIND_ELEM, map, key, me().cpu - 1, 0);
   return <u32>found > <u32>-4096 ? 0 : <u32>found;
 }
@@ -90,13 +94,14 @@ export function mapUpdate(insn: u32, r1: u64, r2: u64, r3: u64, flags: u64): u64
   const map = mapArg(insn, r1);
   if (isNoMap(map) || !mayChange(insn, map)) return 0;
   if (!mayRead(insn, r2, map.keySize) || !mayRead(insn, r3, map.valueSize)) return 0;
+  if (!mayLock(map, flags & BPF_F_LOCK)) return result(-EINVAL);
   const key = takeKey(map, r2);
   if (key == 0) return result(-ENOMEM);
   const value = takeValue(map, <usize>r3);
   let ret: i32;
   if (value == 0) ret = -ENOMEM;
   else if (isPerCpu(map.type)) ret = updateOfCpu(map, key, value, flags);
-  else ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), key, value, flags);
+  else ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), key, value, flags & ~(<u64>BPF_F_LOCK));
   dropValue(map, value);
   dropKey(key);
   return result(ret);

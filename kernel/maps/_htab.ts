@@ -60,6 +60,7 @@ import {
   extraAt,
   freeChunks,
   hasChunk,
+  homeOf,
   ownChunks,
   slotAt,
 } from "./_slots";
@@ -578,6 +579,25 @@ export function htabHolds(map: Htab, address: usize, bytes: u32): bool {
     }
   }
   return false;
+}
+
+/** The line whose lock guards the elem that has its value here: of what `htabHolds`, and is not per-CPU. */
+export function stripeOfValue(map: Htab, address: usize): usize {
+  let line: usize;
+  if (map.slotted == 0) {
+    line = <usize>map.lines + ((address - <usize>map.lines) / map.lineSize) * map.lineSize;
+    const home = line < lineAt(map, map.lineCount) ? 0 : atomic.load<u32>(line + HOME_OFF);
+    return home == 0 ? line : lineAt(map, home - 1);
+  }
+  const slots = slotsOf(map);
+  for (let index: u32 = 0; index < slots.count; index += chunkSize(slots, index)) {
+    if (!hasChunk(slots, index)) continue;
+    const start = slotAt(slots, index);
+    if (address < start || address >= start + <usize>chunkSize(slots, index) * slots.stride) continue;
+    const home = homeOf(slots, start + ((address - start) / slots.stride) * slots.stride);
+    if (home != 0) return lineAt(map, home - 1);
+  }
+  return map.lines;
 }
 
 /** All lines in a row: the map's own, then the overflow lines that were ever used. */

@@ -33,6 +33,7 @@ import {
   slotOf,
   slotsOf,
   tagOf,
+  valueAt,
   valueOfTag,
 } from "./_htab";
 import { coldestOf, homeOfTag, isLru, mayGo, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
@@ -188,9 +189,16 @@ export function find<K>(map: Htab, key: K, cpu: u32): usize {
     if (loadSeq(line) != seq) continue;
     if (tag == 0) return 0;
     if (isLru(map)) noteUse(map, tag);
-    const value = valueOfTag(map, tag);
-    return isPerCpuTable(map) ? <usize>load<u32>(value) + cpu * valuesSize(map, value - map.valueOff) : value;
+    return cellValue(map, lineOfTag(tag), cellOfTag(tag), cpu);
   }
+}
+
+/** Where the value of a line's cell lies, of a per-CPU table that of a CPU. */
+// @ts-ignore: decorator
+@inline
+export function cellValue(map: Htab, line: usize, i: u32, cpu: u32): usize {
+  const value = valueAt(map, line, i);
+  return isPerCpuTable(map) ? <usize>load<u32>(value) + <usize>cpu * valuesSize(map, value - map.valueOff) : value;
 }
 
 /**

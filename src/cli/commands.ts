@@ -7,7 +7,8 @@ import { btfDump } from "./btf_dump.js";
 import { btfShow } from "./btf_show.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { btfHelp, btfUsage, help, mapHelp, mapUsage, progHelp, progUsage, usage } from "./help.js";
+import { btfHelp, btfUsage, genHelp, genUsage, help, mapHelp, mapUsage, progHelp, progUsage, usage } from "./help.js";
+import { genTypes } from "./gen_types.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
 import { mapDelete, mapGetNext, mapLookup, mapPop, mapUpdate } from "./map_elem.js";
@@ -73,6 +74,11 @@ const BTF_COMMANDS: readonly Command[] = [
   { name: "dump", run: btfDump },
 ];
 
+const GEN_COMMANDS: readonly Command[] = [
+  { name: "help", run: genHelp },
+  { name: "types", run: genTypes },
+];
+
 const COMMANDS: readonly Command[] = [
   { name: "help", run: help },
   {
@@ -85,6 +91,7 @@ const COMMANDS: readonly Command[] = [
   { name: "btf", run: (context, args, depth) => select(BTF_COMMANDS, btfUsage, context, args, depth) },
   { name: "version", run: version },
   { name: "run", run, ours: true },
+  { name: "gen", run: (context, args, depth) => select(GEN_COMMANDS, genUsage, context, args, depth), ours: true },
 ];
 
 /**

@@ -13,6 +13,7 @@ const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map he
        tsbpf [OPTIONS] prog COMMAND [ARGUMENTS]  (see tsbpf prog help)
        tsbpf [OPTIONS] btf COMMAND [ARGUMENTS]   (see tsbpf btf help)
        tsbpf [OPTIONS] batch file { FILE | - }
+       tsbpf [OPTIONS] gen types OBJ [name NAME]
        tsbpf [OPTIONS] run OBJ --pcap FILE [--program NAME] [--repeat N]
        tsbpf [OPTIONS] version
        tsbpf help
@@ -93,6 +94,24 @@ const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
        PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 ${OPTIONS}`;
+
+const GEN_HELP = `Usage: tsbpf gen types OBJ [name NAME]
+       tsbpf gen help
+
+       types: TypeScript on standard output: types of what the maps and variables of an object file hold, and a
+       class NAME, the file's name unless told, that opens it and has its maps, programs and variables typed
+${OPTIONS}`;
+
+/** tsbpf gen help */
+export function genHelp(context: Context): void {
+  context.out.usage(GEN_HELP);
+}
+
+/** Shows how `gen` is used, to who used it wrongly. */
+export function genUsage(context: Context): never {
+  genHelp(context);
+  return context.failSilently();
+}
 
 /** tsbpf help */
 export function help(context: Context): void {

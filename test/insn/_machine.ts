@@ -35,6 +35,7 @@ export interface Outcome {
 function freshMemory(memory: ArrayBufferLike, withPacket: boolean): DataView {
   const view = new DataView(memory);
   view.setBigInt64(RUN + 8, BUDGET, true);
+  view.setUint32(RUN + 28, TOP, true);
   view.setUint32(RUN + 32, CTX, true);
   view.setUint32(RUN + 36, CTX_BYTES, true);
   view.setUint32(RUN + 60, FRAMES, true);
@@ -219,7 +220,7 @@ export function runReference(insns: readonly Insn[], withPacket = false): Outcom
             r[0] = call(pc + imm, given, frame - 512);
           } else if (op === "callx") {
             const target = Number(r[dst]! - 1n);
-            if (!calledIn(insns).has(target)) throw new Fault(6);
+            if (!pointedIn(insns).has(target)) throw new Fault(6);
             r[0] = call(target, given, frame - 512);
           } else {
             throw new Fault(8);
@@ -243,12 +244,12 @@ export function runReference(insns: readonly Insn[], withPacket = false): Outcom
   }
 }
 
-/** Slots at which functions begin. */
-function calledIn(insns: readonly Insn[]): Set<number> {
-  const starts = new Set([0]);
+/** Slots at which functions begin that have a pointer. */
+function pointedIn(insns: readonly Insn[]): Set<number> {
+  const starts = new Set<number>();
   let slot = 0;
   for (const { opcode, imm } of insns) {
-    if (opcode.op === "local" || opcode.op === "func") starts.add(slot + 1 + imm);
+    if (opcode.op === "func") starts.add(slot + 1 + imm);
     slot += opcode.slots;
   }
   return starts;

@@ -89,6 +89,34 @@ describe("the compiler", () => {
     expect(both(deep).fault).toBe(4);
   });
 
+  it("knows what functions are called with", () => {
+    const { r0 } = both(
+      `
+      r6 = *(u32 *)(r1 + 0)
+      r2 = map[fd:0][0]+8
+      call pc_first
+      r1 = r6
+      r2 = map[fd:0][0]+16
+      call pc_second
+      exit
+      _first:
+      r6 = *(u32 *)(r1 + 4)
+      *(u64 *)(r2 + 0) = r6
+      r1 = *(u32 *)(r1 + 0)
+      call pc_second
+      exit
+      _second:
+      r0 = *(u8 *)(r1 + 3)
+      *(u8 *)(r2 + 1000) = r0
+      exit`,
+      true,
+    );
+    expect(r0).toBe(252n);
+    expect(
+      both("r1 = 3\ncall pc_again\nexit\n_again:\nr1 -= 1\nif r1 == 0 goto out\ncall pc_again\nout:\nr0 = 5\nexit").r0,
+    ).toBe(5n);
+  });
+
   it("calls by pointer", () => {
     expect(both("r6 = subprog[+4]\nr1 = 4\ncallx r6\nexit\nr0 = r1\nr0 += 3\nexit").r0).toBe(7n);
     expect(both("r6 = 77\ncallx r6\nexit").fault).toBe(6);

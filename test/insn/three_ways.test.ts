@@ -85,7 +85,34 @@ const jumps = fc
   .tuple(fc.constantFrom(...jumpRows), registers, registers, number, fc.integer({ min: 0, max: 99 }))
   .map(([opcode, dst, src, imm, to]) => ({ opcode, dst, src, imm, to }));
 
-type Piece = Insn[] | { opcode: Opcode; dst: number; src: number; imm: number; to: number };
+/** Calls of the functions behind, with a number, a pointer to the frame, and one to the value. */
+const calls = fc.tuple(fc.constantFrom("first", "second"), registers).map(([call, reg]) => ({ call, reg }));
+const before = (reg: number): Insn[] => assemble(`r1 = r${reg}\nr2 = r10\nr2 += -64\nr3 = r9`);
+const CALL = assemble("call pc+0")[0]!;
+const AFTER = assemble("r1 = 1\nr2 = r0\nr3 = 3\nr4 = *(u64 *)(r10 - 64)\nr5 = -5");
+const CALL_SLOTS = 5 + AFTER.length;
+const FIRST = assemble(`
+  r4 = *(u64 *)(r2 + 8)
+  r4 += r1
+  *(u64 *)(r2 + 0) = r4
+  *(u64 *)(r10 - 8) = r1
+  r5 = *(u64 *)(r3 + 16)
+  r5 ^= r4
+  *(u64 *)(r3 + 24) = r5
+  r0 = *(u64 *)(r10 - 8)
+  exit`);
+const SECOND = assemble(`
+  r6 = r1
+  r7 = r2
+  call pc-${FIRST.length + 3}
+  r0 += r6
+  *(u32 *)(r7 + 16) = w0
+  exit`);
+
+type Piece =
+  | Insn[]
+  | { opcode: Opcode; dst: number; src: number; imm: number; to: number }
+  | { call: string; reg: number };
 const piece: fc.Arbitrary<Piece> = fc.oneof(
   { weight: 8, arbitrary: arithmetic.map((insn) => [insn]) },
   { weight: 4, arbitrary: memory.map((insn) => [insn]) },
@@ -93,6 +120,7 @@ const piece: fc.Arbitrary<Piece> = fc.oneof(
   { weight: 2, arbitrary: indexed },
   { weight: 1, arbitrary: spilled },
   { weight: 4, arbitrary: jumps },
+  { weight: 1, arbitrary: calls },
 );
 
 /** The pieces in a row, as often as told, jumps leading forward to the beginnings of pieces; results go to the end of the value. */
@@ -105,19 +133,29 @@ function program(pieces: readonly Piece[], rounds: number): Insn[] {
   let slot = 0;
   for (const one of pieces) {
     starts.push(slot);
-    slot += Array.isArray(one) ? one.length : 1;
+    slot += Array.isArray(one) ? one.length : "call" in one ? CALL_SLOTS : 1;
   }
   starts.push(slot);
+  const again = assemble(`r8 = *(u64 *)(r10 - 88)\nr8 += 1\n*(u64 *)(r10 - 88) = r8`);
+  const loop = rounds === 1 ? [] : [...again, ...assemble(`if r8 < ${rounds} goto ${-slot - again.length - 1}`)];
+  const end = [...loop, ...assemble([...stores, "exit"].join("\n"))];
   const body = pieces.flatMap((one, n): Insn[] => {
     if (Array.isArray(one)) return one;
+    if ("call" in one) {
+      const to = slot + end.length + (one.call === "first" ? 0 : FIRST.length);
+      return [...before(one.reg), { ...CALL, imm: to - starts[n]! - 5 }, ...AFTER];
+    }
     const to = n + 1 + Math.floor((one.to * (pieces.length - n)) / 100);
     const { opcode, dst, src, imm } = one;
     return [row(opcode, { dst, ...(opcode.from === "reg" ? { src } : { imm }), off: starts[to]! - starts[n]! - 1 })];
   });
-  const again = assemble(`r8 = *(u64 *)(r10 - 88)\nr8 += 1\n*(u64 *)(r10 - 88) = r8`);
-  const back = -slot - again.length - 1;
-  const loop = rounds === 1 ? [] : [...again, ...assemble(`if r8 < ${rounds} goto ${back}`)];
-  return [...begin, ...body, ...loop, ...assemble([...stores, "exit"].join("\n"))];
+  // Linux wants all functions to be called.
+  const called = new Set(pieces.map((one) => ("call" in one ? one.call : "")));
+  const functions = [
+    ...(called.has("first") || called.has("second") ? FIRST : []),
+    ...(called.has("second") ? SECOND : []),
+  ];
+  return [...begin, ...body, ...end, ...functions];
 }
 
 describe("random programs that Linux takes", () => {

@@ -135,8 +135,11 @@ const computing = [
 ];
 const touching = [0x61, 0x69, 0x71, 0x79, 0x81, 0x62, 0x6a, 0x72, 0x7a, 0x63, 0x6b, 0x73, 0x7b, 0xc3, 0xdb];
 const jumping = [0x05, 0x15, 0x1d, 0x25, 0x55, 0x5d, 0xa5, 0xb5, 0x65, 0x16, 0x56];
-/** Lookup, update, delete, random, tail call, ring records, loop. */
-const helpers = [1, 1, 1, 2, 3, 7, 8, 12, 87, 88, 130, 131, 132, 133, 134, 181];
+/** All that take what may be wrong. */
+const helpers = [
+  1, 1, 1, 2, 3, 7, 8, 12, 87, 88, 89, 130, 131, 132, 133, 134, 164, 181, 93, 94, 6, 165, 177, 105, 106, 182, 16, 44,
+  65, 54, 189, 190, 26, 9, 10, 11, 28, 38, 39, 113, 115, 195, 197, 198, 199, 200, 201, 202, 203, 209,
+];
 
 const types = [
   BPF_MAP_TYPE_HASH,

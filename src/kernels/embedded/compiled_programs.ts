@@ -59,7 +59,7 @@ function mapViewOf(engine: Engine, address: number): MapView {
     address,
     type,
     keySize: engine.keyBytesOf(address) >>> 0,
-    valueSize: engine.valueBytesOf(address) >>> 0,
+    valueSize: engine.valueSizeOf(address) >>> 0,
     maxEntries: engine.maxEntriesOf(address) >>> 0,
     flags: engine.mapFlagsOf(address) >>> 0,
     ...(type === BPF_MAP_TYPE_ARRAY && {

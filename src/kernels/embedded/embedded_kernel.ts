@@ -407,6 +407,14 @@ export class EmbeddedKernel implements Kernel {
     return this.#engine.countOf(fd);
   }
 
+  /**
+   * Has `listener` called with each line that bpf_trace_printk or bpf_trace_vprintk prints in a program that this thread runs; undefined: with
+   * none, as in the beginning. On Linux such lines are in /sys/kernel/tracing/trace_pipe.
+   */
+  onTrace(listener: ((line: string) => void) | undefined): void {
+    this.#instance.onTrace = listener;
+  }
+
   fault(): ProgramFault | undefined {
     return faultOf(this.#engine, this.#memory.buffer);
   }

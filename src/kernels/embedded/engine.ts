@@ -95,6 +95,7 @@ export interface Engine {
   progMapCount(prog: number): number;
   progMap(prog: number, index: number): number;
   maxEntriesOf(map: number): number;
+  valueSizeOf(map: number): number;
   mapFlagsOf(map: number): number;
   arrayValues(map: number): number;
   arraySlotSize(map: number): number;
@@ -180,6 +181,8 @@ export interface Instance {
   patienceMs: number;
   /** Compiles the program at an address: where its functions are in the engine's table; 0 to have it interpreted. */
   compile: (prog: number) => number;
+  /** What bpf_trace_printk prints, a line a call. */
+  onTrace?: ((line: string) => void) | undefined;
 }
 
 /** An instance of the engine on a memory, for the thread that has this task. */
@@ -206,7 +209,15 @@ export async function instantiate(
   };
   const weak = isWeaklyOrdered() ? 1 : 0;
   const compile = (prog: number): number => self.compile(prog >>> 0);
-  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait, weak, clock, compile } });
+  const print = (address: number, bytes: number): void => {
+    if (self.onTrace !== undefined)
+      self.onTrace(
+        new TextDecoder().decode(new Uint8Array(memory.buffer).slice(address >>> 0, (address >>> 0) + bytes)),
+      );
+  };
+  const instance = await WebAssembly.instantiate(module, {
+    env: { memory, me: task, wait, weak, clock, compile, print },
+  });
   const engine = instance.exports as unknown as Engine;
   const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;
   const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: programCompiler(engine, memory, adapt) };

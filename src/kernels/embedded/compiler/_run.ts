@@ -5,6 +5,7 @@ import { I32, I64, type Import } from "./wasm.js";
 
 export const RUN_FAULT = 4;
 export const RUN_BUDGET = 8;
+export const RUN_FAULT_INSN = 24;
 export const RUN_FRAME = 28;
 export const RUN_CTX = 32;
 export const RUN_CTX_SIZE = 36;
@@ -41,7 +42,7 @@ export const imports: readonly Import[] = [
   k("findHash8", [I32, I64], [I32]),
 ];
 
-/** Locals of a function. r1 to r5 and r10 are its params. */
+/** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */
 export const FRAME_LOCAL = 5;
 const REG_LOCALS = [6, 0, 1, 2, 3, 4, 7, 8, 9, 10] as const;
 export const localOf = (reg: number): number => REG_LOCALS[reg]!;
@@ -68,4 +69,6 @@ export const funcLocals: readonly (readonly [count: number, type: number])[] = [
   [13, I64],
   [5, I32],
 ];
+/** Of main, which has r1 as its only param: the same numbers. */
+export const mainLocals: readonly (readonly [count: number, type: number])[] = [[4, I64], [1, I32], ...funcLocals];
 export const funcParams: readonly number[] = [I64, I64, I64, I64, I64, I32];

@@ -37,12 +37,14 @@ import {
   type Value,
   isConst,
   isPointer,
+  join,
   loaded,
   lookedUp,
   mapAt,
   moved,
   scalar,
   valueOf,
+  withoutLookup,
 } from "./values.js";
 
 /** What the compiler has to know of a map of the program's. */
@@ -52,6 +54,7 @@ export interface MapView {
   /** BPF_MAP_TYPE_*. */
   readonly type: number;
   readonly keySize: number;
+  /** Of one CPU's, where values are per CPU. */
   readonly valueSize: number;
   readonly maxEntries: number;
   /** BPF_F_*. */
@@ -87,6 +90,16 @@ const TYPES_WITH_LOOKUP: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH_OF_MAPS,
+]);
+
+/** Of those, where a value stays a value of the map as long as there is the map. */
+const TYPES_WITH_VALUES: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE_HASH,
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_LRU_HASH,
+  BPF_MAP_TYPE_LRU_PERCPU_HASH,
 ]);
 
 /** Contexts that always are there whole, and where in them are addresses of the packet. */
@@ -450,7 +463,7 @@ export class Analysis {
       if (key.kind === KIND_FRAME) this.#read(state, key.min, key.max + keySize);
       // A lookup is known by its slot.
       state.endLookup(i + 1);
-      if (type === BPF_MAP_TYPE_ARRAY || type === BPF_MAP_TYPE_HASH) result = lookedUp(map, i + 1);
+      if (TYPES_WITH_VALUES.has(type)) result = lookedUp(map, i + 1);
     } else {
       const callee = op === "local" ? this.calleeAt(i) : undefined;
       if (callee?.isNosy ?? !(op === "helper" && PLAIN_HELPERS.has(insn.imm))) this.#readAll(state);
@@ -556,6 +569,17 @@ function numbers(op: string, a: Value, b: Value, bits: number): Value {
     default:
   }
   return UNKNOWN;
+}
+
+/** What a function begins with that is called there: what was in r1 to r5, but for pointers to the caller's frame. */
+export function calledState(states: readonly State[]): State {
+  const state = State.atEntry();
+  for (let reg = 1; reg <= 5; reg++) {
+    const [first, ...rest] = states.map(({ regs }) => withoutLookup(regs[reg]!));
+    const what = rest.reduce(join, first ?? UNKNOWN);
+    if (what.kind !== KIND_FRAME) state.regs[reg] = what;
+  }
+  return state;
 }
 
 /** What main begins with: the context in r1. */

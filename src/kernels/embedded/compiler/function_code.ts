@@ -56,6 +56,7 @@ import { writeGraph } from "./structure.js";
 import { FRAME_BYTES, KIND_FRAME, KIND_VALUE, type State, type Value } from "./values.js";
 import { Code, type Label, atomic, op } from "./wasm.js";
 
+const FRAMES_BYTES = 8 * FRAME_BYTES;
 const MAY_GOTO_ROUNDS = 8_388_608;
 const PACKET_SIZES = [1, 2, 4, 8] as const;
 
@@ -100,6 +101,8 @@ export interface Surroundings {
   readonly dispatch: number;
   /** The number of the one that looks after accesses that are not in the packet. */
   readonly offPacket: number;
+  /** Functions that have a pointer. */
+  readonly pointed: ReadonlySet<number>;
   /** Whether main is called like any other function. */
   readonly mainIsCalled: boolean;
   readonly calleeAt: (i: number) => Callee | undefined;
@@ -129,24 +132,26 @@ export class FunctionCode {
   /** The lookup that the block's jump tests, if that is the last thing before it. */
   #fused: (() => void) | undefined;
 
-  constructor(around: Surroundings, analysed: Analysed, checksStack: boolean) {
+  /** `isMain`: takes its frame from Run; others look whether there is room for one. */
+  constructor(around: Surroundings, analysed: Analysed, isMain: boolean) {
     this.#around = around;
     this.#analysed = analysed;
     this.#analysis = new Analysis(around.program, analysed.facts, around.calleeAt);
     this.#state = analysed.states[0]!;
     this.#fault = this.code.open(op.block);
-    this.#begin(checksStack);
+    this.#begin(isMain);
     writeGraph(analysed.graph, this);
     this.code.end().i64(0);
   }
 
-  #begin(checksStack: boolean): void {
+  #begin(isMain: boolean): void {
     const { code } = this;
     const { run } = this.#around;
     const { unwritten, hasBackJump } = this.#analysed.facts;
     const { insns } = this.#around.program.listing;
+    if (isMain) code.i32(run).access(op.i32Load, RUN_FRAME).set(FRAME_LOCAL);
     code.get(FRAME_LOCAL).i32(FRAME_BYTES).op(op.i32Sub).set(LOW);
-    if (checksStack) {
+    if (!isMain) {
       const first = this.#analysed.graph.blocks[0]!.start;
       code.get(LOW).i32(run).access(op.i32Load, RUN_BASE).op(op.i32LtU);
       this.#faultIf(FAULT_STACK, first, () => code.get(FRAME_LOCAL).op(op.i64ExtendI32U));
@@ -364,9 +369,15 @@ export class FunctionCode {
         code.end();
         return this.#atTemp();
       default:
+        // Most are pointers to callers' frames.
         this.#address(reg, off);
-        code.set(TEMP);
+        code.tee(TEMP).i32(this.#around.run).access(op.i64Load32U, RUN_BASE).op(op.i64Sub);
+        code
+          .i64(FRAMES_BYTES - size)
+          .op(op.i64GtU)
+          .open(op.if);
         this.#check(i, size, isWrite);
+        code.end();
         return this.#atTemp();
     }
   }
@@ -467,9 +478,8 @@ export class FunctionCode {
       code
         .i64(size - 1)
         .op(op.i64Sub)
-        .tee(TEMP)
-        .i64(0);
-      code.get(TEMP).i64(0).op(op.i64GtS, op.select).set(roomOf(size));
+        .tee(TEMP);
+      code.get(TEMP).i64(63).op(op.i64ShrS).i64(-1).op(op.i64Xor, op.i64And).set(roomOf(size));
     }
   }
 

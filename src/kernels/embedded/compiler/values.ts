@@ -42,7 +42,8 @@ export const mapAt = (map: number): Value => value(KIND_MAP, 0, 0, map);
 export const valueOf = (map: number, offset: number): Value => value(KIND_VALUE, offset, offset, map);
 export const lookedUp = (map: number, lookup: number): Value => value(KIND_VALUE, 0, 0, map, true, lookup);
 export const notNull = (of: Value): Value => value(of.kind, of.min, of.max, of.map);
-export const withoutLookup = (of: Value): Value => value(of.kind, of.min, of.max, of.map, of.isNullable);
+export const withoutLookup = (of: Value): Value =>
+  of.lookup === 0 ? of : value(of.kind, of.min, of.max, of.map, of.isNullable);
 
 /** Numbers up to here are exact. */
 const MAX = Number.MAX_SAFE_INTEGER;
