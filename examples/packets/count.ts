@@ -11,7 +11,8 @@ import type { Job } from "./job.js";
 import { PacketMaps } from "./maps.js";
 import type { CountOptions } from "./options.js";
 import type { Progress, Report } from "./report.js";
-import { fileTotals, readTables } from "./tables.js";
+import { loadObject } from "./program.js";
+import { fileTotals, readRefused, readTables } from "./tables.js";
 
 /** How often the maps are read meanwhile, at most. */
 const LOOK_MS = 100;
@@ -35,11 +36,19 @@ export async function count(options: CountOptions, watch?: (progress: Progress) 
 
   const countInMaps = async (): Promise<Omit<Report, "left">> => {
     using maps = PacketMaps.create(kernel, maxFlows);
-    const running = runCrew({ kernel: shareable(kernel), mapIds: maps.ids, capture }, workers);
+    using object = loadObject(kernel, maps);
+    const program = object.programs["replay"]!.id;
+    const running = runCrew({ kernel: shareable(kernel), program, capture }, workers);
     const look = (): void => watch?.({ ...about, ...readTables(maps) });
     const { tallies, seconds } = await (watch === undefined ? running : lookWhile(running, look));
     const tables = readTables(maps);
-    return { ...about, ...tables, seconds, check: checkMaps(totals, tallies, tables), broken: capture.index.broken };
+    return {
+      ...about,
+      ...tables,
+      seconds,
+      check: checkMaps(totals, tallies, readRefused(maps), tables),
+      broken: capture.index.broken,
+    };
   };
   const report = await countInMaps();
   return { ...report, left: kernel instanceof EmbeddedKernel ? kernel.usage() : undefined };

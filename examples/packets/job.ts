@@ -1,19 +1,15 @@
 /**
- * What the main thread and the workers share: the capture, the maps' ids, and three words of shared memory.
+ * What the main thread and the workers share: the capture, the program's id, and two words of shared memory.
  *
  *     0  gate     closed (0) until all workers are ready
  *     1  next     the number of the next chunk of packets that nobody has taken
- *     2  mutex    see mutex.ts; used on the Linux kernel only
  */
 import type { KernelHandle } from "tsbpf";
 import type { Capture } from "./capture_file.js";
-import type { Count, MapIds } from "./maps.js";
-import { Mutex } from "./mutex.js";
 
 const GATE = 0;
 const NEXT = 1;
-const MUTEX = 2;
-const WORDS = 3;
+const WORDS = 2;
 
 /** Workers take so many packets at a time: few enough that all end together, enough that taking costs nothing. */
 export const CHUNK_PACKETS = 512;
@@ -22,24 +18,18 @@ export const CHUNK_PACKETS = 512;
 export interface Job {
   /** The shared kernel, or that there is only one to open. */
   readonly kernel: KernelHandle | "linux";
-  readonly mapIds: MapIds;
+  /** The program that counts a packet in the maps: its id. */
+  readonly program: number;
   readonly capture: Capture;
   readonly words: Int32Array;
   /** The worker's number, from 0. */
   readonly worker: number;
 }
 
-/** What the full maps refused. */
-export interface Refused {
-  readonly flows: Count;
-  readonly sources: Count;
-}
-
 /** What a worker counted beside the maps, in plain numbers: what the maps are checked against. */
 export interface Tally {
   readonly ipPackets: number;
   readonly ipBytes: number;
-  readonly refused: Refused;
 }
 
 /** What a worker says: first that it is ready, then what it counted. */
@@ -48,10 +38,6 @@ export type Message = "ready" | Tally;
 /** The words of a new job. */
 export function makeWords(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
-}
-
-export function mutexOf({ words }: Job): Mutex {
-  return new Mutex(words, MUTEX);
 }
 
 /** Lets the workers begin. */

@@ -1,17 +1,17 @@
 /**
  * Counts the packets of a capture in shared BPF maps: `npm start`, `npm start -- --help`.
  *
- * Read on in count.ts (the whole job), maps.ts (the maps), worker.ts (what a thread does) and counter.ts (where the two
- * kernels differ).
+ * Read on in packets.c (the program that counts), maps.ts (its maps), count.ts (the whole job) and worker.ts (what a thread does).
  */
 import { breakText } from "tsbpf/pcap";
 import { count } from "./count.js";
 import { Exit, Failure } from "./exit.js";
 import { thousands } from "./format.js";
+import { countInterface } from "./interface.js";
 import { Live } from "./live.js";
 import { HELP, type Options, parseOptions } from "./options.js";
 import { colours, noColours } from "./paint.js";
-import { type Report, toJson } from "./report.js";
+import { type Progress, type Report, toJson } from "./report.js";
 import { progressLines, reportLines, type Screen } from "./show.js";
 
 const { stdout, stderr } = process;
@@ -37,21 +37,25 @@ function showHelp(): number {
   return Exit.ok;
 }
 
+type Job = (watch?: (progress: Progress) => void) => Promise<Report>;
+
 async function run(options: Options): Promise<number> {
-  const report = options.json ? await count(options) : await countAndDraw(options);
+  const job: Job = (watch) => {
+    const { interface: name } = options;
+    return name === undefined ? count(options, watch) : countInterface(name, options, watch);
+  };
+  const report = options.json ? await job() : await countAndDraw(job);
   const lines = options.json ? [toJson(report)] : reportLines(report, screen());
   stdout.write(`${lines.join("\n")}\n`);
   return complain(report);
 }
 
 /** Draws the maps while they change, where there is a terminal that can. */
-async function countAndDraw(options: Options): Promise<Report> {
-  if (!stdout.isTTY || process.env["TERM"] === "dumb") return count(options);
+async function countAndDraw(job: Job): Promise<Report> {
+  if (!stdout.isTTY || process.env["TERM"] === "dumb") return job();
   const live = new Live(stdout);
   try {
-    return await count(options, (progress) =>
-      live.draw(progressLines(progress, screen(), (stdout.rows || HEIGHT) - 1)),
-    );
+    return await job((progress) => live.draw(progressLines(progress, screen(), (stdout.rows || HEIGHT) - 1)));
   } finally {
     live.clear();
   }

@@ -1,13 +1,14 @@
 /**
- * The three maps that packets are counted in, and what their keys and values are.
+ * The maps that packets are counted in, and what their keys and values are: the same bytes as in packets.c.
  *
  *     flows      hash            struct { src, dst, srcPort, dstPort, protocol, vlan }  ->  { packets, bytes }
  *     protocols  per-CPU array   index into packetKinds                                 ->  { packets, bytes } on each CPU
  *     sources    hash            address                                                ->  { packets, bytes }
+ *     refused    array           0 flows, 1 sources                                     ->  what found no room there
  *
- * The main thread creates them; worker threads open the same maps by their ids.
+ * The main thread creates them, and reads them; the program counts in them, in all threads.
  */
-import { be, bytes, HashMap, type Kernel, type Of, PerCpuArray, struct, u16, u64, u8 } from "tsbpf";
+import { ArrayMap, be, bytes, HashMap, type Kernel, type Of, PerCpuArray, struct, u16, u64, u8 } from "tsbpf";
 import { type FlowKey, packetKinds } from "./packet.js";
 
 /** Addresses stay bytes here, IPv4 as ::ffff:a.b.c.d: only the few that are shown become text. */
@@ -18,27 +19,23 @@ const count = struct({ packets: u64, bytes: u64 });
 /** How many packets, and how many bytes they had on the wire. */
 export type Count = Of<typeof count>;
 
-/** What other threads find the maps by. */
-export interface MapIds {
-  readonly flows: number;
-  readonly protocols: number;
-  readonly sources: number;
-}
-
-/** The maps, open in one thread. */
+/** The maps. */
 export class PacketMaps {
   readonly flows: HashMap<FlowKey, Count>;
   readonly protocols: PerCpuArray<Count>;
   readonly sources: HashMap<Uint8Array, Count>;
+  readonly refused: ArrayMap<Count>;
 
   private constructor(
     flows: HashMap<FlowKey, Count>,
     protocols: PerCpuArray<Count>,
     sources: HashMap<Uint8Array, Count>,
+    refused: ArrayMap<Count>,
   ) {
     this.flows = flows;
     this.protocols = protocols;
     this.sources = sources;
+    this.refused = refused;
   }
 
   /** Creates them, with room for so many flows, and for as many sources. */
@@ -47,25 +44,14 @@ export class PacketMaps {
       HashMap.create(kernel, { name: "flows", key: flow, value: count, maxEntries }),
       PerCpuArray.create(kernel, { name: "protocols", value: count, maxEntries: packetKinds.length }),
       HashMap.create(kernel, { name: "sources", key: address, value: count, maxEntries }),
+      ArrayMap.create(kernel, { name: "refused", value: count, maxEntries: 2 }),
     );
-  }
-
-  /** Opens those that another thread has created. */
-  static fromIds(kernel: Kernel, ids: MapIds): PacketMaps {
-    return new PacketMaps(
-      HashMap.fromId(kernel, ids.flows, { key: flow, value: count }),
-      PerCpuArray.fromId(kernel, ids.protocols, { value: count }),
-      HashMap.fromId(kernel, ids.sources, { key: address, value: count }),
-    );
-  }
-
-  get ids(): MapIds {
-    return { flows: this.flows.id, protocols: this.protocols.id, sources: this.sources.id };
   }
 
   [Symbol.dispose](): void {
     this.flows.close();
     this.protocols.close();
     this.sources.close();
+    this.refused.close();
   }
 }

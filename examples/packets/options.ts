@@ -7,6 +7,7 @@ import { Exit, Failure } from "./exit.js";
 
 const MAX_WORKERS = 64;
 const DEFAULT_WORKERS = 4;
+const MAX_SECONDS = 86_400;
 const MAX_FLOWS = 4_194_304;
 const DEFAULT_FLOWS = 65_536;
 
@@ -23,6 +24,10 @@ export interface CountOptions {
 
 /** The options of one run of the program. */
 export interface Options extends CountOptions {
+  /** The interface whose packets are counted as they come in, instead of a file's. */
+  readonly interface: string | undefined;
+  /** How long an interface's are counted; until it is interrupted where undefined. */
+  readonly seconds: number | undefined;
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -34,6 +39,8 @@ thread reads them meanwhile. Without FILE, it counts the capture that comes with
 
   --workers N      worker threads, 1 to ${MAX_WORKERS} (${DEFAULT_WORKERS})
   --kernel KERNEL  embedded: in this process, no rights needed; linux: the kernel of this machine (embedded)
+  --interface IFACE  with --kernel linux: not a capture, but what comes in at an interface, until Ctrl-C
+  --seconds N      how long it looks at the interface, at most ${MAX_SECONDS}
   --max-flows N    elems that the map of flows has room for, and that of sources, at most ${MAX_FLOWS} (${DEFAULT_FLOWS})
   --json           one JSON object instead of tables; "npm start --silent -- --json" keeps npm quiet, too
   --help           this text
@@ -58,7 +65,13 @@ export function parseOptions(argv: readonly string[]): Options {
   if (positionals.length > 1) throw wrong(`expected one file, found ${positionals.length}: ${positionals.join(" ")}`);
   const kernel = values.kernel ?? "embedded";
   if (kernel !== "embedded" && kernel !== "linux") throw wrong(`--kernel: wanted embedded or linux, found "${kernel}"`);
+  const { interface: name, seconds } = values;
+  if (name !== undefined && kernel !== "linux") throw wrong("--interface: wanted --kernel linux with it");
+  if (name !== undefined && positionals.length > 0) throw wrong("--interface: wanted no file with it");
+  if (name === undefined && seconds !== undefined) throw wrong("--seconds: wanted --interface with it");
   return {
+    interface: name,
+    seconds: seconds === undefined ? undefined : integer("--seconds", seconds, 1, MAX_SECONDS),
     file: positionals[0] ?? shippedCapture(),
     workers: integer("--workers", values.workers, DEFAULT_WORKERS, MAX_WORKERS),
     kernel,
@@ -77,6 +90,8 @@ function parse(argv: readonly string[]) {
         workers: { type: "string" },
         kernel: { type: "string" },
         "max-flows": { type: "string" },
+        interface: { type: "string" },
+        seconds: { type: "string" },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },

@@ -9,10 +9,12 @@ import type { Count } from "./maps.js";
 import type { Tables } from "./tables.js";
 
 interface About {
+  /** Or the interface. */
   readonly file: string;
   readonly kernel: "embedded" | "linux";
+  /** 0 where the kernel itself counts what comes in at an interface. */
   readonly workers: number;
-  /** What the file's index says. */
+  /** What the file's index says; of an interface, all that came in. */
   readonly totals: Count;
 }
 
@@ -23,6 +25,7 @@ export interface Progress extends About, Tables {}
 export interface Report extends About, Tables {
   /** That the workers took. */
   readonly seconds: number;
+  /** None of an interface: nobody else has counted its packets. */
   readonly check: readonly Check[];
   /** Where the file stops making sense. */
   readonly broken: CaptureBreak | undefined;

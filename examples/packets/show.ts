@@ -35,9 +35,11 @@ export function progressLines(progress: Progress, screen: Screen, height: number
   const { totals } = progress;
   const share = totals.packets === 0n ? 1 : Number(packets) / Number(totals.packets);
   const meter = screen.paint.bar(bar(share, PROGRESS_BAR).padEnd(PROGRESS_BAR, "░"));
+  // Nobody knows how many come in at an interface.
+  const done = progress.workers === 0 ? "" : `${meter} ${String(Math.floor(share * 100)).padStart(3)} %  `;
   const lines = [
     heading(progress, screen),
-    `${meter} ${String(Math.floor(share * 100)).padStart(3)} %  ${thousands(packets)} packets, ${thousands(bytes)} bytes`,
+    `${done}${thousands(packets)} packets, ${thousands(bytes)} bytes`,
     ...protocolTable(progress, screen),
   ];
   // What is left for two tables, each with an empty line, its titles and a line that says how many rows are not shown.
@@ -58,12 +60,13 @@ export function reportLines(report: Report, screen: Screen): string[] {
     ...protocolTable(report, screen),
     ...flowTable(report, screen, FLOWS),
     ...sourceTable(report, screen, SOURCES),
-    ...checkLines(report.check, screen),
+    ...(report.check.length === 0 ? [] : checkLines(report.check, screen)),
   ];
 }
 
 function heading({ file, totals, kernel, workers }: Progress, { paint }: Screen): string {
   const size = `${thousands(totals.packets)} packets, ${thousands(totals.bytes)} bytes`;
+  if (workers === 0) return `${paint.title(file)}  ${size}  as they came in, on the ${kernel} kernel`;
   return `${paint.title(basename(file))}  ${size}  on the ${kernel} kernel, ${workers} worker${workers === 1 ? "" : "s"}`;
 }
 

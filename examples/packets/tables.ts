@@ -3,6 +3,7 @@
  */
 import type { PerCpu } from "tsbpf";
 import type { CaptureIndex } from "tsbpf/pcap";
+import type { Refused } from "./check.js";
 import type { Count, PacketMaps } from "./maps.js";
 import { type FlowKey, packetKinds } from "./packet.js";
 
@@ -25,6 +26,12 @@ export function readTables(maps: PacketMaps): Tables {
     flows: [...maps.flows].sort(([a, x], [b, y]) => mostFirst(x, y) || compareFlows(a, b)),
     sources: [...maps.sources].sort(([a, x], [b, y]) => mostFirst(x, y) || Buffer.compare(a, b)),
   };
+}
+
+/** Reads what the full maps refused. */
+export function readRefused({ refused }: PacketMaps): Refused {
+  // An array has all its elems.
+  return { flows: refused.get(0)!, sources: refused.get(1)! };
 }
 
 function mostFirst(a: Count, b: Count): number {

@@ -1,38 +1,36 @@
 /**
- * A worker thread: takes chunks of packets until none is left, takes their headers apart and counts them in the maps.
+ * A worker thread: takes chunks of packets until none is left, and has the program count them in the maps.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { addOrRefuse, type Counter, openCounter } from "./counter.js";
+import { EmbeddedKernel } from "tsbpf";
+import { LinuxKernel } from "tsbpf/linux";
+import { Program } from "tsbpf/program";
 import { type Job, type Message, takeChunk, type Tally, waitAtGate } from "./job.js";
 import { PacketInfo, PacketKind, parsePacket } from "./packet.js";
+import { Replay } from "./program.js";
 
-function countPackets(job: Job, { maps, refused, publish }: Counter): Tally {
+function countPackets(job: Job, replay: Replay): Tally {
   const { bytes, index } = job.capture;
   const { offsets, captured, lengths, linkTypes } = index;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // One of each for all packets: the maps' codecs copy what they are given.
+  // One for all packets.
   const info = new PacketInfo();
-  const delta = { packets: 1n, bytes: 0n };
   let ipPackets = 0;
   let ipBytes = 0;
 
   for (let chunk = takeChunk(job); chunk !== undefined; chunk = takeChunk(job)) {
     for (let row = chunk.from; row < chunk.to; row++) {
-      parsePacket(view, offsets[row]!, captured[row]!, linkTypes[row]!, info);
-      const { kind, flow } = info;
-      const length = lengths[row]!;
-      delta.bytes = BigInt(length);
-      maps.protocols.add(kind, delta);
-      if (kind !== PacketKind.other && kind !== PacketKind.arp) {
-        addOrRefuse(maps.flows, flow, delta, refused.flows);
-        addOrRefuse(maps.sources, flow.src, delta, refused.sources);
+      const [offset, length, linkType] = [offsets[row]!, lengths[row]!, linkTypes[row]!];
+      // What the maps are checked against: it says nothing to the program.
+      parsePacket(view, offset, captured[row]!, linkType, info);
+      if (info.kind !== PacketKind.other && info.kind !== PacketKind.arp) {
         ipPackets++;
         ipBytes += length;
       }
+      replay.run(bytes.subarray(offset, offset + captured[row]!), length, linkType);
     }
-    publish();
   }
-  return { ipPackets, ipBytes, refused };
+  return { ipPackets, ipBytes };
 }
 
 function say(message: Message): void {
@@ -40,7 +38,8 @@ function say(message: Message): void {
 }
 
 const job = workerData as Job;
-using counter = await openCounter(job);
+using kernel = job.kernel === "linux" ? LinuxKernel.open() : await EmbeddedKernel.attach(job.kernel);
+using program = Program.fromId(kernel, job.program);
 say("ready");
 waitAtGate(job.words);
-say(countPackets(job, counter));
+say(countPackets(job, new Replay(program)));
