@@ -144,7 +144,8 @@ function numberOf(line: Line, place: string, group: string, labels: ReadonlyMap<
   if (/^[A-Za-z_.]/.test(group)) {
     const target = labels.get(group);
     if (target === undefined) throw refusal(line.number, line.text, `there is no label "${group}"`);
-    const distance = BigInt(target - line.slot - line.form.opcode.slots);
+    // Of lddw too, it counts from the slot behind the first.
+    const distance = BigInt(target - line.slot - 1);
     return Number(within(line, distance, ...rangeOf(field)));
   }
   // An imm may be written as the unsigned number of the same bits.

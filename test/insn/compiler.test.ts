@@ -118,7 +118,7 @@ describe("the compiler", () => {
   });
 
   it("calls by pointer", () => {
-    expect(both("r6 = subprog[+4]\nr1 = 4\ncallx r6\nexit\nr0 = r1\nr0 += 3\nexit").r0).toBe(7n);
+    expect(both("r6 = subprog[_three]\nr1 = 4\ncallx r6\nexit\n_three:\nr0 = r1\nr0 += 3\nexit").r0).toBe(7n);
     expect(both("r6 = 77\ncallx r6\nexit").fault).toBe(6);
   });
 
