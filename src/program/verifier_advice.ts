@@ -69,7 +69,8 @@ const rows: readonly AdviceRow[] = [
     advice: 'the helper is for programs of a license that goes with the GPL: char _license[] SEC("license") = "GPL"',
   },
   {
-    when: /unknown func|cannot use helper|invalid func|helper call is not allowed/,
+    // The embedded kernel's sentence says as much itself.
+    when: /unknown func(?!.*no such helper)|cannot use helper|invalid func|helper call is not allowed/,
     advice: "programs of this type have no such helper in this kernel",
   },
   {
