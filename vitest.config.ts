@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
 /** Compare lists of all maps and all BTF on the machine, which other suites keep changing. */
-const alone = ["test/cli/bpftool.test.ts", "test/cli/bpftool_btf.test.ts"];
+const alone = ["test/cli/bpftool.test.ts", "test/cli/bpftool_btf.test.ts", "test/cli/bpftool_prog.test.ts"];
 
 export default defineConfig({
   test: {

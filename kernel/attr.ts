@@ -12,7 +12,9 @@ import {
   BPF_ATTR_MAP_CREATE_EXCL_PROG_HASH_SIZE_OFF,
   BPF_ATTR_MAP_ELEM_FLAGS_OFF,
   BPF_ATTR_OBJ_PATH_FD_OFF,
+  BPF_ATTR_PROG_LOAD_KEYRING_ID_OFF,
   BPF_ATTR_SIZE,
+  BPF_ATTR_TEST_BATCH_SIZE_OFF,
 } from "../src/uapi/offsets";
 import { isUser } from "./mem/pages";
 import { attrCopy } from "./task";
@@ -108,6 +110,70 @@ export class BtfLoadAttr {
 }
 
 @unmanaged
+export class ProgLoadAttr {
+  progType: u32;
+  insnCnt: u32;
+  insns: u64;
+  license: u64;
+  logLevel: u32;
+  logSize: u32;
+  logBuf: u64;
+  kernVersion: u32;
+  progFlags: u32;
+  /** prog_name: 16 bytes. */
+  name0: u64;
+  name1: u64;
+  progIfindex: u32;
+  expectedAttachType: u32;
+  progBtfFd: u32;
+  funcInfoRecSize: u32;
+  funcInfo: u64;
+  funcInfoCnt: u32;
+  lineInfoRecSize: u32;
+  lineInfo: u64;
+  lineInfoCnt: u32;
+  attachBtfId: u32;
+  /** Or attach_btf_obj_fd. */
+  attachProgFd: u32;
+  coreReloCnt: u32;
+  fdArray: u64;
+  coreRelos: u64;
+  coreReloRecSize: u32;
+  logTrueSize: u32;
+  progTokenFd: i32;
+  fdArrayCnt: u32;
+  signature: u64;
+  signatureSize: u32;
+  keyringId: i32;
+}
+
+@unmanaged
+export class TestAttr {
+  progFd: u32;
+  retval: u32;
+  dataSizeIn: u32;
+  dataSizeOut: u32;
+  dataIn: u64;
+  dataOut: u64;
+  repeat: u32;
+  duration: u32;
+  ctxSizeIn: u32;
+  ctxSizeOut: u32;
+  ctxIn: u64;
+  ctxOut: u64;
+  flags: u32;
+  cpu: u32;
+  batchSize: u32;
+}
+
+@unmanaged
+export class BindMapAttr {
+  progFd: u32;
+  mapFd: u32;
+  flags: u32;
+}
+
+@unmanaged
 export class InfoAttr {
   bpfFd: u32;
   infoLen: u32;
@@ -120,6 +186,8 @@ export function checkLayouts(): void {
   if (offsetof<ElemAttr>("flags") != BPF_ATTR_MAP_ELEM_FLAGS_OFF) ERROR("ElemAttr");
   if (offsetof<BatchAttr>("flags") != BPF_ATTR_BATCH_FLAGS_OFF) ERROR("BatchAttr");
   if (offsetof<BtfLoadAttr>("btfTokenFd") != BPF_ATTR_BTF_LOAD_BTF_TOKEN_FD_OFF) ERROR("BtfLoadAttr");
+  if (offsetof<ProgLoadAttr>("keyringId") != BPF_ATTR_PROG_LOAD_KEYRING_ID_OFF) ERROR("ProgLoadAttr");
+  if (offsetof<TestAttr>("batchSize") != BPF_ATTR_TEST_BATCH_SIZE_OFF) ERROR("TestAttr");
   if (offsetof<ObjAttr>("pathFd") != BPF_ATTR_OBJ_PATH_FD_OFF) ERROR("ObjAttr");
 }
 
@@ -174,4 +242,18 @@ export function putBatchCount(user: usize, count: u32): bool {
   if (!isUser(at, 4)) return false;
   store<u32>(at, count);
   return true;
+}
+
+/** Takes over a name of at most 15 letters, digits, "_" and "."; letters of Latin-1 are, as in the kernel's ctype. */
+export function copyName(to: usize, name: usize): bool {
+  for (let i: usize = 0; i < 16; i++) {
+    const c = load<u8>(name + i);
+    if (c == 0) return true;
+    const lower = c | 0x20;
+    const isLetter = (lower >= 0x61 && lower <= 0x7a) || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
+    const isDigit = c >= 0x30 && c <= 0x39;
+    if (!isLetter && !isDigit && c != 0x5f && c != 0x2e) return false;
+    store<u8>(to + i, c);
+  }
+  return false;
 }

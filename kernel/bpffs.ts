@@ -4,7 +4,7 @@
  * What has a name is a node in one list, a page each:
  *
  *      0  next      address of the next node, or 0
- *      4  map       holds a reference; 0: a directory
+ *      4  object    a map's address, or a program's + 1: holds a reference; 0: a directory
  *      8  replaces  the node whose name this one is taking, or 0
  *     12  which     of the two names below is its own: 0 or 1. One store renames
  *     16  names     twice:   0  dir   the directory's node, 0 for the root
@@ -35,9 +35,10 @@ import {
 import { TABLES, Tables, tables } from "./super";
 import { ME } from "./task";
 import { lock, unlock } from "./lock";
-import { BpfMap, dropRef, mapAt, tablesLock } from "./map";
+import { collectDeadMaps, dropRef, endArray, mapAt, tablesLock } from "./map";
 import { allocKernel, freePages, isUser, ownRun } from "./mem/pages";
-import { installFd, isOpen } from "./fd";
+import { READ, WRITE, fdEntry, installFd, installProgFd, isOpen, progOf } from "./fd";
+import { IS_PROG, dropProg, progAt } from "./prog";
 
 const MAX_NAME: u32 = 255;
 const MAX_PATH: u32 = 4096;
@@ -50,7 +51,7 @@ export const AT_FDCWD: i32 = -100;
 @unmanaged
 class Node {
   next: u32;
-  map: u32;
+  object: u32;
   replaces: u32;
   which: u32;
 }
@@ -123,7 +124,7 @@ export function directoryOf(node: usize): usize {
 }
 
 export function isDirectory(node: usize): bool {
-  return nodeAt(node).map == 0;
+  return nodeAt(node).object == 0;
 }
 
 /** The node after `node` in the list, the first after 0; 0 after the last. The caller holds the tables lock. */
@@ -131,9 +132,28 @@ export function nextName(node: usize): usize {
   return node == 0 ? tables().namesHead : nodeAt(node).next;
 }
 
-/** The map that has the name, at 0 for a directory. */
-export function pinnedMap(node: usize): BpfMap {
-  return mapAt(nodeAt(node).map);
+/** What has the name: a map's address, a program's + 1 (IS_PROG), 0 for a directory. */
+export function pinnedWord(node: usize): u32 {
+  return nodeAt(node).object;
+}
+
+/** The id of what has the name; 0 for a directory. */
+function pinnedId(node: usize): u32 {
+  const object = pinnedWord(node);
+  if (object == 0) return 0;
+  return (object & IS_PROG) != 0 ? progAt(object ^ IS_PROG).id : mapAt(object).id;
+}
+
+/** Gives back the reference of a name that is in no list any more. */
+function dropObject(object: u32): void {
+  if (object == 0) return;
+  if ((object & IS_PROG) != 0) {
+    dropProg(progAt(object ^ IS_PROG));
+  } else {
+    endArray(mapAt(object));
+    dropRef(mapAt(object));
+  }
+  collectDeadMaps();
 }
 
 /** Whether two nodes have one name in one directory. */
@@ -151,11 +171,11 @@ function hasName(node: usize, dir: u32, text: usize, len: u32): bool {
   return name.dir == dir && name.len == len && memory.compare(textOf(name), text, len) == 0;
 }
 
-/** OBJ_PIN: gives a map a name. `dirFd`: where a relative path begins. */
-export function pinObj(map: BpfMap, pathname: u64, dirFd: i32): i32 {
+/** OBJ_PIN: gives what an fd is of a name; -EINVAL for what has none. `dirFd`: where a relative path begins. */
+export function pinObj(fd: u32, pathname: u64, dirFd: i32): i32 {
   const made = allocKernel(NODE_BYTES);
   if (made == 0) return -ENOMEM;
-  const ret = addNode(made, pathname, dirFd, map);
+  const ret = addNode(made, pathname, dirFd, fd, false);
   if (ret != 0) freePages(made);
   return ret;
 }
@@ -164,14 +184,19 @@ export function pinObj(map: BpfMap, pathname: u64, dirFd: i32): i32 {
 export function makeDirectory(pathname: u64): i32 {
   const made = allocKernel(NODE_BYTES);
   if (made == 0) return -ENOMEM;
-  const ret = addNode(made, pathname, AT_FDCWD, mapAt(0));
+  const ret = addNode(made, pathname, AT_FDCWD, 0, true);
   if (ret != 0) freePages(made);
   return ret;
 }
 
-/** Lists a new node: a map's, or a directory's without one. */
-function addNode(made: usize, pathname: u64, dirFd: i32, map: BpfMap): i32 {
-  const isMap = changetype<usize>(map) != 0;
+/** What an fd's entry holds as a name would: 0 for BTF, and where there is nothing. */
+export function objectOf(fd: u32): u32 {
+  const word = fdEntry(fd);
+  return <u32>word != 0 ? <u32>word : progOf(word) != 0 ? <u32>(word >> 32) : 0;
+}
+
+/** Lists a new node: a directory's, or that of what an fd is of. */
+function addNode(made: usize, pathname: u64, dirFd: i32, fd: u32, directory: bool): i32 {
   const at = allocKernel(PATH_BYTES);
   if (at == 0) return -ENOMEM;
   const path = changetype<Path>(at);
@@ -179,13 +204,16 @@ function addNode(made: usize, pathname: u64, dirFd: i32, map: BpfMap): i32 {
   if (ret == 0) {
     lock(tablesLock());
     ret = walk(path);
-    if (ret == 0) ret = isMap ? mayPin(path, map) : mayMakeDirectory(path);
+    const object = directory ? 0 : objectOf(fd);
+    if (!directory && object == 0) ret = -EINVAL;
+    if (ret == 0) ret = directory ? mayMakeDirectory(path) : mayPin(path);
     if (ret == 0) {
-      nodeAt(made).map = <u32>changetype<usize>(map);
+      nodeAt(made).object = object;
       writeName(nameAt(made, 0), path);
       nodeAt(made).next = tables().namesHead;
       tables().namesHead = <u32>made;
-      if (isMap) map.refs++;
+      if ((object & IS_PROG) != 0) progAt(object ^ IS_PROG).refs++;
+      else if (object != 0) mapAt(object).refs++;
     }
     unlock(tablesLock());
   }
@@ -193,15 +221,13 @@ function addNode(made: usize, pathname: u64, dirFd: i32, map: BpfMap): i32 {
   return ret;
 }
 
-function mayPin(path: Path, map: BpfMap): i32 {
+function mayPin(path: Path): i32 {
   if (path.kind != NORMAL) return -EEXIST;
   const ret = lookup(path);
   if (ret != 0) return ret;
   if (path.node != 0) return -EEXIST;
   if (path.wantsDir != 0) return -ENOENT;
-  if (path.place != BPFFS) return -EPERM;
-  // Another thread has closed its last fd meanwhile: as if it had done so before.
-  return map.id == 0 ? -EINVAL : 0;
+  return path.place != BPFFS ? -EPERM : 0;
 }
 
 function mayMakeDirectory(path: Path): i32 {
@@ -232,7 +258,11 @@ function openName(path: Path, mode: u32): i32 {
   const ret = find(path);
   if (ret != 0) return ret;
   if (path.place != BPFFS || isDirectory(path.node)) return -EACCES;
-  return path.wantsDir != 0 ? -ENOTDIR : installFd(pinnedMap(path.node), mode);
+  if (path.wantsDir != 0) return -ENOTDIR;
+  const object = pinnedWord(path.node);
+  if ((object & IS_PROG) == 0) return installFd(mapAt(object), mode);
+  // A program's fd is to read and write, whatever is asked for.
+  return mode == (READ | WRITE) ? installProgFd(progAt(object ^ IS_PROG)) : -EINVAL;
 }
 
 /** unlink(2): takes a map's name away. */
@@ -281,10 +311,10 @@ function mayRemoveDirectory(path: Path): i32 {
 
 /** Takes a node out of the list, and gives back what it has. */
 function dropNode(node: usize): void {
-  const map = nodeAt(node).map;
+  const object = nodeAt(node).object;
   unlist(node);
-  if (map != 0) dropRef(mapAt(map));
   freePages(node);
+  dropObject(object);
 }
 
 function unlist(node: usize): void {
@@ -345,9 +375,9 @@ function renameUnderLock(old: Path, path: Path): i32 {
   nodeAt(node).replaces = target;
   nodeAt(node).which = other;
   if (target != 0) {
-    const map = nodeAt(target).map;
+    const object = nodeAt(target).object;
     settle(node);
-    if (map != 0) dropRef(mapAt(map));
+    dropObject(object);
   }
   return 0;
 }
@@ -378,8 +408,8 @@ export function settleNames(): void {
 }
 
 /**
- * Lists all names of maps and directories; or, given a directory's path, those in it. For each the node's address, its
- * directory's, the map's id (0 for a directory), the name's bytes, and the name padded to 4. Writes what has room.
+ * Lists all names; or, given a directory's path, those in it. For each the node's address, its
+ * directory's, the id of the map or program (0 for a directory), the name's bytes, and the name padded to 4. Writes what has room.
  *
  * @returns The bytes that the whole list has, or a negative errno.
  */
@@ -408,7 +438,7 @@ function writeList(to: usize, room: u32, all: bool, dir: u32): i32 {
       const row = to + bytes;
       store<u32>(row, <u32>node);
       store<u32>(row, name.dir, 4);
-      store<u32>(row, isDirectory(node) ? 0 : pinnedMap(node).id, 8);
+      store<u32>(row, pinnedId(node), 8);
       store<u32>(row, name.len, 12);
       memory.copy(row + 16, textOf(name), name.len);
     }

@@ -32,9 +32,10 @@ import { BtfLoadAttr, CreateAttr, IdAttr, InfoAttr, checkTail } from "./attr";
 import { WALK_BYTES, checkBtf } from "./_btf_check";
 import { noteFields } from "./_btf_fields";
 import { Btf, KIND_DATASEC, KIND_INT, KIND_STRUCT, NO_TYPE, intBits, intEncoding, intOffset, kindOf, sizeOf, sizeOrType, sizedId, typeAt } from "./_btf_types";
-import { btfOf, fdEntry, installBtfFd, notBtf, notWanted } from "./fd";
+import { btfOf, fdEntry, installBtfFd, notOfKind, notWanted } from "./fd";
 import { lock, unlock } from "./lock";
 import { BpfMap, mapAt, tablesLock } from "./map";
+import { progsWithBtf } from "./prog";
 import { allocKernel, freePages, isUser, ownRun } from "./mem/pages";
 import { MAX_FDS, tables } from "./super";
 import { ME, keyCopy } from "./task";
@@ -176,7 +177,7 @@ export function rebuildBtfs(): void {
   for (let at = t.btfsHead; at != 0; at = btfAt(at).next) {
     btfAt(at).prev = before;
     // One that is dropped below, when all are counted.
-    btfAt(at).refs = 1 + btfFdsAndMaps(at);
+    btfAt(at).refs = 1 + btfRefs(at);
     before = at;
   }
   for (let at = t.btfsHead; at != 0; ) {
@@ -186,8 +187,8 @@ export function rebuildBtfs(): void {
   }
 }
 
-/** How many fds and maps hold an object. */
-export function btfFdsAndMaps(at: u32): u32 {
+/** How many fds, maps and programs hold an object. */
+export function btfRefs(at: u32): u32 {
   let refs: u32 = 0;
   for (let fd: u32 = 0, open = tables().fdsOpen; open != 0 && fd < MAX_FDS; fd++) {
     const word = fdEntry(fd);
@@ -198,7 +199,7 @@ export function btfFdsAndMaps(at: u32): u32 {
   for (let map = tables().mapsHead; map != 0; map = mapAt(map).next) {
     if (mapAt(map).btf == at) refs++;
   }
-  return refs;
+  return refs + progsWithBtf(at);
 }
 
 /** What a list of objects leads to belongs to nobody else. The caller holds the tables lock. */
@@ -267,7 +268,7 @@ export function btfInfo(btf: Btf, attr: InfoAttr, user: usize): i32 {
 export function btfForMap(map: BpfMap, attr: CreateAttr): i32 {
   const word = fdEntry(attr.btfFd);
   const at = btfOf(word);
-  if (at == 0) return notBtf(attr.btfFd);
+  if (at == 0) return notOfKind(attr.btfFd);
   const btf = btfAt(at);
   const ret = checkMapTypes(map, btf, attr.btfKeyTypeId, attr.btfValueTypeId);
   if (ret != 0) return ret;

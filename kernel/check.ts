@@ -5,12 +5,13 @@
  * everything stands still meanwhile (lock.ts), so that no structure is half changed.
  */
 import { CPUS, FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, sb, tables } from "./super";
-import { btfAt, btfFdsAndMaps } from "./btf";
-import { btfOf } from "./fd";
-import { BpfMap, tablesLock } from "./map";
+import { btfAt, btfRefs } from "./btf";
+import { btfOf, progOf } from "./fd";
+import { BpfMap, namesAndFds, tablesLock } from "./map";
 import { CHECK, COUNT_REFS, callOp, isMapInMap } from "./map_types";
 import { checkPages } from "./mem/check_pages";
-import { directoryOf, isDirectory, isSameName, nextName, pinnedMap, replacedBy } from "./bpffs";
+import { directoryOf, isDirectory, isSameName, nextName, pinnedWord, replacedBy } from "./bpffs";
+import { IS_PROG, MAX_USED_MAPS, progAt, progRefs, usedMap, usesOf } from "./prog";
 import { goOn, lock, standStill, unlock } from "./lock";
 import { slotStripeOf } from "./maps/_stripe";
 import { finding, findings, startFindings } from "./finding";
@@ -39,6 +40,11 @@ const BTF_LINKS: u32 = 55;
 const BTF_ID_TWICE: u32 = 56;
 const BTF_REFS: u32 = 57;
 const MAP_OF_NO_BTF: u32 = 58;
+const PROG_LINKS: u32 = 59;
+const PROG_ID_TWICE: u32 = 60;
+const PROG_REFS: u32 = 61;
+const PROG_OF_NO_MAP: u32 = 62;
+const PROGS_DEAD: u32 = 63;
 
 /** Writes findings to `to`, as many as have room. Returns how many there are. */
 export function check(to: usize, room: u32): u32 {
@@ -51,6 +57,7 @@ export function check(to: usize, room: u32): u32 {
   checkMaps();
   checkPlaces();
   checkBtfs();
+  checkProgs();
   checkCpus();
   goOn();
   unlock(tablesLock());
@@ -71,7 +78,9 @@ function checkFds(): void {
     open++;
     const map: usize = <u32>word;
     if (map == 0) {
-      if (!isListedBtf(btfOf(word))) finding(FD_OF_NO_BTF, fd, <u32>btfOf(word), 0);
+      if (progOf(word) != 0 ? !isListedProg(progOf(word)) : !isListedBtf(btfOf(word))) {
+        finding(FD_OF_NO_BTF, fd, <u32>(word >> 32), 0);
+      }
     } else if (!isAlive(map)) finding(FD_OF_NO_MAP, fd, <u32>map, 0);
   }
   if (open != tables().fdsOpen) finding(FDS_OPEN, 0, tables().fdsOpen, open);
@@ -81,8 +90,9 @@ function checkFds(): void {
 function checkNames(): void {
   for (let node = nextName(0); node != 0; node = nextName(node)) {
     const at = <u32>node;
-    const map = changetype<usize>(pinnedMap(node));
-    if (!isDirectory(node) && !isAlive(map)) finding(PIN_OF_NO_MAP, at, <u32>map, 0);
+    const object = pinnedWord(node);
+    const isThere = (object & IS_PROG) != 0 ? isListedProg(object ^ IS_PROG) : isAlive(object);
+    if (!isDirectory(node) && !isThere) finding(PIN_OF_NO_MAP, at, object, 0);
     if (replacedBy(node) != 0) finding(NAME_REPLACING, at, <u32>replacedBy(node), 0);
     for (let other = nextName(node); other != 0; other = nextName(other)) {
       if (isSameName(node, other)) finding(NAME_TWICE, at, <u32>other, 0);
@@ -131,7 +141,7 @@ function checkMaps(): void {
     for (let other = map.next; other != 0; other = changetype<BpfMap>(<usize>other).next) {
       if (changetype<BpfMap>(<usize>other).id == map.id) finding(MAP_ID_TWICE, at, map.id, 0);
     }
-    const refs = namesAndFds(at) + outerElems(map.id);
+    const refs = namesAndFds(at) + outerElems(map.id) + usesOf(at);
     if (map.refs != refs) finding(MAP_REFS, at, map.refs, refs);
     if (map.btf != 0 && !isListedBtf(map.btf)) finding(MAP_OF_NO_BTF, at, map.btf, 0);
     checkHolds(map);
@@ -158,6 +168,36 @@ function isListedBtf(at: usize): bool {
   return btf != 0;
 }
 
+function isListedProg(at: usize): bool {
+  let prog: usize = tables().progsHead;
+  while (prog != 0 && prog != at) prog = progAt(prog).next;
+  return prog != 0 && progAt(prog).id != 0;
+}
+
+function checkProgs(): void {
+  let before: u32 = 0;
+  let dead: u32 = 0;
+  for (let at = tables().progsHead; at != 0; at = progAt(at).next) {
+    const prog = progAt(at);
+    if (prog.prev != before) {
+      finding(PROG_LINKS, at, prog.prev, before);
+      break;
+    }
+    before = at;
+    if (prog.id == 0) dead++;
+    for (let other = prog.next; other != 0; other = progAt(other).next) {
+      if (prog.id != 0 && progAt(other).id == prog.id) finding(PROG_ID_TWICE, at, prog.id, 0);
+    }
+    const refs = progRefs(at);
+    if (prog.refs != refs) finding(PROG_REFS, at, prog.refs, refs);
+    for (let i: u32 = 0; i < prog.mapCount; i++) {
+      if (!isAlive(usedMap(prog, i))) finding(PROG_OF_NO_MAP, at, usedMap(prog, i), i);
+    }
+    if (prog.btf != 0 && !isListedBtf(prog.btf)) finding(PROG_OF_NO_MAP, at, prog.btf, MAX_USED_MAPS);
+  }
+  if (dead != tables().progsDead) finding(PROGS_DEAD, 0, tables().progsDead, dead);
+}
+
 function checkBtfs(): void {
   let before: u32 = 0;
   for (let at = tables().btfsHead; at != 0; at = btfAt(at).next) {
@@ -170,7 +210,7 @@ function checkBtfs(): void {
     for (let other = btf.next; other != 0; other = btfAt(other).next) {
       if (btfAt(other).id == btf.id) finding(BTF_ID_TWICE, at, btf.id, 0);
     }
-    const refs = btfFdsAndMaps(at);
+    const refs = btfRefs(at);
     if (btf.refs != refs) finding(BTF_REFS, at, btf.refs, refs);
   }
 }
@@ -184,18 +224,6 @@ function checkHolds(map: BpfMap): void {
     held += n;
   }
   if (held != map.held) finding(MAP_HELD, <u32>changetype<usize>(map), map.held, held);
-}
-
-/** How many fds and pinned names hold a map. */
-function namesAndFds(at: u32): u32 {
-  let refs: u32 = 0;
-  for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
-    if (load<u32>(FD_TABLE + 8 * <usize>fd) == at) refs++;
-  }
-  for (let node = nextName(0); node != 0; node = nextName(node)) {
-    if (<u32>changetype<usize>(pinnedMap(node)) == at) refs++;
-  }
-  return refs;
 }
 
 /** How many elems of maps of maps hold a map. */

@@ -9,7 +9,7 @@
  * or, of a BTF object:
  *
  *      bits  0..31  0
- *      bits 32..63  address of the object
+ *      bits 32..63  address of the object; of a program, + 1
  *
  * Threads: entries change under the tables lock, and are read without one.
  */
@@ -20,7 +20,8 @@ import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
 import { Btf } from "./_btf_types";
 import { btfAt, dropBtf } from "./btf";
-import { BpfMap, collectDeadMaps, dropRef, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, endArray, tablesLock } from "./map";
+import { BpfProg, IS_PROG, dropProg, progAt } from "./prog";
 
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
@@ -42,10 +43,16 @@ export function modeOf(flags: u32): u32 {
 
 /** The lowest free fd, now the map's; or -EMFILE. The caller holds the tables lock. */
 export function installFd(map: BpfMap, mode: u32): i32 {
+  const fd = installWord(<u32>changetype<usize>(map), mode);
+  if (fd >= 0) map.refs++;
+  return fd;
+}
+
+/** The lowest free fd, now with the two halves of this word; or -EMFILE. The caller holds the tables lock. */
+function installWord(low: u32, high: u32): i32 {
   for (let fd = FIRST_FD; fd < MAX_FDS; fd++) {
     if (load<u64>(entry(fd)) != 0) continue;
-    atomic.store<u64>(entry(fd), (<u64>mode << 32) | <u64>changetype<usize>(map));
-    map.refs++;
+    atomic.store<u64>(entry(fd), ((<u64>high) << 32) | low);
     tables().fdsOpen++;
     return fd;
   }
@@ -54,19 +61,28 @@ export function installFd(map: BpfMap, mode: u32): i32 {
 
 /** The same for a BTF object. */
 export function installBtfFd(btf: Btf): i32 {
-  for (let fd = FIRST_FD; fd < MAX_FDS; fd++) {
-    if (load<u64>(entry(fd)) != 0) continue;
-    atomic.store<u64>(entry(fd), <u64>changetype<usize>(btf) << 32);
-    btf.refs++;
-    tables().fdsOpen++;
-    return fd;
-  }
-  return -EMFILE;
+  const fd = installWord(0, <u32>changetype<usize>(btf));
+  if (fd >= 0) btf.refs++;
+  return fd;
+}
+
+/** The same for a program. */
+export function installProgFd(prog: BpfProg): i32 {
+  const fd = installWord(0, <u32>changetype<usize>(prog) | IS_PROG);
+  if (fd >= 0) prog.refs++;
+  return fd;
 }
 
 /** The BTF object of an entry's word, or 0. */
 export function btfOf(word: u64): usize {
-  return <u32>word == 0 ? <usize>(word >> 32) : 0;
+  const at = <usize>(word >> 32);
+  return <u32>word == 0 && (at & IS_PROG) == 0 ? at : 0;
+}
+
+/** The program of an entry's word, or 0. */
+export function progOf(word: u64): usize {
+  const at = <usize>(word >> 32);
+  return <u32>word == 0 && (at & IS_PROG) != 0 ? at ^ IS_PROG : 0;
 }
 
 /** close(2). */
@@ -77,8 +93,14 @@ export function closeFd(fd: u32): i32 {
   if (was != 0) {
     atomic.store<u64>(entry(fd), 0);
     tables().fdsOpen--;
-    if (<u32>was != 0) dropRef(mapOf(was));
-    else dropBtf(btfAt(btfOf(was)));
+    if (<u32>was != 0) {
+      endArray(mapOf(was));
+      dropRef(mapOf(was));
+    } else if (progOf(was) != 0) {
+      dropProg(progAt(progOf(was)));
+    } else {
+      dropBtf(btfAt(btfOf(was)));
+    }
     collectDeadMaps();
   }
   unlock(tablesLock());
@@ -95,13 +117,13 @@ export function isOpen(fd: u32): bool {
   return fd < FIRST_FD || fdEntry(fd) != 0;
 }
 
-/** What a command answers for an fd that is no map's: 0, 1 and 2 are open, of the others those of BTF. */
+/** What a command answers for an fd that is no map's: 0, 1 and 2 are open, of the others those of BTF and programs. */
 export function noMap(fd: u32): i32 {
-  return fd < FIRST_FD || btfOf(fdEntry(fd)) != 0 ? -EINVAL : -EBADF;
+  return fd < FIRST_FD || (fdEntry(fd) != 0 && <u32>fdEntry(fd) == 0) ? -EINVAL : -EBADF;
 }
 
-/** What a command answers for an fd that is no BTF's. */
-export function notBtf(fd: u32): i32 {
+/** What a command answers for an fd that is not of the kind which it wants. */
+export function notOfKind(fd: u32): i32 {
   return fd < FIRST_FD || fdEntry(fd) != 0 ? -EINVAL : -EBADF;
 }
 

@@ -20,7 +20,7 @@ import { ArrayMap } from "./maps/_array";
 import { Lanes, lanesFit } from "./maps/_value";
 import { Ringbuf, ringDiscard, ringDrain, ringOutput, ringQuery, ringReserve, ringSubmit } from "./maps/ringbuf";
 import { allocUser, freePages, pagesLock, runBytes } from "./mem/pages";
-import { LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
+import { LAYOUT_VERSION, MAGIC, MAX_TASKS, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
 import { me, taskOf } from "./task";
 
 /** Sets up a fresh memory of `pages` pages. */
@@ -255,8 +255,13 @@ export function mapsAlive(): u32 {
   return n;
 }
 
+/** Pages that are in use, but for those in which threads run programs: they are the threads' own, as their tasks are. */
 export function pagesUsed(): u32 {
-  return zones().pagesUsed;
+  let pages = zones().pagesUsed;
+  for (let id: u32 = 1; id <= MAX_TASKS; id++) {
+    if (taskOf(id).run != 0) pages -= runBytes(taskOf(id).run) >> PAGE_SHIFT;
+  }
+  return pages;
 }
 
 // For who waits for a lock in vain: what it is, who has it, and in the middle of what.

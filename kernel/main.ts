@@ -7,3 +7,4 @@ export * from "./host";
 export { giveUp, leave, reapLocks, reapRest, revive } from "./reap";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";
+export * from "./for_compiler";

@@ -18,6 +18,7 @@ import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
 } from "../src/uapi/bpf";
@@ -28,7 +29,8 @@ import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tab
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
 import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
-import { isDirectory, nextName, pinnedMap, settleNames } from "./bpffs";
+import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
+import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
 
 @unmanaged
 export class BpfMap {
@@ -169,6 +171,12 @@ export function findMap(id: u32): usize {
   at = tables().mapsHead;
   while (at != 0 && mapAt(at).id != id) at = mapAt(at).next;
   return at;
+}
+
+/** The map that stands in the place of an id, if it has that id; or 0. For who runs a program: no map is freed meanwhile. */
+export function placeOfId(id: u32): usize {
+  const at = atomic.load<u32>(placeOf(id));
+  return at != 0 && mapAt(at).id == id ? at : 0;
 }
 
 /** Takes a map's id away: no place leads to a map without one, since it may be freed. */
@@ -326,7 +334,11 @@ function markIfLoose(map: BpfMap): void {
 
 /** Frees the maps that have ended and that no task is using any more. The caller holds the tables lock. */
 export function collectDeadMaps(): void {
-  while (tables().mapsDead != 0 && collectSome()) markAllLoose();
+  if (collectDeadProgs()) markAllLoose();
+  while (tables().mapsDead != 0 && collectSome()) {
+    collectDeadProgs();
+    markAllLoose();
+  }
 }
 
 /** Whether there was a map of maps among them: its inner maps may have ended with it. */
@@ -343,6 +355,9 @@ function collectSome(): bool {
       if (map.btf != 0) dropBtf(btfAt(map.btf));
       if (isMapInMap(map.type)) {
         callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
+        hadInner = true;
+      } else if (map.type == BPF_MAP_TYPE_PROG_ARRAY) {
+        clearProgArray(map);
         hadInner = true;
       }
       freeMap(map);
@@ -361,7 +376,25 @@ function isUsed(at: u32): bool {
   for (let id: u32 = 1; id <= MAX_TASKS; id++) {
     if (atomic.load<u32>(taskPtr(id) + offsetof<Task>("using")) == at) return true;
   }
-  return false;
+  // A program may have come to it through a map of maps.
+  return isSomeoneRunning();
+}
+
+/** A program array that is about to lose its last fd or name is emptied, even if programs hold it: prog_array_map_clear. */
+export function endArray(map: BpfMap): void {
+  if (map.type == BPF_MAP_TYPE_PROG_ARRAY && namesAndFds(<u32>changetype<usize>(map)) == 0) clearProgArray(map);
+}
+
+/** How many fds and pinned names hold a map. */
+export function namesAndFds(at: u32): u32 {
+  let refs: u32 = 0;
+  for (let fd: u32 = 0; fd < MAX_FDS; fd++) {
+    if (load<u32>(FD_TABLE + 8 * <usize>fd) == at) refs++;
+  }
+  for (let node = nextName(0); node != 0; node = nextName(node)) {
+    if (pinnedWord(node) == at) refs++;
+  }
+  return refs;
 }
 
 /**
@@ -371,6 +404,7 @@ function isUsed(at: u32): bool {
 export function rebuildTables(): void {
   const t = tables();
   settleNames();
+  settleProgs();
   memory.fill(MAPS_BY_ID, 0, 4 * MAPS_BY_ID_COUNT);
   let before: u32 = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
@@ -391,6 +425,7 @@ export function rebuildTables(): void {
     if (map.id == 0) t.mapsDead++;
     else t.mapsCount++;
   }
+  rebuildProgs();
   rebuildBtfs();
   collectDeadMaps();
 }
@@ -401,14 +436,15 @@ function countRefs(): void {
     const word = load<u64>(FD_TABLE + 8 * <usize>fd);
     if (word == 0) continue;
     open++;
-    // The others are of BTF.
+    // The others are of BTF and programs.
     if (<u32>word != 0) mapAt(<u32>word).refs++;
   }
   tables().fdsOpen = open;
   for (let node = nextName(0); node != 0; node = nextName(node)) {
-    if (!isDirectory(node)) pinnedMap(node).refs++;
+    if (!isDirectory(node) && (pinnedWord(node) & IS_PROG) == 0) mapAt(pinnedWord(node)).refs++;
   }
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
     if (isMapInMap(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
   }
+  countProgUses();
 }

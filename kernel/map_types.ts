@@ -61,6 +61,8 @@ import { ringbufOps } from "./maps/ringbuf";
  *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
  *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
  *      SET_EXACT                                    has an empty LRU hash keep the true order of uses
+ *      FIND_ELEM        a = key                     where the value lies, for a program: of a per-CPU type that of CPU b; or 0
+ *      HOLDS_VALUE      a = address, b = bytes      1 if these bytes are within one value
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -87,6 +89,8 @@ export const LET_GO: u32 = 23;
 export const COUNT_REFS: u32 = 30;
 export const ADD_REFS: u32 = 31;
 export const SET_EXACT: u32 = 35;
+export const FIND_ELEM: u32 = 40;
+export const HOLDS_VALUE: u32 = 41;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {

@@ -23,6 +23,7 @@ import { HOLDS_BYTES, mapAt, putAllOf, rebuildTables, tablesLock } from "./map";
 import { CLEAR_LOCKS, LET_GO, OWN_RUNS, REPAIR, callOp } from "./map_types";
 import { nextName } from "./bpffs";
 import { ownBtfs } from "./btf";
+import { dropLoading, ownProgs } from "./prog";
 import { settleUndo } from "./maps/_count";
 
 /**
@@ -133,7 +134,9 @@ function repair(word: usize, id: u32): void {
 function letGo(id: u32): void {
   releaseCpuOf(id);
   atomic.store<u32>(taskPtr(id) + offsetof<Task>("using"), 0);
+  atomic.store<u32>(taskPtr(id) + offsetof<Task>("running"), 0);
   lock(tablesLock());
+  dropLoading(id);
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) callOp(mapAt(at).type, LET_GO, at, id, 0, 0);
   putAllOf(id);
   disownReachable();
@@ -146,6 +149,7 @@ function disownReachable(): void {
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) callOp(mapAt(at).type, OWN_RUNS, at, 0, 0, 0);
   for (let node = nextName(0); node != 0; node = nextName(node)) ownRun(node, 0);
   ownBtfs(0);
+  ownProgs(0);
 }
 
 /**

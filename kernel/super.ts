@@ -5,12 +5,13 @@
  * behind a pointer that is here. A fresh memory is zeroes, and zeroes are a valid start for each field but those that
  * `format()` (host.ts) sets.
  *
- *      0x00000  null page     never handed out; the module's constants, if it has any
+ *      0x00000  null page     never handed out
  *      0x01000  superblock    1 page
  *      0x02000  tasks         256 x 1024 bytes: one a thread that has attached (task.ts)
  *      0x42000  cpus          1024 x 4 bytes: the task that owns the CPU, or 0
  *      0x43000  fd table      65536 x 8 bytes (fd.ts)
- *      0xC3000  page table    16 bytes a page of the memory (mem/pages.ts)
+ *      0xC3000  constants     the module's own: texts (scripts/build.mjs --memoryBase)
+ *      0xC7000  page table    16 bytes a page of the memory (mem/pages.ts)
  *      ...      kernel zone   grows up:   maps, pinned names
  *      ...      gap           never touched
  *      ...      user zone     grows down: UserBuffers, storage of maps that can be mapped
@@ -28,15 +29,19 @@ export const CPUS: usize = 0x42000;
 export const MAX_CPUS: u32 = 1024;
 export const FD_TABLE: usize = 0x43000;
 export const MAX_FDS: u32 = 65536;
-export const PAGE_TABLE: usize = 0xc3000;
+export const PAGE_TABLE: usize = 0xc7000;
 
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 4;
+export const LAYOUT_VERSION: u32 = 5;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
+
+/** Of an instruction; and of a function's frame. */
+export const INSN_BYTES: u32 = 8;
+export const FRAME_BYTES: i32 = 512;
 
 @unmanaged
 export class SuperBlock {
@@ -76,6 +81,11 @@ export class Tables {
   btfsHead: u32;
   lastBtfId: u32;
   btfIdsWrapped: u32;
+  /** Programs (prog.ts), as above; and how many have ended. */
+  progsHead: u32;
+  lastProgId: u32;
+  progIdsWrapped: u32;
+  progsDead: u32;
 }
 
 /** What pagesLock guards. */

@@ -32,6 +32,11 @@ import {
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_BIND_MAP,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_GET_NEXT_ID,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
 } from "../src/uapi/bpf";
 import { EBADF, EBADFD, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTSUPP, EPERM } from "../src/uapi/errno";
 import {
@@ -50,13 +55,32 @@ import {
   BPF_ATTR_MAP_UPDATE_ELEM_END,
   BPF_ATTR_OBJ_END,
   BPF_ATTR_OBJ_GET_INFO_BY_FD_END,
+  BPF_ATTR_PROG_BIND_MAP_END,
+  BPF_ATTR_PROG_GET_FD_BY_ID_END,
+  BPF_ATTR_PROG_LOAD_END,
+  BPF_ATTR_PROG_TEST_RUN_END,
   BPF_ATTR_SIZE,
 } from "../src/uapi/offsets";
-import { BatchAttr, BtfLoadAttr, CreateAttr, ElemAttr, IdAttr, InfoAttr, ObjAttr, checkAttrSize, copyAttr, unusedAreZero } from "./attr";
+import {
+  BatchAttr,
+  BindMapAttr,
+  BtfLoadAttr,
+  CreateAttr,
+  ElemAttr,
+  IdAttr,
+  InfoAttr,
+  ObjAttr,
+  ProgLoadAttr,
+  TestAttr,
+  checkAttrSize,
+  copyAttr,
+  copyName,
+  unusedAreZero,
+} from "./attr";
 import { dropValue, mayLock, takeValue } from "./_btf_fields";
-import { AT_FDCWD, getObj, pinObj } from "./bpffs";
+import { AT_FDCWD, getObj, objectOf, pinObj } from "./bpffs";
 import { btfAt, btfForMap, btfGetFdById, btfInfo, btfLoad, dropBtf, nextBtfId } from "./btf";
-import { btfOf, canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, useFd } from "./fd";
+import { btfOf, canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, progOf, useFd } from "./fd";
 import { mapInfo } from "./info";
 import { lock, unlock } from "./lock";
 import { BpfMap, collectDeadMaps, dropRef, freezeMap, listMap, mapAt, mapById, nextMapId, tablesLock } from "./map";
@@ -77,6 +101,9 @@ import {
   valueBytes,
 } from "./map_types";
 import { allocKernel, freePages, isUser } from "./mem/pages";
+import { nextProgId, progAt, progGetFdById, progInfo } from "./prog";
+import { progBindMap, progLoad } from "./prog_load";
+import { progTestRun } from "./prog_run";
 import { TASK_KEY_BYTES, keyCopy, me } from "./task";
 
 /** Bytes of attr that the commands on elems read: with so many given they need no copy. */
@@ -127,7 +154,7 @@ export function bpf(cmd: u32, attr: usize, size: u32): i32 {
     case BPF_OBJ_GET_INFO_BY_FD:
       return objGetInfoByFd(changetype<InfoAttr>(copy), attr);
     case BPF_MAP_GET_NEXT_ID:
-      return getNextId(changetype<IdAttr>(copy), attr, false);
+      return getNextId(changetype<IdAttr>(copy), attr, cmd);
     case BPF_MAP_GET_FD_BY_ID:
       return mapGetFdById(changetype<IdAttr>(copy));
     case BPF_BTF_LOAD:
@@ -136,7 +163,20 @@ export function bpf(cmd: u32, attr: usize, size: u32): i32 {
     case BPF_BTF_GET_FD_BY_ID:
       return unused(copy, BPF_ATTR_BTF_GET_FD_BY_ID_END) ? btfGetFdById(changetype<IdAttr>(copy)) : -EINVAL;
     case BPF_BTF_GET_NEXT_ID:
-      return getNextId(changetype<IdAttr>(copy), attr, true);
+      return getNextId(changetype<IdAttr>(copy), attr, cmd);
+    case BPF_PROG_LOAD:
+      if (!unused(copy, BPF_ATTR_PROG_LOAD_END)) return -EINVAL;
+      return progLoad(changetype<ProgLoadAttr>(copy), attr, size);
+    case BPF_PROG_TEST_RUN:
+      if (!unused(copy, BPF_ATTR_PROG_TEST_RUN_END)) return -EINVAL;
+      return progTestRun(changetype<TestAttr>(copy), attr);
+    case BPF_PROG_GET_FD_BY_ID:
+      return unused(copy, BPF_ATTR_PROG_GET_FD_BY_ID_END) ? progGetFdById(changetype<IdAttr>(copy)) : -EINVAL;
+    case BPF_PROG_GET_NEXT_ID:
+      return getNextId(changetype<IdAttr>(copy), attr, cmd);
+    case BPF_PROG_BIND_MAP:
+      if (!unused(copy, BPF_ATTR_PROG_BIND_MAP_END)) return -EINVAL;
+      return progBindMap(changetype<BindMapAttr>(copy));
     default:
       return -EINVAL;
   }
@@ -191,7 +231,8 @@ function mapCreate(attr: CreateAttr): i32 {
 
 /** What Linux looks at after it has allocated a map: its name, its BTF, the program it is for. */
 function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
-  if (!copyName(map, changetype<usize>(attr) + BPF_ATTR_MAP_CREATE_MAP_NAME_OFF)) return -EINVAL;
+  const name = changetype<usize>(map) + offsetof<BpfMap>("name0");
+  if (!copyName(name, changetype<usize>(attr) + BPF_ATTR_MAP_CREATE_MAP_NAME_OFF)) return -EINVAL;
   if (attr.btfKeyTypeId != 0 || attr.btfValueTypeId != 0) {
     const ret = btfForMap(map, attr);
     if (ret != 0) return ret;
@@ -204,21 +245,6 @@ function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
     return -EINVAL;
   }
   return 0;
-}
-
-/** Takes over a name of at most 15 letters, digits, "_" and "."; letters of Latin-1 are, as in the kernel's ctype. */
-function copyName(map: BpfMap, name: usize): bool {
-  const to = changetype<usize>(map) + offsetof<BpfMap>("name0");
-  for (let i: usize = 0; i < 16; i++) {
-    const c = load<u8>(name + i);
-    if (c == 0) return true;
-    const lower = c | 0x20;
-    const isLetter = (lower >= 0x61 && lower <= 0x7a) || (c >= 0xc0 && c != 0xd7 && c != 0xf7);
-    const isDigit = c >= 0x30 && c <= 0x39;
-    if (!isLetter && !isDigit && c != 0x5f && c != 0x2e) return false;
-    store<u8>(to + i, c);
-  }
-  return false;
 }
 
 /** The key where it cannot change any more, or 0 when memory is out. Give it to `dropKey` afterwards. */
@@ -417,12 +443,8 @@ function objPin(attr: ObjAttr): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_OBJ_END)) return -EINVAL;
   if ((attr.fileFlags & ~BPF_F_PATH_FD) != 0) return -EINVAL;
   if (attr.fileFlags == 0 && attr.pathFd != 0) return -EINVAL;
-  if (fdEntry(attr.bpfFd) == 0) return -EINVAL;
-  const fd = useFd(attr.bpfFd);
-  if (fd == 0) return -EINVAL;
-  const ret = pinObj(mapOf(fd), attr.pathname, attr.fileFlags != 0 ? attr.pathFd : AT_FDCWD);
-  endUse();
-  return ret;
+  if (objectOf(attr.bpfFd) == 0) return -EINVAL;
+  return pinObj(attr.bpfFd, attr.pathname, attr.fileFlags != 0 ? attr.pathFd : AT_FDCWD);
 }
 
 function objGet(attr: ObjAttr): i32 {
@@ -446,17 +468,23 @@ function objGetInfoByFd(attr: InfoAttr, user: usize): i32 {
 /** BPF_OBJ_GET_INFO_BY_FD of what is no map. */
 function infoOfOther(attr: InfoAttr, user: usize): i32 {
   lock(tablesLock());
-  const btf = btfOf(fdEntry(attr.bpfFd));
-  const ret = btf != 0 ? btfInfo(btfAt(btf), attr, user) : noMap(attr.bpfFd) == -EBADF ? -EBADFD : -EINVAL;
+  const word = fdEntry(attr.bpfFd);
+  let ret: i32;
+  if (btfOf(word) != 0) ret = btfInfo(btfAt(btfOf(word)), attr, user);
+  else if (progOf(word) != 0) ret = progInfo(progAt(progOf(word)), attr, user);
+  else ret = noMap(attr.bpfFd) == -EBADF ? -EBADFD : -EINVAL;
   unlock(tablesLock());
   return ret;
 }
 
-/** Of maps, or of BTF objects. */
-function getNextId(attr: IdAttr, user: usize, isBtf: bool): i32 {
+/** Of maps, of programs, or of BTF objects: by the command. */
+function getNextId(attr: IdAttr, user: usize, cmd: u32): i32 {
   if (!unused(changetype<usize>(attr), BPF_ATTR_GET_NEXT_ID_END) || attr.id >= <u32>i32.MAX_VALUE) return -EINVAL;
   lock(tablesLock());
-  const next = isBtf ? nextBtfId(attr.id) : nextMapId(attr.id);
+  let next: u32;
+  if (cmd == BPF_BTF_GET_NEXT_ID) next = nextBtfId(attr.id);
+  else if (cmd == BPF_PROG_GET_NEXT_ID) next = nextProgId(attr.id);
+  else next = nextMapId(attr.id);
   unlock(tablesLock());
   if (next == 0) return -ENOENT;
   const at = user + offsetof<IdAttr>("nextId");

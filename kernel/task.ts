@@ -79,6 +79,15 @@ export class Task {
   findingsAt: u32;
   findingsRoom: u32;
   findings: u32;
+
+  /** Not 0 while it runs a program: nothing that a program could have come to is freed. Pairs with the scans in prog.ts and map.ts. */
+  running: u32;
+  /** The program that it is loading (prog.ts). */
+  loading: u32;
+  /** Where its programs run (prog_run.ts), or 0. */
+  run: u32;
+  /** How many jumps back a program may take, less what is in `DEFAULT_BUDGET`: so that 0 is the start. */
+  budget: i64;
 }
 
 export const SHORT_WAY: u32 = 0x100;

@@ -51,7 +51,9 @@ function buildKernel() {
     "--textFile build/kernel.wat",
     "--runtime stub --optimizeLevel 3 --shrinkLevel 0",
     "--enable threads --enable simd --enable bulk-memory",
-    "--importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noExportMemory",
+    // Where kernel/super.ts has room for constants: 0xc3000.
+    "--memoryBase 798720",
+    "--importMemory --sharedMemory --initialMemory 13 --maximumMemory 65536 --noExportMemory --exportTable",
   ];
   run("asc", ["kernel/main.ts", ...options.flatMap((line) => line.split(" "))]);
   const base64 = readFileSync(wasm).toString("base64");

@@ -3,9 +3,8 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { getSystemErrorMap } from "node:util";
-import { breakText, type CaptureIndex } from "./capture_index.js";
+import { breakText, type CaptureIndex, indexCapture } from "tsbpf/pcap";
 import { Exit, Failure } from "./exit.js";
-import { indexCapture } from "./pcap.js";
 
 /** What one system call reads at most. */
 const PIECE_BYTES = 2 ** 26;

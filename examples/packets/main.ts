@@ -4,7 +4,7 @@
  * Read on in count.ts (the whole job), maps.ts (the maps), worker.ts (what a thread does) and counter.ts (where the two
  * kernels differ).
  */
-import { breakText } from "./capture_index.js";
+import { breakText } from "tsbpf/pcap";
 import { count } from "./count.js";
 import { Exit, Failure } from "./exit.js";
 import { thousands } from "./format.js";

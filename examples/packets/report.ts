@@ -2,7 +2,7 @@
  * What a count says: while it runs, at its end, and as JSON.
  */
 import type { KernelUsage } from "tsbpf";
-import { breakText, type CaptureBreak } from "./capture_index.js";
+import { breakText, type CaptureBreak } from "tsbpf/pcap";
 import type { Check } from "./check.js";
 import { addressText } from "./format.js";
 import type { Count } from "./maps.js";

@@ -2,7 +2,7 @@
  * What the maps hold, read into plain lists; and sums of counts.
  */
 import type { PerCpu } from "tsbpf";
-import type { CaptureIndex } from "./capture_index.js";
+import type { CaptureIndex } from "tsbpf/pcap";
 import type { Count, PacketMaps } from "./maps.js";
 import { type FlowKey, packetKinds } from "./packet.js";
 

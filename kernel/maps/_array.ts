@@ -122,6 +122,21 @@ function slot(map: ArrayMap, index: u32): usize {
   return <usize>map.values + <usize>index * map.slotSize;
 }
 
+/** Where the value of an index lies, of a per-CPU array that of a CPU; or 0. */
+// @ts-ignore: decorator
+@inline
+export function arrayFind(map: ArrayMap, index: u32, cpu: u32): usize {
+  return index < map.maxEntries ? slot(map, index) + <usize>map.slotsSize * cpu : 0;
+}
+
+/** Whether these bytes are within one value. */
+export function arrayHolds(map: ArrayMap, address: usize, bytes: u32): bool {
+  const each = map.slotSize;
+  const all = map.slotsSize != 0 ? <u64>map.slotsSize * sb().possibleCpus : <u64>each * map.maxEntries;
+  const off = address - <usize>map.values;
+  return address >= <usize>map.values && <u64>off + bytes <= all && (off % each) + bytes <= map.valueSize;
+}
+
 /** Copies the value of an index to `to`, unless that is 0: of a per-CPU array the slots of all CPUs. */
 // @ts-ignore: decorator
 @inline

@@ -54,10 +54,15 @@ import {
   addChunk,
   bitmapBytes,
   chunkBitsFor,
+  chunkSize,
   chunksBytes,
   chunksFor,
+  extraAt,
   freeChunks,
+  hasChunk,
+  homeOf,
   ownChunks,
+  slotAt,
 } from "./_slots";
 import { clearStripes, initStripes, loadSeq, rowBytes, stripesFor } from "./_stripe";
 import { roundUp8 } from "./_value";
@@ -548,6 +553,51 @@ export function valueOfTag(map: Htab, tag: usize): usize {
 @inline
 export function fullCells(map: Htab, line: usize): u32 {
   return ~cellsWith(line, 0) & ((1 << map.cells) - 1);
+}
+
+/** Whether these bytes are within one value: of those that lie in slots, in the value of one CPU. */
+export function htabHolds(map: Htab, address: usize, bytes: u32): bool {
+  if (map.slotted == 0) {
+    const off = address - <usize>map.lines;
+    if (address < <usize>map.lines || off / map.lineSize >= <usize>(map.lineCount + overflowOf(map).count)) return false;
+    const behind = off % map.lineSize - map.valuesOff;
+    const cell = behind / map.valueStride;
+    return off % map.lineSize >= map.valuesOff && cell < map.cells && (behind % map.valueStride) + bytes <= map.valueSize;
+  }
+  const slots = slotsOf(map);
+  for (let index: u32 = 0; index < slots.count; index += chunkSize(slots, index)) {
+    if (!hasChunk(slots, index)) continue;
+    const start = slotAt(slots, index);
+    const count = chunkSize(slots, index);
+    if (map.slotSize != 0) {
+      const values = extraAt(slots, index);
+      const off = address - values;
+      if (address >= values && off < <usize>count * map.slotSize * sb().possibleCpus) return (off % map.slotSize) + bytes <= map.valueSize;
+    } else if (address >= start && address < start + <usize>count * slots.stride) {
+      const off = (address - start) % slots.stride;
+      return off >= map.valueOff && off - map.valueOff + bytes <= map.valueSize;
+    }
+  }
+  return false;
+}
+
+/** The line whose lock guards the elem that has its value here: of what `htabHolds`, and is not per-CPU. */
+export function stripeOfValue(map: Htab, address: usize): usize {
+  let line: usize;
+  if (map.slotted == 0) {
+    line = <usize>map.lines + ((address - <usize>map.lines) / map.lineSize) * map.lineSize;
+    const home = line < lineAt(map, map.lineCount) ? 0 : atomic.load<u32>(line + HOME_OFF);
+    return home == 0 ? line : lineAt(map, home - 1);
+  }
+  const slots = slotsOf(map);
+  for (let index: u32 = 0; index < slots.count; index += chunkSize(slots, index)) {
+    if (!hasChunk(slots, index)) continue;
+    const start = slotAt(slots, index);
+    if (address < start || address >= start + <usize>chunkSize(slots, index) * slots.stride) continue;
+    const home = homeOf(slots, start + ((address - start) / slots.stride) * slots.stride);
+    if (home != 0) return lineAt(map, home - 1);
+  }
+  return map.lines;
 }
 
 /** All lines in a row: the map's own, then the overflow lines that were ever used. */

@@ -33,6 +33,7 @@ import {
   slotOf,
   slotsOf,
   tagOf,
+  valueAt,
   valueOfTag,
 } from "./_htab";
 import { coldestOf, homeOfTag, isLru, mayGo, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
@@ -173,6 +174,31 @@ export function lookupHashed<K>(map: Htab, key: K, hash: u32, to: usize, isUse: 
     if (seq & 1) awaitWriter(map, line);
   }
   return lookupLocked<K>(map, key, hash, to, isUse);
+}
+
+/** Where the value of a key lies, of a per-CPU table that of a CPU; or 0. A use, of an LRU table. */
+// @ts-ignore: decorator
+@inline
+export function find<K>(map: Htab, key: K, cpu: u32): usize {
+  const hash = hashOf<K>(map, key);
+  const line = lineAt(map, lineOf(map, hash));
+  while (true) {
+    const seq = loadSeq(line);
+    const tag = findTag<K>(map, line, key, hash, seq);
+    keepOrder();
+    if (loadSeq(line) != seq) continue;
+    if (tag == 0) return 0;
+    if (isLru(map)) noteUse(map, tag);
+    return cellValue(map, lineOfTag(tag), cellOfTag(tag), cpu);
+  }
+}
+
+/** Where the value of a line's cell lies, of a per-CPU table that of a CPU. */
+// @ts-ignore: decorator
+@inline
+export function cellValue(map: Htab, line: usize, i: u32, cpu: u32): usize {
+  const value = valueAt(map, line, i);
+  return isPerCpuTable(map) ? <usize>load<u32>(value) + <usize>cpu * valuesSize(map, value - map.valueOff) : value;
 }
 
 /**
@@ -604,6 +630,15 @@ export function htabUseElem(map: Htab, key: usize, to: usize): i32 {
   if (bytes == 8) return lookup<u64>(map, load<u64>(key), to, true);
   if (bytes == 16) return lookup<Key16>(map, changetype<Key16>(key), to, true);
   return lookup<KeyBytes>(map, changetype<KeyBytes>(key), to, true);
+}
+
+/** `find`, by the key's address. */
+export function htabFindElem(map: Htab, key: usize, cpu: u32): usize {
+  const bytes = map.keySize;
+  if (bytes == 4) return find<u32>(map, load<u32>(key), cpu);
+  if (bytes == 8) return find<u64>(map, load<u64>(key), cpu);
+  if (bytes == 16) return find<Key16>(map, changetype<Key16>(key), cpu);
+  return find<KeyBytes>(map, changetype<KeyBytes>(key), cpu);
 }
 
 export function htabUpdateElem(map: Htab, key: usize, value: usize, flags: u64): i32 {

@@ -168,7 +168,7 @@ export function takeSlot(slots: Slots, home: u32, spare: usize): usize {
 
 // @ts-ignore: decorator
 @inline
-function hasChunk(slots: Slots, index: u32): bool {
+export function hasChunk(slots: Slots, index: u32): bool {
   return atomic.load<u32>(chunkWord(slots, index >> slots.chunkBits)) != 0;
 }
 

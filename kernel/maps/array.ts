@@ -4,8 +4,8 @@
  */
 import { EINVAL, ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
-import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFree, arrayGetNextKey, arrayLookup, arrayLookupBatch, arrayMemory, arrayOwnRuns, arrayRepair, arrayUpdate } from "./_array";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_ELEM, FIND_ELEM, FREE, GET_NEXT_KEY, HOLDS_VALUE, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
+import { ArrayMap, arrayAdd, arrayAlloc, arrayAllocCheck, arrayFind, arrayFree, arrayGetNextKey, arrayHolds, arrayLookup, arrayLookupBatch, arrayMemory, arrayOwnRuns, arrayRepair, arrayUpdate } from "./_array";
 import { genericUpdateBatch } from "./_batch";
 import { clearStripes } from "./_stripe";
 import { Lanes } from "./_value";
@@ -49,6 +49,10 @@ export function arrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i
       return 0;
     case CHECK:
       return 0;
+    case FIND_ELEM:
+      return <i32>arrayFind(array, load<u32>(a), <u32>b);
+    case HOLDS_VALUE:
+      return arrayHolds(array, a, <u32>b) ? 1 : 0;
     default:
       return -ENOTSUPP;
   }

@@ -4,9 +4,9 @@
  */
 import { ENOTSUPP } from "../../src/uapi/errno";
 import { BatchAttr, CreateAttr } from "../attr";
-import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_AND_DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, SET_EXACT, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
-import { Htab, countWord, htabAlloc, htabAllocCheck, htabClearLocks, htabFree, htabMemory, htabOwnRuns } from "./_htab";
-import { htabAddElem, htabDeleteElem, htabLookupAndDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
+import { ADD_ELEM, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, DELETE_BATCH, DELETE_ELEM, FIND_ELEM, FREE, GET_NEXT_KEY, HOLDS_VALUE, LOOKUP_AND_DELETE_BATCH, LOOKUP_AND_DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, SET_EXACT, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
+import { Htab, countWord, htabAlloc, htabAllocCheck, htabClearLocks, htabFree, htabHolds, htabMemory, htabOwnRuns } from "./_htab";
+import { htabAddElem, htabDeleteElem, htabFindElem, htabLookupAndDeleteElem, htabLookupElem, htabRepair, htabUpdateElem } from "./_htab_ops";
 import { genericDeleteBatch, genericUpdateBatch } from "./_batch";
 import { htabGetNextKey, htabLookupAndDeleteBatch, htabLookupBatch } from "./_htab_walk";
 import { countOf } from "./_count";
@@ -62,6 +62,10 @@ export function hashOps(op: u32, map: usize, a: usize, b: usize, flags: u64): i3
     case CHECK:
       checkHtab(htab);
       return 0;
+    case FIND_ELEM:
+      return <i32>htabFindElem(htab, a, <u32>b);
+    case HOLDS_VALUE:
+      return htabHolds(htab, a, <u32>b) ? 1 : 0;
     default:
       return -ENOTSUPP;
   }

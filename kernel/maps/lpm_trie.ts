@@ -382,6 +382,29 @@ export function lpmLookupElem(trie: LpmTrie, key: usize, to: usize): i32 {
   return lookupLocked(trie, key, to);
 }
 
+/** The same, with the prefix that matched. */
+export function lpmFindElem(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 {
+  const word = stripe(trie);
+  if (load<u32>(key) > trie.dataBytes << 3) return -ENOENT;
+  for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {
+    const seq = loadSeq(word);
+    if (seq & 1) {
+      awaitWriter(trie, word);
+      continue;
+    }
+    keepOrder();
+    const elem = match(trie, key, seq);
+    if (elem == CHANGED) continue;
+    if (elem != 0) copyOut(trie, elem, toKey, toValue);
+    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
+  }
+  lockStripe(trie, word);
+  const elem = match(trie, key, loadSeq(word));
+  if (elem != 0) copyOut(trie, elem, toKey, toValue);
+  unlock(word);
+  return elem == 0 ? -ENOENT : 0;
+}
+
 function lookupLocked(trie: LpmTrie, key: usize, to: usize): i32 {
   lockStripe(trie, stripe(trie));
   const elem = match(trie, key, loadSeq(stripe(trie)));

@@ -123,6 +123,11 @@ export class Btf {
     return (this.#types[id - this.startId] = this.#decode(id));
   }
 
+  /** A string by its offset, as records beside BTF name what they are of; empty where there is none. */
+  stringAt(off: number): string {
+    return off < this.stringsEnd ? this.#string(off, 0) : "";
+  }
+
   /** Where one of its own types lies in its bytes. @throws {BtfError} There is none of that id */
   offsetOf(id: BtfId): number {
     const off = this.#offs[id - this.startId];

@@ -59,7 +59,7 @@ export async function batch(context: Context, args: Args, run: RunCommand, depth
 
 async function readText(context: Context, file: string): Promise<string> {
   try {
-    return file === "-" ? await context.io.readInput() : readFileSync(file, "utf8");
+    return new TextDecoder().decode(file === "-" ? await context.io.readInput() : readFileSync(file));
   } catch (error) {
     const { errno } = error as NodeJS.ErrnoException;
     if (errno === undefined) throw error;

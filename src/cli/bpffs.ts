@@ -18,26 +18,24 @@ export function isBpffs(folder: string): boolean {
   }
 }
 
-/** Returns the pinned names of maps, by map id, sorted (bpftool's order is an accident of its hash table). */
-export function pinnedMaps(bpf: Syscalls): Map<number, string[]> {
+/** Returns the pinned names of maps or programs, by id, sorted (bpftool's order is an accident of its hash table). */
+export function pinnedObjects(bpf: Syscalls, what: "map" | "prog"): Map<number, string[]> {
   const names = new Map<number, string[]>();
-  const add = (id: number, path: string): void => void names.set(id, [...(names.get(id) ?? []), path].sort());
-  if (bpf.kernel instanceof EmbeddedKernel) {
-    for (const { path, mapId } of bpf.kernel.pins()) add(mapId, path);
-    return names;
-  }
-  for (const mount of bpffsMounts()) {
-    for (const path of walk(mount)) {
-      const fd = bpf.objGet(path);
-      if (fd < 0) continue;
-      if (bpf.objectType(fd) === "map") {
-        const info = bpf.mapInfo(fd);
-        if (typeof info !== "number") add(info.id, path);
-      }
-      bpf.close(fd);
+  for (const path of pinnedPaths(bpf)) {
+    const fd = bpf.objGet(path);
+    if (fd < 0) continue;
+    if (bpf.objectType(fd) === what) {
+      const info = what === "map" ? bpf.mapInfo(fd) : bpf.progInfo(fd);
+      if (typeof info !== "number") names.set(info.id, [...(names.get(info.id) ?? []), path].sort());
     }
+    bpf.close(fd);
   }
   return names;
+}
+
+function pinnedPaths({ kernel }: Syscalls): string[] {
+  if (kernel instanceof EmbeddedKernel) return kernel.pins().map(({ path }) => path);
+  return bpffsMounts().flatMap((mount) => [...walk(mount)]);
 }
 
 function bpffsMounts(): string[] {

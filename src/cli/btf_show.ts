@@ -24,7 +24,7 @@ export async function btfShow(context: Context, args: Args): Promise<void> {
   }
   if (args.left > 0) throw new ArgsError(`what is '${args.next}'?`);
   const { out } = context;
-  const progs = usersOf(allProgs(context, bpf));
+  const progs = usersOf([...allProgs(context, bpf)].map(({ info }) => info));
   const maps = usersOf([...allMaps(context, bpf)].map(({ info }) => info));
   if (only !== undefined) {
     showBtf(out, only, progs, maps);

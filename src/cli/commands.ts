@@ -7,7 +7,8 @@ import { btfDump } from "./btf_dump.js";
 import { btfShow } from "./btf_show.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
-import { btfHelp, btfUsage, help, mapHelp, mapUsage, usage } from "./help.js";
+import { btfHelp, btfUsage, genHelp, genUsage, help, mapHelp, mapUsage, progHelp, progUsage, usage } from "./help.js";
+import { genTypes } from "./gen_types.js";
 import { mapCreate } from "./map_create.js";
 import { mapDump } from "./map_dump.js";
 import { mapDelete, mapGetNext, mapLookup, mapPop, mapUpdate } from "./map_elem.js";
@@ -17,6 +18,12 @@ import { mapPin, mapUnpin } from "./map_pin.js";
 import { mapShow } from "./map_show.js";
 import { mapTop } from "./map_top.js";
 import { mapWatch } from "./map_watch.js";
+import { progDump } from "./prog_dump.js";
+import { progLoad, progLoadAll } from "./prog_load.js";
+import { progPin } from "./prog_pin.js";
+import { progRun } from "./prog_run.js";
+import { progShow } from "./prog_show.js";
+import { run } from "./run.js";
 import { version } from "./version.js";
 
 interface Command {
@@ -49,11 +56,27 @@ const MAP_COMMANDS: readonly Command[] = [
   { name: "watch", run: mapWatch, ours: true },
 ];
 
+const PROG_COMMANDS: readonly Command[] = [
+  { name: "show", run: progShow },
+  { name: "list", run: progShow },
+  { name: "help", run: progHelp },
+  { name: "dump", run: progDump },
+  { name: "pin", run: progPin },
+  { name: "load", run: progLoad },
+  { name: "loadall", run: progLoadAll },
+  { name: "run", run: progRun },
+];
+
 const BTF_COMMANDS: readonly Command[] = [
   { name: "show", run: btfShow },
   { name: "list", run: btfShow },
   { name: "help", run: btfHelp },
   { name: "dump", run: btfDump },
+];
+
+const GEN_COMMANDS: readonly Command[] = [
+  { name: "help", run: genHelp },
+  { name: "types", run: genTypes },
 ];
 
 const COMMANDS: readonly Command[] = [
@@ -63,9 +86,12 @@ const COMMANDS: readonly Command[] = [
     run: (context, args, depth) =>
       batch(context, args, (inner, words) => runCommand(inner, words, depth + 1), depth + 1),
   },
+  { name: "prog", run: (context, args, depth) => select(PROG_COMMANDS, progUsage, context, args, depth) },
   { name: "map", run: (context, args, depth) => select(MAP_COMMANDS, mapUsage, context, args, depth) },
   { name: "btf", run: (context, args, depth) => select(BTF_COMMANDS, btfUsage, context, args, depth) },
   { name: "version", run: version },
+  { name: "run", run, ours: true },
+  { name: "gen", run: (context, args, depth) => select(GEN_COMMANDS, genUsage, context, args, depth), ours: true },
 ];
 
 /**

@@ -10,14 +10,19 @@ const OPTIONS = `
 `;
 
 const HELP = `Usage: tsbpf [OPTIONS] map COMMAND [ARGUMENTS]   (see tsbpf map help)
+       tsbpf [OPTIONS] prog COMMAND [ARGUMENTS]  (see tsbpf prog help)
        tsbpf [OPTIONS] btf COMMAND [ARGUMENTS]   (see tsbpf btf help)
        tsbpf [OPTIONS] batch file { FILE | - }
+       tsbpf [OPTIONS] gen types OBJ [name NAME]
+       tsbpf [OPTIONS] run OBJ --pcap FILE [--program NAME] [--repeat N]
        tsbpf [OPTIONS] version
        tsbpf help
 ${OPTIONS}
        -j, --json       JSON on standard output       -p, --pretty  the same, indented
        -f, --bpffs      show pinned names             -d, --debug   tell every bpf() call on standard error
        --once           live views (map top) look once
+       --pcap FILE      run: the packets, a pcap or pcapng capture; the program of an object that takes packets
+                        (--program NAME, if it has several) sees each of them (--repeat N times), in a kernel of its own
        -B, --base-btf FILE  what split BTF builds on
        --kernel KERNEL  the embedded kernel, or the Linux kernel of this machine (TSBPF_KERNEL; embedded)
        --image FILE     where the embedded kernel is kept between commands (TSBPF_IMAGE;
@@ -63,6 +68,22 @@ const MAP_HELP = `Usage: tsbpf map { show | list } [MAP]
        Words may be abbreviated: tsbpf map sh n counts. Numbers: 10, 0x0a, 012; after hex: 0a.
 ${OPTIONS}`;
 
+const PROG_HELP = `Usage: tsbpf prog { show | list } [PROG]
+       tsbpf prog dump xlated PROG [{ file FILE | opcodes | linum }]
+       tsbpf prog pin  PROG FILE
+       tsbpf prog { load | loadall } OBJ PATH [type TYPE] [map { idx IDX | name NAME } MAP] [pinmaps MAP_DIR]
+       tsbpf prog run  PROG data_in FILE [data_out FILE [data_size_out L]]
+                       [ctx_in FILE [ctx_out FILE [ctx_size_out M]]] [repeat N]
+       tsbpf prog help
+
+       MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+       PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
+       OBJ: an object file, as clang -g -O2 -target bpf -c makes it
+       PATH: where the first program of the object is pinned, or with loadall the directory of all
+       TYPE := { xdp | tc | socket | tracepoint | raw_tracepoint | kprobe | syscall | ... }: as sections are named
+       FILE of data and contexts: - is standard input or output
+${OPTIONS}`;
+
 const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
        tsbpf btf dump BTF_SRC [format FORMAT]
        tsbpf btf help
@@ -73,6 +94,24 @@ const BTF_HELP = `Usage: tsbpf btf { show | list } [id BTF_ID]
        MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
        PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 ${OPTIONS}`;
+
+const GEN_HELP = `Usage: tsbpf gen types OBJ [name NAME]
+       tsbpf gen help
+
+       types: TypeScript on standard output: types of what the maps and variables of an object file hold, and a
+       class NAME, the file's name unless told, that opens it and has its maps, programs and variables typed
+${OPTIONS}`;
+
+/** tsbpf gen help */
+export function genHelp(context: Context): void {
+  context.out.usage(GEN_HELP);
+}
+
+/** Shows how `gen` is used, to who used it wrongly. */
+export function genUsage(context: Context): never {
+  genHelp(context);
+  return context.failSilently();
+}
 
 /** tsbpf help */
 export function help(context: Context): void {
@@ -87,6 +126,17 @@ export function mapHelp(context: Context): void {
 /** Shows how `map` is used, to who used it wrongly. */
 export function mapUsage(context: Context): never {
   mapHelp(context);
+  return context.failSilently();
+}
+
+/** tsbpf prog help */
+export function progHelp(context: Context): void {
+  context.out.usage(PROG_HELP);
+}
+
+/** Shows how `prog` is used, to who used it wrongly. */
+export function progUsage(context: Context): never {
+  progHelp(context);
   return context.failSilently();
 }
 

@@ -2,7 +2,7 @@
 /**
  * The `tsbpf` command: what tsbpf.ts does, on this process's streams.
  */
-import { text } from "node:stream/consumers";
+import { arrayBuffer } from "node:stream/consumers";
 import { LiveStreams } from "./live.js";
 import { main } from "./tsbpf.js";
 
@@ -31,7 +31,7 @@ process.exitCode = await main(process.argv.slice(2), {
     flush();
     stderr.write(output);
   },
-  readInput: () => text(stdin),
+  readInput: async () => new Uint8Array(await arrayBuffer(stdin)),
   env: process.env,
   get terminal() {
     return stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined;

@@ -56,10 +56,22 @@ export async function mapDump(context: Context, args: Args): Promise<void> {
   }
 }
 
-function dumpWithHeader(context: Context, bpf: Syscalls, map: OpenMap, json: JsonWriter | undefined): void {
-  if (json === undefined) {
+/**
+ * Shows a map, and its elems.
+ *
+ * @param json Where they go; undefined: to text.
+ * @param header "text": the map as a line, whatever its elems are shown in.
+ */
+export function dumpWithHeader(
+  context: Context,
+  bpf: Syscalls,
+  map: OpenMap,
+  json: JsonWriter | undefined,
+  header: "text" | "json" = json === undefined ? "text" : "json",
+): void {
+  if (json === undefined || header === "text") {
     context.out.text(headerText(map.info));
-    dumpElems(context, bpf, map, undefined);
+    dumpElems(context, bpf, map, json);
     return;
   }
   json.startObject();

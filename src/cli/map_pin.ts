@@ -56,7 +56,7 @@ export function pin(context: Context, bpf: Syscalls, fd: number, file: string): 
 }
 
 /** Says what is wrong with a path that leads to no BPF file system. */
-function whyNotInBpffs({ kernel }: Syscalls, file: string): string | undefined {
+export function whyNotInBpffs({ kernel }: Syscalls, file: string): string | undefined {
   if (kernel.name === "embedded") {
     return file.startsWith("/sys/fs/bpf/") ? undefined : "names of the embedded kernel begin with /sys/fs/bpf/";
   }

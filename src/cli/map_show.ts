@@ -4,7 +4,7 @@
 import { mapTypeName, progTypeName } from "../uapi/names.js";
 import { BPF_MAP_INFO_SIZE } from "../uapi/offsets.js";
 import type { Args } from "./args.js";
-import { pinnedMaps } from "./bpffs.js";
+import { pinnedObjects } from "./bpffs.js";
 import type { Context } from "./context.js";
 import { ArgsError } from "./failures.js";
 import { allMaps, asShown, takeMaps, type OpenMap } from "./map_handle.js";
@@ -18,7 +18,7 @@ type PinnedNames = ReadonlyMap<number, readonly string[]>;
 /** map show [MAP] */
 export async function mapShow(context: Context, args: Args): Promise<void> {
   const bpf = await context.open("read");
-  const names: PinnedNames | undefined = context.options.bpffs ? pinnedMaps(bpf) : undefined;
+  const names: PinnedNames | undefined = context.options.bpffs ? pinnedObjects(bpf, "map") : undefined;
   // bpftool has "pinned" in JSON only while there is a name at all.
   const pinned = context.strict || (names?.size ?? 0) > 0 ? names : undefined;
   const { out } = context;

@@ -22,6 +22,10 @@ export interface Options {
   image: string | undefined;
   /** Live views look once. */
   once: boolean;
+  /** Of `run`: the capture, the program, and how often it runs on each packet. */
+  pcap: string | undefined;
+  program: string | undefined;
+  repeat: number;
   /** What split BTF builds on. */
   baseBtf: Btf | undefined;
 }
@@ -63,6 +67,9 @@ const ROWS: readonly OptionRow[] = [
   { long: "once", set: (options) => (options.once = true), ours: true },
   { long: "image", take: takeImage, ours: true },
   { long: "kernel", take: takeKernel, ours: true },
+  { long: "pcap", take: (options, file) => takeText(options, "pcap", file), ours: true },
+  { long: "program", take: (options, name) => takeText(options, "program", name), ours: true },
+  { long: "repeat", take: takeRepeat, ours: true },
 ];
 
 function takeImage(options: Options, value: string): Stop | undefined {
@@ -76,6 +83,18 @@ function takeKernel(options: Options, value: string): { error: string } | undefi
     return { error: `expected kernel 'embedded' or 'linux', got: '${value}'` };
   }
   options.kernel = value;
+  return undefined;
+}
+
+function takeText(options: Options, name: "pcap" | "program", value: string): Stop | undefined {
+  if (value === "") return { error: `option '--${name}' expected a name, got nothing` };
+  options[name] = value;
+  return undefined;
+}
+
+function takeRepeat(options: Options, value: string): Stop | undefined {
+  if (!/^[1-9]\d{0,8}$/.test(value)) return { error: `option '--repeat' expected a number from 1 on, got: '${value}'` };
+  options.repeat = Number(value);
   return undefined;
 }
 
@@ -103,6 +122,9 @@ export function parseOptions(argv: readonly string[], env: Io["env"]): CommandLi
     kernel: "embedded",
     image: env.TSBPF_IMAGE === "" ? undefined : env.TSBPF_IMAGE,
     once: false,
+    pcap: undefined,
+    program: undefined,
+    repeat: 1,
     baseBtf: undefined,
   };
   const args: string[] = [];

@@ -10,7 +10,7 @@ export interface Io {
   /** Writes to standard error. */
   err(text: string): void;
   /** Reads standard input to its end. */
-  readInput(): Promise<string>;
+  readInput(): Promise<Uint8Array>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What standard output is shown on; undefined when it is no terminal. Its size may change. */
   readonly terminal?: Terminal | undefined;

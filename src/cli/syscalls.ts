@@ -30,9 +30,10 @@ import {
   BPF_OBJ_PIN,
   BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_GET_NEXT_ID,
+  BPF_PROG_TEST_RUN,
 } from "../uapi/bpf.js";
 import { errnoName } from "../uapi/errno_name.js";
-import { bpfAttr, bpfBtfInfo, bpfProgInfo } from "../uapi/layouts.js";
+import { type Field, bpfAttr, bpfBtfInfo, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE, BPF_BTF_INFO_SIZE, BPF_MAP_INFO_SIZE, BPF_PROG_INFO_SIZE } from "../uapi/offsets.js";
 
@@ -50,11 +51,60 @@ export interface MapSpec {
 
 /** What the kernel knows of a program. */
 export interface ProgInfo {
+  /** BPF_PROG_TYPE_*. */
+  readonly type: number;
   readonly id: number;
   readonly name: string;
   /** Eight bytes, in hex. */
   readonly tag: string;
   readonly btfId: number;
+  readonly gplCompatible: boolean;
+  /** Since boot, in nanoseconds; 0 where the kernel keeps no time. */
+  readonly loadTime: bigint;
+  readonly createdByUid: number;
+  readonly xlatedBytes: number;
+  /** 0: it is interpreted. */
+  readonly jitedBytes: number;
+  readonly mapCount: number;
+  readonly ifindex: number;
+  /** 0 unless statistics were on. */
+  readonly runTimeNs: bigint;
+  readonly runCount: bigint;
+  readonly recursionMisses: bigint;
+}
+
+/** A list of a program that the kernel has. */
+export type ProgList = "mapIds" | "xlated" | "ksyms" | "funcs" | "lines";
+
+/** The fields of lists: their count (or bytes), their address, and what an entry takes. */
+const PROG_LISTS: Readonly<
+  Record<ProgList, { readonly count: Field; readonly at: Field; readonly size: number | Field }>
+> = {
+  mapIds: { count: bpfProgInfo.nr_map_ids, at: bpfProgInfo.map_ids, size: 4 },
+  xlated: { count: bpfProgInfo.xlated_prog_len, at: bpfProgInfo.xlated_prog_insns, size: 1 },
+  ksyms: { count: bpfProgInfo.nr_jited_ksyms, at: bpfProgInfo.jited_ksyms, size: 8 },
+  funcs: { count: bpfProgInfo.nr_func_info, at: bpfProgInfo.func_info, size: bpfProgInfo.func_info_rec_size },
+  lines: { count: bpfProgInfo.nr_line_info, at: bpfProgInfo.line_info, size: bpfProgInfo.line_info_rec_size },
+};
+
+/** A test run, and what came of it. */
+export interface TestRun {
+  readonly dataIn: Uint8Array | undefined;
+  readonly dataOutSize: number;
+  readonly contextIn: Uint8Array | undefined;
+  readonly contextOutSize: number;
+  readonly repeat: number;
+}
+
+/** What a test run left. */
+export interface TestRunResult {
+  readonly retval: number;
+  readonly durationNs: number;
+  readonly data: Uint8Array;
+  readonly context: Uint8Array;
+  /** What the kernel says that there is, which may be more than it had room for. */
+  readonly dataSize: number;
+  readonly contextSize: number;
 }
 
 /** What the kernel knows of a BTF object. */
@@ -207,13 +257,96 @@ export class Syscalls {
     using info = this.kernel.alloc(BPF_PROG_INFO_SIZE);
     const result = this.#info(fd, info);
     if (result < 0) return result;
-    const { id, name, tag, btf_id } = bpfProgInfo;
     const view = viewOf(info);
+    const u32 = ({ off }: Field): number => view.getUint32(off, true);
+    const u64 = ({ off }: Field): bigint => view.getBigUint64(off, true);
+    const bytes = ({ off, size }: Field): Uint8Array => info.bytes.subarray(off, off + size);
     return {
-      id: view.getUint32(id.off, true),
-      name: textOf(info.bytes.subarray(name.off, name.off + name.size)),
-      tag: Buffer.from(info.bytes.subarray(tag.off, tag.off + tag.size)).toString("hex"),
-      btfId: view.getUint32(btf_id.off, true),
+      type: u32(bpfProgInfo.type),
+      id: u32(bpfProgInfo.id),
+      name: textOf(bytes(bpfProgInfo.name)),
+      tag: Buffer.from(bytes(bpfProgInfo.tag)).toString("hex"),
+      btfId: u32(bpfProgInfo.btf_id),
+      gplCompatible: (u32(bpfProgInfo.gpl_compatible) & 1) !== 0,
+      loadTime: u64(bpfProgInfo.load_time),
+      createdByUid: u32(bpfProgInfo.created_by_uid),
+      xlatedBytes: u32(bpfProgInfo.xlated_prog_len),
+      jitedBytes: u32(bpfProgInfo.jited_prog_len),
+      mapCount: u32(bpfProgInfo.nr_map_ids),
+      ifindex: u32(bpfProgInfo.ifindex),
+      runTimeNs: u64(bpfProgInfo.run_time_ns),
+      runCount: u64(bpfProgInfo.run_cnt),
+      recursionMisses: u64(bpfProgInfo.recursion_misses),
+    };
+  }
+
+  /** Returns lists that the kernel has of a program: their bytes, and what an entry takes; or a negative errno. */
+  progLists<L extends ProgList>(
+    fd: number,
+    wanted: readonly L[],
+  ): Readonly<Record<L, { bytes: Uint8Array; size: number }>> | number {
+    using info = this.kernel.alloc(BPF_PROG_INFO_SIZE);
+    const view = viewOf(info);
+    let result = this.#info(fd, info);
+    if (result < 0) return result;
+    const lists = wanted.map((name) => {
+      const { count, at, size: of } = PROG_LISTS[name];
+      const size = typeof of === "number" ? of : view.getUint32(of.off, true);
+      const n = view.getUint32(count.off, true);
+      return { name, count, at, of, n, size, buffer: this.kernel.alloc(Math.max(n * size, 1)) };
+    });
+    try {
+      info.bytes.fill(0);
+      for (const { count, at, of, n, size, buffer } of lists) {
+        view.setUint32(count.off, n, true);
+        view.setBigUint64(at.off, BigInt(buffer.address), true);
+        if (typeof of !== "number") view.setUint32(of.off, size, true);
+      }
+      result = this.#info(fd, info);
+      if (result < 0) return result;
+      const found = lists.map(({ name, count, at, n, size, buffer }) => {
+        // The kernel takes the address back of what it does not show.
+        const shown = view.getBigUint64(at.off, true) === 0n ? 0 : Math.min(n, view.getUint32(count.off, true));
+        return [name, { bytes: buffer.bytes.slice(0, shown * size), size }] as const;
+      });
+      return Object.fromEntries(found) as Record<L, { bytes: Uint8Array; size: number }>;
+    } finally {
+      for (const { buffer } of lists) buffer[Symbol.dispose]();
+    }
+  }
+
+  /** BPF_PROG_TEST_RUN. Returns a negative errno where the program could not be run. */
+  testRun(fd: number, { dataIn, dataOutSize, contextIn, contextOutSize, repeat }: TestRun): TestRunResult | number {
+    const buffer = (size: number): UserBuffer => this.kernel.alloc(Math.max(size, 1));
+    using data = buffer(dataIn?.length ?? 0);
+    using dataOut = buffer(dataOutSize);
+    using context = buffer(contextIn?.length ?? 0);
+    using contextOut = buffer(contextOutSize);
+    if (dataIn !== undefined) data.bytes.set(dataIn);
+    if (contextIn !== undefined) context.bytes.set(contextIn);
+    const result = this.#change(BPF_PROG_TEST_RUN, bpfAttr.test, {
+      prog_fd: fd,
+      data_in: dataIn === undefined ? 0 : data.address,
+      data_size_in: dataIn?.length ?? 0,
+      data_out: dataIn === undefined ? 0 : dataOut.address,
+      data_size_out: dataOutSize,
+      ctx_in: contextIn === undefined ? 0 : context.address,
+      ctx_size_in: contextIn?.length ?? 0,
+      ctx_out: contextIn === undefined ? 0 : contextOut.address,
+      ctx_size_out: contextOutSize,
+      repeat,
+    });
+    if (result < 0) return result;
+    const view = viewOf(this.#attr);
+    const u32 = ({ off }: Field): number => view.getUint32(off, true);
+    const [dataSize, contextSize] = [u32(bpfAttr.test.data_size_out), u32(bpfAttr.test.ctx_size_out)];
+    return {
+      retval: u32(bpfAttr.test.retval),
+      durationNs: u32(bpfAttr.test.duration),
+      data: dataOut.bytes.slice(0, dataSize),
+      context: contextOut.bytes.slice(0, contextSize),
+      dataSize,
+      contextSize,
     };
   }
 

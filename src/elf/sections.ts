@@ -22,6 +22,8 @@ export interface ElfSection {
   readonly type: number;
   /** SHF_*. */
   readonly flags: number;
+  /** Where it lies in memory, of what runs. */
+  readonly address: number;
   /** In bytes, also where it takes no room in the file. */
   readonly size: number;
   /** What these are, the type says: of symbols the section of their names; of relocations that of symbols, and the one they change. */
@@ -97,6 +99,7 @@ export function elfSections(bytes: Uint8Array): ElfSection[] {
       name,
       type: view.getUint32(header + 4, true),
       flags: Number(view.getBigUint64(header + 8, true)),
+      address: Number(view.getBigUint64(header + 16, true)),
       size: Number(view.getBigUint64(header + 32, true)),
       link: view.getUint32(header + 40, true),
       info: view.getUint32(header + 44, true),

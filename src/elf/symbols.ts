@@ -7,12 +7,13 @@
  *     0        8          12       16
  *     | offset | type     | symbol |                      a relocation (SHT_REL)
  */
-import { ElfError, type ElfSection } from "./sections.js";
+import { ElfError, type ElfSection, elfSections } from "./sections.js";
 
 const SYMBOL_SIZE = 24;
 const RELOCATION_SIZE = 16;
 export const SHT_SYMTAB = 2;
 export const SHT_REL = 9;
+export const SHT_DYNSYM = 11;
 /** The section holds instructions. */
 export const SHF_EXECINSTR = 4;
 
@@ -43,10 +44,11 @@ const TYPES = ["notype", "object", "func", "section"] as const;
 /**
  * All symbols of an object, by their index; none where it has no table of them.
  *
+ * @param of SHT_SYMTAB, or SHT_DYNSYM: what other objects see of it.
  * @throws {ElfError} The table is damaged
  */
-export function elfSymbols(sections: readonly ElfSection[]): ElfSymbol[] {
-  const table = sections.find(({ type }) => type === SHT_SYMTAB);
+export function elfSymbols(sections: readonly ElfSection[], of: number = SHT_SYMTAB): ElfSymbol[] {
+  const table = sections.find(({ type }) => type === of);
   if (table === undefined) return [];
   const names = sections[table.link - 1]?.bytes;
   if (names === undefined) throw new ElfError(`Cannot read ELF symbols: names in section ${table.link}, which is none`);
@@ -98,4 +100,21 @@ export function elfRelocations(
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, byteLength);
+}
+
+/**
+ * Where a function of an executable or a library lies in its file; undefined where it has none of the name.
+ *
+ * @throws {ElfError} The bytes are no ELF64 file, or damaged
+ */
+export function elfFunctionOffset(bytes: Uint8Array, name: string): number | undefined {
+  const sections = elfSections(bytes);
+  for (const table of [SHT_SYMTAB, SHT_DYNSYM]) {
+    const symbol = elfSymbols(sections, table).find(
+      (one) => one.name === name && one.type === "func" && one.section !== 0,
+    );
+    const section = symbol && sections[symbol.section - 1];
+    if (section !== undefined) return symbol!.value - section.address + (section.bytes.byteOffset - bytes.byteOffset);
+  }
+  return undefined;
 }

@@ -118,6 +118,45 @@ export interface DirectoryEntry {
   readonly isDirectory: boolean;
 }
 
+/** A function of the kernel, or of a file, that a perf event is opened for. */
+export interface ProbePlace {
+  /** In bytes, from the begin of the function, or of the file. */
+  readonly offset: number;
+  /** Where it returns, rather than where it begins. */
+  readonly atReturn: boolean;
+}
+
+/**
+ * The Linux kernel's places for programs, by name: what BPF_LINK_CREATE wants as a number, or as an fd that the caller closes. Fds are
+ * negative errnos where there is no such place.
+ */
+export interface Places {
+  /** An interface's index, in this network namespace; 0 where there is none. */
+  ifindex(name: string): number;
+  /** The fd of a directory: a cgroup is one. */
+  openDirectory(path: string): number;
+  /** The fd of a perf event for a tracepoint, "syscalls/sys_enter_openat". */
+  tracepoint(name: string): number;
+  /** The same for a function of the kernel. */
+  kprobe(name: string, place: ProbePlace): number;
+  /** The same for a place in an executable or a library, by its offset in the file; of a process, or with pid -1 of all. */
+  uprobe(path: string, place: ProbePlace & { readonly pid: number }): number;
+  /** A file's bytes: of one that has the function that an uprobe is for. */
+  readFile(path: string): Uint8Array | number;
+}
+
+/** What ended a program that did what it must not. */
+export interface ProgramFault {
+  /** What the program does there: "touches memory that is not its own". */
+  readonly reason: string;
+  /** The slot of the instruction. */
+  readonly insn: number;
+  /** The address, or the argument, that was wrong; 0 where none was. */
+  readonly address: bigint;
+  /** The program's id. */
+  readonly program: number;
+}
+
 /** A kernel that answers bpf(2). */
 export interface Kernel {
   readonly name: "embedded" | "linux";
@@ -158,6 +197,11 @@ export interface Kernel {
    */
   count?(fd: number): number;
   /**
+   * What ended the program that this thread ran last, where BPF_PROG_TEST_RUN has answered -EFAULT or -ETIME for it; undefined if it ended
+   * by itself. The embedded kernel's: Linux refuses such programs when they are loaded.
+   */
+  fault?(): ProgramFault | undefined;
+  /**
    * mmap(2) on a map's fd.
    *
    * @param length In bytes.
@@ -168,6 +212,8 @@ export interface Kernel {
   readable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** The same for writing: of user ring buffers. */
   writable(fd: number, options?: ReadableOptions): Promise<boolean>;
+  /** Where programs are attached; undefined where a kernel has no packets and events of its own. */
+  readonly places?: Places;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */
   fdinfo(fd: number): string | undefined;
   /** Removes a pinned name: unlink(2). As the next four, in a bpffs only (elsewhere EPERM). Returns 0 or a negative errno. */

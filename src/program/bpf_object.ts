@@ -4,6 +4,19 @@
 import {
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_CGROUP_ARRAY,
+  BPF_MAP_TYPE_CPUMAP,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_SOCKHASH,
+  BPF_MAP_TYPE_SOCKMAP,
+  BPF_MAP_TYPE_STACK,
+  BPF_MAP_TYPE_STACK_TRACE,
+  BPF_MAP_TYPE_XSKMAP,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -26,7 +39,8 @@ import type { MapDefinition } from "./map_definitions.js";
 import { type ObjectContents, type ProgramDefinition, readObject } from "./object.js";
 import { openMap } from "./object_maps.js";
 import { ObjectError } from "./object_error.js";
-import { Program } from "./program.js";
+import { Program, type ProgramAttr } from "./program.js";
+import { type SectionKind, kindOfSection } from "./section_kinds.js";
 import { type Variable, variablesOf } from "./variables.js";
 
 /** How an object is opened. */
@@ -43,6 +57,10 @@ export interface LoadOptions {
   readonly pinPath?: string;
   /** The kernel's types, which CO-RE fits programs to: of the running Linux kernel `Btf.fromKernel()`. Needed if programs ask for any. */
   readonly targetBtf?: Btf;
+  /** Loads all programs as those of a section of this name, whatever theirs is: "xdp", "tracepoint/syscalls/sys_enter_openat". */
+  readonly section?: string;
+  /** Maps that are there already and take the place of the object's, by its names of them: their fds, which stay the caller's. */
+  readonly reuse?: Readonly<Record<string, number>>;
 }
 
 /** An object in a kernel. */
@@ -106,25 +124,33 @@ export class BpfObject {
       const names = programs.map((program) => program.name).join(", ");
       throw new ObjectError(`Cannot load object: it has no program "${name}" (it has ${names || "none"})`);
     }
+    const { license, btf } = this.#contents;
+    const { targetBtf, reuse = {}, pinPath } = options;
+    const kind = options.section === undefined ? {} : kindNamed(options.section);
     using fds = new Fds(kernel);
     const btfFd = fds.keep(loadBtf(kernel, this.#contents));
-    for (const map of maps) fds.maps.set(map.name, createMap(fds, map, options.pinPath));
-    for (const map of maps) putInner(fds, map);
+    // What is put in a map's place is what it is: its type and sizes count, the object's do not.
+    const definitions = new Map(maps.map((map) => [map.name, map]));
+    for (const map of maps) {
+      const fd = reuse[map.name];
+      if (fd !== undefined) definitions.set(map.name, asReused(kernel, fd, map));
+      fds.maps.set(map.name, fd ?? createMap(fds, map, { pinPath, btfFd }));
+    }
+    for (const map of maps) if (reuse[map.name] === undefined) putInner(fds, map);
 
-    const { license, btf } = this.#contents;
-    const { targetBtf } = options;
     const loaded = { maps: {} as Record<string, TypedMap>, programs: {} as Record<string, Program>, memory: new Map() };
     try {
       for (const program of programs) {
         if (!wanted.includes(program.name)) continue;
         const fitted = fit(program, btf, targetBtf);
-        const attr = { ...program, insns: withFds(fitted, program.references, fds.maps), license, btfFd };
+        const insns = withFds(fitted, program.references, fds.maps);
+        const attr = { ...program, ...kind, insns, license, btfFd, sourceOf: sourceLines(program, this.#contents.ext) };
         loaded.programs[program.name] = Program.load(kernel, attr);
       }
       for (const map of maps) {
         const fd = fds.maps.get(map.name)!;
-        loaded.maps[map.name] = openMap(kernel, lookAt(kernel, fd, map).id, map, btf);
-        if (map.contents !== undefined) {
+        loaded.maps[map.name] = openMap(kernel, lookAt(kernel, fd, map).id, definitions.get(map.name)!, btf);
+        if (map.contents !== undefined && definitions.get(map.name) === map) {
           loaded.memory.set(map, kernel.mmap(fd, map.contents.length, { writable: !map.isFrozen }));
         }
       }
@@ -198,7 +224,12 @@ function loadBtf(kernel: Kernel, { btfBytes }: ObjectContents): number | undefin
   }
 }
 
-function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): number {
+interface CreateOptions {
+  readonly pinPath?: string | undefined;
+  readonly btfFd?: number | undefined;
+}
+
+function createMap(fds: Fds, map: MapDefinition, { pinPath, btfFd }: CreateOptions = {}): number {
   const { kernel } = fds;
   const path = map.isPinned ? `${pinDirectory(map, pinPath)}/${map.name}` : undefined;
   const pinned = path === undefined ? -ENOENT : objGet(kernel, path);
@@ -210,8 +241,8 @@ function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): n
   if (pinned !== -ENOENT) throw failure(`Cannot open map "${map.name}" at "${path}"`, pinned, BPF_OBJ_GET);
 
   const { inner } = map;
-  const template = inner === undefined ? 0 : fds.keep(createMap(fds, { ...inner, isPinned: false }, undefined));
-  const fd = mapCreate(kernel, {
+  const template = inner === undefined ? 0 : fds.keep(createMap(fds, { ...inner, isPinned: false }, { btfFd }));
+  const attr = {
     mapType: map.type,
     keySize: map.keySize,
     valueSize: map.valueSize,
@@ -221,7 +252,12 @@ function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): n
     mapExtra: map.mapExtra,
     mapName: map.kernelName.replaceAll(/[^\w.]/g, "_"),
     ...(inner !== undefined && { innerMapFd: template }),
-  });
+  };
+  const hasTypes = btfFd !== undefined && map.valueType !== 0 && !WITHOUT_TYPES.has(map.type);
+  const types = { btfFd: btfFd ?? 0, btfKeyTypeId: map.keyType, btfValueTypeId: map.valueType };
+  let fd = mapCreate(kernel, hasTypes ? { ...attr, ...types } : attr);
+  // As libbpf does: types are for people, and a map is as good without.
+  if (fd < 0 && hasTypes) fd = mapCreate(kernel, attr);
   if (fd < 0) throw failure(`Cannot create map "${map.name}"`, fd, BPF_MAP_CREATE);
   fds.keep(fd);
   if (map.contents !== undefined) {
@@ -230,6 +266,37 @@ function createMap(fds: Fds, map: MapDefinition, pinPath: string | undefined): n
   }
   if (path !== undefined) check(objPin(kernel, fd, path), `Cannot pin map "${map.name}" at "${path}"`, BPF_OBJ_PIN);
   return fd;
+}
+
+/** Of these, keys or values are objects of the kernel, or there are no keys: they take no BTF. */
+const WITHOUT_TYPES: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE_CGROUP_ARRAY,
+  BPF_MAP_TYPE_STACK_TRACE,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
+  BPF_MAP_TYPE_CPUMAP,
+  BPF_MAP_TYPE_XSKMAP,
+  BPF_MAP_TYPE_SOCKMAP,
+  BPF_MAP_TYPE_SOCKHASH,
+  BPF_MAP_TYPE_QUEUE,
+  BPF_MAP_TYPE_STACK,
+]);
+
+/** A definition with what a map is that takes its place. Its keys and values are bytes where their sizes are others. */
+function asReused(kernel: Kernel, fd: number, map: MapDefinition): MapDefinition {
+  const { type, keySize, valueSize, maxEntries, mapFlags } = lookAt(kernel, fd, map);
+  const keyType = keySize === map.keySize ? map.keyType : 0;
+  const valueType = valueSize === map.valueSize ? map.valueType : 0;
+  return { ...map, type, keySize, valueSize, maxEntries, mapFlags, keyType, valueType };
+}
+
+function kindNamed(section: string): SectionKind {
+  const kind = kindOfSection(section);
+  if (kind === undefined) throw new ObjectError(`Cannot load object: no type of program is called "${section}"`);
+  return kind;
 }
 
 function fit(
@@ -242,6 +309,18 @@ function fit(
   throw new ObjectError(
     `Cannot load program "${name}": it asks for types of the kernel, wanted targetBtf, for instance Btf.fromKernel()`,
   );
+}
+
+/** The line of the source that an instruction of a program is of, by its slot. */
+function sourceLines({ lineInfo }: ProgramDefinition, ext: ObjectContents["ext"]): ProgramAttr["sourceOf"] {
+  if (ext === undefined) return undefined;
+  return (slot) => {
+    const record = lineInfo.findLast(({ insnOff }) => insnOff <= slot);
+    if (record === undefined) return undefined;
+    const [file = 0, text = 0, place = 0] = record.rest;
+    // The line is above the ten bits of the column.
+    return `${ext.nameAt(file)}:${place >>> 10}: ${ext.nameAt(text).trim()}`;
+  };
 }
 
 function pinDirectory({ name }: MapDefinition, pinPath: string | undefined): string {

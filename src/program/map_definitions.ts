@@ -180,6 +180,11 @@ export function isDataSection({ name, size }: ElfSection): boolean {
   return DATA.test(name) && size > 0;
 }
 
+/** libbpf's name of a section's map: a section that has a name of its own, ".data.mine", lends it. */
+export function dataMapName(section: string, object: string): string {
+  return section.lastIndexOf(".") > 0 ? section : `${object.slice(0, PREFIX_LETTERS)}${section}`;
+}
+
 /** The map of a section of variables. */
 export function dataMap(section: ElfSection, object: string, btf: Btf): MapDefinition {
   const { name, size, bytes, index } = section;
@@ -191,7 +196,7 @@ export function dataMap(section: ElfSection, object: string, btf: Btf): MapDefin
   contents.set(bytes);
   return {
     name,
-    kernelName: `${object.slice(0, PREFIX_LETTERS)}${name}`.slice(0, NAME_LETTERS),
+    kernelName: dataMapName(name, object).slice(0, NAME_LETTERS),
     type: BPF_MAP_TYPE_ARRAY,
     keySize: 4,
     valueSize: size,

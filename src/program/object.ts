@@ -86,6 +86,7 @@ function programsOf(linkable: Linkable): ProgramDefinition[] {
       }
       return symbols
         .filter(({ type, isLocal, section: index }) => type === "func" && !isLocal && index === section.index)
+        .toSorted((a, b) => a.value - b.value)
         .map((symbol) => ({
           ...kind,
           ...linkProgram(linkable, section, symbol),
@@ -115,7 +116,7 @@ function withPlaces(
   sections: readonly ElfSection[],
   symbols: readonly ElfSymbol[],
 ): Uint8Array {
-  const result = bytes.slice();
+  const result = new Uint8Array(bytes);
   const view = new DataView(result.buffer);
   for (const [id, type] of btf.types()) {
     if (type.kind !== "DATASEC") continue;

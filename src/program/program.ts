@@ -2,21 +2,26 @@
  * Programs in a kernel: loading, test runs, pins.
  */
 import {
+  BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_GET_FD_BY_ID,
   BPF_PROG_LOAD,
   BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
-import { EBADF, ENOSPC, EPERM } from "../uapi/errno.js";
+import { EBADF, EFAULT, EINVAL, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
 import { bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
-import { BPF_ATTR_SIZE } from "../uapi/offsets.js";
+import { BPF_ATTR_SIZE, BPF_PROG_INFO_SIZE } from "../uapi/offsets.js";
 import { BpfError } from "../kernels/error.js";
 import type { Kernel, UserBuffer } from "../kernels/kernel.js";
-import { cString, fillAttr, objPin, viewOf } from "../kernels/syscalls.js";
+import { cString, fillAttr, objGet, objPin, viewOf } from "../kernels/syscalls.js";
+import { type AttachTarget, type Link, attachProgram } from "./attach.js";
 import type { ExtRecord } from "./btf_ext.js";
 import { type Insn, encodeInsns, slotsOf } from "../insn/insn.js";
+import { ProgramFaultError } from "./program_fault.js";
 import { VerifierError } from "./verifier_error.js";
 
 /** What BPF_PROG_LOAD is asked for. */
@@ -35,6 +40,8 @@ export interface ProgramAttr {
   readonly btfFd?: number | undefined;
   readonly funcInfo?: readonly ExtRecord[];
   readonly lineInfo?: readonly ExtRecord[];
+  /** The line of the source that an instruction is of, by its slot: for messages. */
+  readonly sourceOf?: ((slot: number) => string | undefined) | undefined;
 }
 
 /** What a program is run with. */
@@ -43,7 +50,7 @@ export interface RunOptions {
   readonly data?: Uint8Array;
   /** The context, as the program's type lays it out. */
   readonly context?: Uint8Array;
-  /** How often; the duration is the average. Programs of type syscall run once. */
+  /** How often; the duration is the average. Programs of type syscall and raw_tracepoint run once. */
   readonly repeat?: number;
   /** Room for the packet that comes out, in bytes: as much as went in and 512 unless told. */
   readonly dataOutSize?: number;
@@ -71,14 +78,19 @@ export class Program {
   readonly name: string;
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
+  /** BPF_XDP and the like, or 0. */
+  readonly expectedAttachType: number;
   readonly id: number;
+  readonly #sourceOf: ProgramAttr["sourceOf"];
   #fd: number;
 
-  private constructor(kernel: Kernel, fd: number, { name, type }: Pick<ProgramAttr, "name" | "type">) {
+  private constructor(kernel: Kernel, fd: number, attr: ProgramAttr) {
+    this.#sourceOf = attr.sourceOf;
     this.kernel = kernel;
     this.#fd = fd;
-    this.name = name;
-    this.type = type;
+    this.name = attr.name;
+    this.type = attr.type;
+    this.expectedAttachType = attr.expectedAttachType ?? 0;
     this.id = this.#idOf();
   }
 
@@ -96,6 +108,57 @@ export class Program {
     throw refusal(kernel, attr, ret);
   }
 
+  /**
+   * Opens a program that the kernel has, by its id: what another thread or process has loaded.
+   *
+   * Kernel name: BPF_PROG_GET_FD_BY_ID.
+   *
+   * @throws {BpfError} ENOENT, EPERM
+   */
+  static fromId(kernel: Kernel, id: number): Program {
+    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    fillAttr(attr, bpfAttr.getId, { prog_id: id });
+    return Program.#opened(
+      kernel,
+      kernel.bpf(BPF_PROG_GET_FD_BY_ID, attr),
+      `Cannot open program ${id}`,
+      BPF_PROG_GET_FD_BY_ID,
+    );
+  }
+
+  /**
+   * Opens a program by its name in a bpffs.
+   *
+   * Kernel name: BPF_OBJ_GET.
+   *
+   * @throws {BpfError} ENOENT, EACCES, EPERM; EINVAL for what is no program
+   */
+  static open(kernel: Kernel, path: string): Program {
+    return Program.#opened(kernel, objGet(kernel, path), `Cannot open program "${path}"`, BPF_OBJ_GET);
+  }
+
+  static #opened(kernel: Kernel, fd: number, what: string, cmd: number): Program {
+    if (fd < 0) throw failure(what, fd, cmd);
+    using info = kernel.alloc(BPF_PROG_INFO_SIZE);
+    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    fillAttr(attr, bpfAttr.info, { bpf_fd: fd, info_len: BPF_PROG_INFO_SIZE, info: info.address });
+    const ret = kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
+    // A map tells less of itself.
+    const isProgram = ret === 0 && viewOf(attr).getUint32(bpfAttr.info.info_len.off, true) === BPF_PROG_INFO_SIZE;
+    if (!isProgram) {
+      kernel.close(fd);
+      throw failure(what, ret < 0 ? ret : -EINVAL, BPF_OBJ_GET_INFO_BY_FD);
+    }
+    const { off, size } = bpfProgInfo.name;
+    const name = new TextDecoder().decode(info.bytes.slice(off, off + size)).replace(/\0.*$/s, "");
+    return new Program(kernel, fd, {
+      name,
+      type: viewOf(info).getUint32(bpfProgInfo.type.off, true),
+      license: "",
+      insns: [],
+    });
+  }
+
   /** -1 once it is closed. */
   get fd(): number {
     return this.#fd;
@@ -108,6 +171,7 @@ export class Program {
    *
    * @throws {BpfError} EINVAL, also for a packet of fewer than 14 bytes; 524: programs of its type cannot be run so;
    * ENOSPC: what came out is more than there is room for
+   * @throws {ProgramFaultError} The embedded kernel has ended it: it did what Linux's verifier would have refused, or did not end
    */
   run(options: RunOptions = {}): RunResult {
     const { data = new Uint8Array(), context = new Uint8Array(), repeat = 1 } = options;
@@ -119,27 +183,28 @@ export class Program {
     using contextOut = kernel.alloc(Math.max(context.length, 1));
     using attr = kernel.alloc(BPF_ATTR_SIZE);
     const isSyscall = this.type === BPF_PROG_TYPE_SYSCALL;
+    // What Linux runs once, and gives no context back of: syscall programs write theirs in place.
+    const isPlain = isSyscall || this.type === BPF_PROG_TYPE_RAW_TRACEPOINT;
     fillAttr(attr, bpfAttr.test, {
       prog_fd: this.fd,
       data_size_in: data.length,
       data_in: data.length === 0 ? 0 : dataIn.address,
       data_size_out: outSize,
       data_out: outSize === 0 ? 0 : dataOut.address,
-      repeat: isSyscall ? 0 : repeat,
+      repeat: isPlain ? 0 : repeat,
       ctx_size_in: context.length,
       ctx_in: context.length === 0 ? 0 : contextIn.address,
-      ctx_size_out: isSyscall ? 0 : context.length,
-      ctx_out: context.length === 0 || isSyscall ? 0 : contextOut.address,
+      ctx_size_out: isPlain ? 0 : context.length,
+      ctx_out: context.length === 0 || isPlain ? 0 : contextOut.address,
     });
     const ret = this.#fd < 0 ? -EBADF : kernel.bpf(BPF_PROG_TEST_RUN, attr);
-    if (ret < 0) throw failure(`Cannot run program "${this.name}"`, ret, BPF_PROG_TEST_RUN);
+    if (ret < 0) throw this.#runFailure(ret);
     const view = viewOf(attr);
     const u32 = ({ off }: { readonly off: number }): number => view.getUint32(off, true);
     return {
       retval: u32(bpfAttr.test.retval),
       data: dataOut.bytes.slice(0, outSize === 0 ? 0 : u32(bpfAttr.test.data_size_out)),
-      // The context of programs of type syscall is written in place.
-      context: (isSyscall ? contextIn : contextOut).bytes.slice(0, context.length),
+      context: (isPlain ? contextIn : contextOut).bytes.slice(0, context.length),
       durationNs: u32(bpfAttr.test.duration),
     };
   }
@@ -156,6 +221,18 @@ export class Program {
     if (ret < 0) throw failure(`Cannot pin program "${this.name}" at "${path}"`, ret, BPF_OBJ_PIN);
   }
 
+  /**
+   * Has the program run where packets or events pass, until the link is closed. Of the Linux kernel alone.
+   *
+   * Kernel name: BPF_LINK_CREATE, BPF_RAW_TRACEPOINT_OPEN.
+   *
+   * @throws {BpfError} EBUSY: another program is there; EINVAL: a program of this type is not for such a place; ENODEV, ENOENT: there
+   * is no such place; EPERM; EOPNOTSUPP on the embedded kernel
+   */
+  attach(target: AttachTarget): Link {
+    return attachProgram(this, target);
+  }
+
   /** Gives the fd back; the program goes unless something else holds it. */
   close(): void {
     if (this.#fd >= 0) this.kernel.close(this.#fd);
@@ -164,6 +241,14 @@ export class Program {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #runFailure(ret: number): BpfError {
+    const what = `Cannot run program "${this.name}"`;
+    const fault = ret === -EFAULT || ret === -ETIME ? this.kernel.fault?.() : undefined;
+    return fault === undefined
+      ? failure(what, ret, BPF_PROG_TEST_RUN)
+      : new ProgramFaultError(what, ret, fault, this.#sourceOf);
   }
 
   #idOf(): number {

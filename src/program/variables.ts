@@ -11,19 +11,19 @@ import { ObjectError } from "./object_error.js";
 /** Where a section's variables are: its contents before it is loaded, the map's memory after. */
 export type Memory = (map: MapDefinition) => Pick<UserBuffer, "bytes"> | undefined;
 
-/** A global variable. */
-export class Variable {
+/** A global variable. What its type is to JavaScript, BTF tells when the object is read; `tsbpf gen types` writes it down for compilers. */
+export class Variable<T = unknown> {
   readonly name: string;
   /** The section that it lies in: ".rodata", ".data", ".bss". */
   readonly section: string;
   /** Whether programs, and after `load` nobody, can change it. */
   readonly isConst: boolean;
-  readonly codec: Codec<unknown>;
+  readonly codec: Codec<T>;
   readonly #offset: number;
   readonly #map: MapDefinition;
   readonly #memory: Memory;
 
-  constructor(name: string, map: MapDefinition, offset: number, codec: Codec<unknown>, memory: Memory) {
+  constructor(name: string, map: MapDefinition, offset: number, codec: Codec<T>, memory: Memory) {
     this.name = name;
     this.section = map.name;
     this.isConst = map.isFrozen;
@@ -34,7 +34,7 @@ export class Variable {
   }
 
   /** What it is now: after `load` what programs see. Other than of integers, half of a change may be seen. */
-  get(): unknown {
+  get(): T {
     return this.codec.read(this.#view(), this.#offset);
   }
 
@@ -44,7 +44,7 @@ export class Variable {
    * @throws {TypeError | RangeError} for a value that its type does not take
    * @throws {ObjectError} It is const, and loaded
    */
-  set(value: unknown): void {
+  set(value: T): void {
     if (this.isConst && this.#memory(this.#map) !== undefined) {
       throw new ObjectError(`Cannot set variable "${this.name}": it is const, and loaded; set it before load`);
     }

@@ -4,6 +4,7 @@
 import { BPF_PROG_LOAD } from "../uapi/bpf.js";
 import { cmdName } from "../uapi/names.js";
 import { BpfError } from "../kernels/error.js";
+import { adviceFor } from "./verifier_advice.js";
 
 /** What the end of a log says. */
 export interface VerifierReason {
@@ -15,6 +16,8 @@ export interface VerifierReason {
   readonly source: string | undefined;
   /** What it knew of registers there. */
   readonly state: string | undefined;
+  /** The likely reason, and what to do; undefined where the sentence is not known. */
+  readonly advice: string | undefined;
 }
 
 /** A program that the verifier refused. */
@@ -23,18 +26,23 @@ export class VerifierError extends BpfError implements VerifierReason {
   readonly insn: string | undefined;
   readonly source: string | undefined;
   readonly state: string | undefined;
+  readonly advice: string | undefined;
   /** All of the log. */
   readonly log: string;
 
   constructor(what: string, ret: number, log: string) {
     const found = reasonOf(log);
-    const { reason, insn, source } = found;
+    const { reason, insn, source, advice } = found;
     const where = [insn !== undefined && `at ${insn}`, source !== undefined && `in ${source}`].filter(Boolean);
-    super(what, ret, { cmd: cmdName(BPF_PROG_LOAD), hint: [reason, ...where].join("; ") });
+    super(what, ret, {
+      cmd: cmdName(BPF_PROG_LOAD),
+      hint: [reason, ...where, ...(advice === undefined ? [] : [advice])].join("; "),
+    });
     this.reason = reason;
     this.insn = insn;
     this.source = source;
     this.state = found.state;
+    this.advice = advice;
     this.log = log;
   }
 }
@@ -52,10 +60,13 @@ export function reasonOf(log: string): VerifierReason {
   const source = before.findLast((line) => line.startsWith("; "));
   const state =
     before.findLast((line) => /(^|\d+: )R\d+(_w)?=/.test(line)) ?? /;\s*(R\d.*)$/.exec(lines[last] ?? "")?.[1];
+  const reason =
+    after.filter((line) => !line.startsWith("; ")).join("; ") || (lines.at(-1) ?? "no reason is in the log");
   return {
-    reason: after.filter((line) => !line.startsWith("; ")).join("; ") || (lines.at(-1) ?? "no reason is in the log"),
+    reason,
     insn: lines[last]?.replace(/\s*;\s*R\d.*$/, ""),
     source: source?.slice(2),
     state: state?.replace(/^\d+: /, ""),
+    advice: adviceFor(reason),
   };
 }

@@ -5,7 +5,8 @@
  * Not compared, because bpftool has no answer of its own to compare with: the text of help (ours tells of our commands),
  * lines that its library adds on standard error ("libbpf: ..."),
  * and the order in which several names of one map, or several maps of one BTF, are listed (an accident of its hash table).
- * Where each tool has its own maps, their ids and what memory they take are left out too.
+ * How long a program ran is never compared. Where each tool has its own maps and programs, their ids, when they were loaded, and what memory
+ * they take are left out too.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -116,8 +117,11 @@ function comparable(ran: Ran): Ran {
   const stdout = ran.stdout
     .replace(/(\tpinned .*\n)+/g, (lines) => lines.split("\n").sort().join("\n"))
     .replace(/(?<="pinned": ?\[)("[^\]]*"(,"[^\]]*")*)/g, sorted)
-    .replace(/(?<=(?:"map_ids": ?\[|  map_ids ))[\d,]+/g, sorted);
-  return { ...ran, stdout, stderr: ran.stderr.replace(/^libbpf: .*\n/gm, "").replace(/Usage: .*/s, "Usage") };
+    .replace(/(?<=(?:"(?:map|prog)_ids": ?\[|  (?:map|prog)_ids ))[\d,]+/g, sorted)
+    .replace(/(?<=duration( \(average\))?: )\d+(?=ns$)/gm, "T")
+    .replace(/(?<="duration": ?)\d+/g, "T");
+  const stderr = ran.stderr.replace(/^libbpf: .*-- BEGIN PROG LOAD LOG --\n.*?-- END PROG LOAD LOG --\n/gms, "");
+  return { ...ran, stdout, stderr: stderr.replace(/^libbpf: .*\n/gm, "").replace(/Usage: .*/s, "Usage") };
 }
 
 /** What must differ where each tool has its own maps. */
@@ -128,6 +132,12 @@ function normalize(ran: Ran, side: Side): Ran {
       .replaceAll(side.n, "{n}")
       .replace(/^\d+: /gm, "ID: ")
       .replace(/"id":( ?)\d+/g, '"id":$1ID')
+      .replace(/(?<=loaded_at )\S+/g, "T")
+      .replace(/(?<="loaded_at": ?)\d+/g, "T")
+      .replace(/(?<=(?:map_ids|btf_id) )[\d,]+/g, "ID")
+      .replace(/(?<="map_ids": ?\[)[\d,]+/g, "ID")
+      .replace(/(?<="btf_id": ?)\d+/g, "ID")
+      .replace(/map\[id:\d+\]/g, "map[id:ID]")
       .replace(/memlock \d+B/g, "memlock MB")
       .replace(/"bytes_memlock":( ?)\d+/g, '"bytes_memlock":$1M');
   const { stdout, stderr, status } = comparable(ran);

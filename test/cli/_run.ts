@@ -44,7 +44,7 @@ export async function tsbpf(
   const status = await main(argv, {
     out: (text) => void (stdout += text),
     err: (text) => void (stderr += text),
-    readInput: () => Promise.resolve(input),
+    readInput: () => Promise.resolve(new TextEncoder().encode(input)),
     env,
     ...io,
   });

@@ -22,14 +22,20 @@ import {
   BPF_BTF_LOAD,
   BPF_F_LOCK,
   BPF_MAP_CREATE,
+  BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_FD_BY_ID,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_INFO_SIZE,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_BIND_MAP,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_XDP,
   E2BIG,
   EEXIST,
   EINVAL,
@@ -41,6 +47,8 @@ import {
 import { type Content, Hands, type Shape, expectContent, expectReturned, isHash } from "./hands.js";
 import type { Scenario, World } from "./harness.js";
 import { BtfBuilder } from "../../src/btf/builder.js";
+import { assemble } from "../../src/insn/asm.js";
+import { INSN_SIZE, encodeInsns } from "../../src/insn/insn.js";
 import { arrays, hashes, perCpuHashes } from "./shapes.js";
 
 const PAGE = 4096;
@@ -239,14 +247,14 @@ function giveBack(
     expectReturned(`Unlinking ${path}`, survivor.unlink(path), 0);
   }
   for (const fd of fds) {
-    if (isBtf(survivor, fd)) expectReturned("close", survivor.close(fd), 0);
+    if (!isMap(survivor, fd)) expectReturned("close", survivor.close(fd), 0);
     else verifyMap(survivor, (shape ?? creates)!, fd, content);
   }
   const last = takeStock(world);
   if (!sameStock(last, empty)) throw new Error(`In use are ${tell(last)} in the end: expected ${tell(empty)}`);
 }
 
-const isBtf = (kernel: EmbeddedKernel, fd: number): boolean => kernel.fdinfo(fd)?.startsWith("btf_id") === true;
+const isMap = (kernel: EmbeddedKernel, fd: number): boolean => kernel.fdinfo(fd)?.startsWith("map_type") === true;
 
 /** A map must hold what it did, or be new. It is used to the full, and this fd of it closed. */
 function verifyMap(survivor: EmbeddedKernel, shape: Shape, fd: number, content: Content | undefined): void {
@@ -310,6 +318,94 @@ function mapWithLock(things: Things): number {
   things.survivor.close(btf);
   return fd;
 }
+
+/** The survivor's memory for instructions, a license, and what a program is loaded and run with. */
+interface Code {
+  readonly map: number;
+  readonly bytes: UserBuffer;
+  readonly slots: number;
+}
+
+const LICENSE_OFF = 1024;
+const PACKET_OFF = 1100;
+const ELEM_OFF = 1200;
+
+/** Looks its map's first elem up, adds to it, sets the second, and returns 7. With `tail`, goes over to that array's first program. */
+function programText(map: number, tail?: number): string {
+  const key = (n: number): string => `*(u32 *)(r10 - 4) = ${n}\nr2 = r10\nr2 += -4\nr1 = map[fd:${map}]`;
+  return [
+    "r6 = r1",
+    key(0),
+    "call 1",
+    "if r0 == 0 goto +2",
+    "r1 = 1",
+    "*(u32 *)(r0 + 0) = r1",
+    key(1),
+    "r3 = r10\nr3 += -4\nr4 = 0\ncall 2",
+    ...(tail === undefined ? [] : [`r1 = r6\nr2 = map[fd:${tail}]\nr3 = 0\ncall 12`]),
+    "r0 = 7\nexit",
+  ].join("\n");
+}
+
+function prepareCode(things: Things, textOf: (map: number) => string = programText): Code {
+  const { survivor } = things;
+  const map = mapCreate(survivor, { mapType: BPF_MAP_TYPE_ARRAY, keySize: 4, valueSize: 4, maxEntries: 2 });
+  things.others.push(map);
+  const code = encodeInsns(assemble(textOf(map)));
+  const bytes = survivor.alloc(PAGE);
+  bytes.bytes.set(code);
+  bytes.bytes.set(new TextEncoder().encode("GPL"), LICENSE_OFF);
+  return { map, bytes, slots: code.length / INSN_SIZE };
+}
+
+function loadProgram(kernel: EmbeddedKernel, attr: UserBuffer, { bytes, slots }: Code): number {
+  const { address } = bytes;
+  const fields = { prog_type: BPF_PROG_TYPE_XDP, insns: address, insn_cnt: slots, license: address + LICENSE_OFF };
+  fillAttr(attr, bpfAttr.progLoad, fields);
+  return kernel.bpf(BPF_PROG_LOAD, attr);
+}
+
+/** Puts a program into an array's first place; or, for -1, takes it out. */
+function putProgram(kernel: EmbeddedKernel, attr: UserBuffer, { bytes }: Code, array: number, fd: number): number {
+  const view = new DataView(bytes.bytes.buffer, bytes.bytes.byteOffset);
+  view.setUint32(ELEM_OFF, 0, true);
+  view.setInt32(ELEM_OFF + 4, fd, true);
+  const key = bytes.address + ELEM_OFF;
+  fillAttr(attr, bpfAttr.mapElem, { map_fd: array, key, value: fd < 0 ? 0 : key + 4 });
+  return kernel.bpf(fd < 0 ? BPF_MAP_DELETE_ELEM : BPF_MAP_UPDATE_ELEM, attr);
+}
+
+function runProgram(kernel: EmbeddedKernel, attr: UserBuffer, { bytes }: Code, prog_fd: number): number {
+  fillAttr(attr, bpfAttr.test, { prog_fd, data_in: bytes.address + PACKET_OFF, data_size_in: 64 });
+  return kernel.bpf(BPF_PROG_TEST_RUN, attr);
+}
+
+const PROG_ARRAY = { mapType: BPF_MAP_TYPE_PROG_ARRAY, keySize: 4, valueSize: 4, maxEntries: 2 };
+
+/** A program that is loaded, and an array, which it uses, and which may hold it. */
+interface Loaded extends Code {
+  readonly array: number;
+  readonly fd: number;
+}
+
+function prepareProgram(things: Things, isInArray: boolean): Loaded {
+  const { survivor, attr } = things;
+  const array = mapCreate(survivor, PROG_ARRAY);
+  things.others.push(array);
+  const code = prepareCode(things, (map) => programText(map, array));
+  const fd = loadProgram(survivor, attr, code);
+  if (isInArray) expectReturned("Filling the array", putProgram(survivor, attr, code, array, fd), 0);
+  return { ...code, array, fd };
+}
+
+/** Gives back what stands beside the program. */
+function dropCode({ survivor }: Things, { map, bytes, array }: Code & { readonly array?: number }): void {
+  survivor.close(map);
+  if (array !== undefined) survivor.close(array);
+  dispose(bytes);
+}
+
+const withCode = { end: dropCode, afterDeath: dropCode };
 
 function create({ victim, attr }: Things, shape: Shape, name: string, more: CreateFields = {}): number {
   fillAttr(attr, bpfAttr.mapCreate, {
@@ -521,6 +617,99 @@ export const groups: Readonly<Record<string, readonly Life[]>> = {
       },
       end: ({ survivor }, { fd, keys }) => (survivor.close(fd), dispose(keys)),
       afterDeath: ({ survivor }, { fd, keys }) => (survivor.close(fd), dispose(keys)),
+    }),
+  ],
+
+  programs: [
+    row({
+      name: "load a program",
+      prepare: (t) => prepareCode(t),
+      act: ({ victim, attr }, code) => loadProgram(victim, attr, code),
+      wanted: "fd",
+      ...withCode,
+    }),
+    row({
+      name: "load a program that is refused",
+      prepare: (t) => prepareCode(t, (map) => `${programText(map)}\nr0 = 0\nexit`),
+      act: ({ victim, attr }, code) => loadProgram(victim, attr, code),
+      wanted: -EINVAL,
+      ...withCode,
+    }),
+    row({
+      name: "close the last fd of a program, and so the last that holds its map",
+      prepare(t) {
+        const loaded = { ...prepareCode(t), fd: -1 };
+        const fd = loadProgram(t.survivor, t.attr, loaded);
+        t.survivor.close(loaded.map);
+        return { ...loaded, fd };
+      },
+      act: ({ victim }, { fd }) => victim.close(fd),
+      end: (_, { bytes }) => dispose(bytes),
+      afterDeath: (_, { bytes }) => dispose(bytes),
+    }),
+    row({
+      name: "bind a map to a program",
+      prepare: (t) => prepareProgram(t, false),
+      act({ victim, attr }, { fd, map, array }) {
+        fillAttr(attr, bpfAttr.progBindMap, { prog_fd: fd, map_fd: map });
+        const first = victim.bpf(BPF_PROG_BIND_MAP, attr);
+        fillAttr(attr, bpfAttr.progBindMap, { prog_fd: fd, map_fd: array });
+        return first || victim.bpf(BPF_PROG_BIND_MAP, attr);
+      },
+      ...withCode,
+    }),
+    row({
+      name: "pin a program",
+      prepare: (t) => prepareProgram(t, false),
+      act: ({ victim, name, attr }, { fd }) => {
+        fillAttr(attr, bpfAttr.obj, { pathname: name.address, bpf_fd: fd });
+        return victim.bpf(BPF_OBJ_PIN, attr);
+      },
+      ...withCode,
+    }),
+    row({
+      name: "unlink the last name of a program",
+      prepare(t) {
+        const loaded = prepareProgram(t, false);
+        objPin(t.survivor, loaded.fd, NAME);
+        t.survivor.close(loaded.fd);
+        return loaded;
+      },
+      act: ({ victim }) => victim.unlink(NAME),
+      ...withCode,
+    }),
+    row({
+      name: "put a program into an array",
+      prepare: (t) => prepareProgram(t, false),
+      act: ({ victim, attr }, loaded) => putProgram(victim, attr, loaded, loaded.array, loaded.fd),
+      ...withCode,
+    }),
+    row({
+      name: "take a program out of an array that alone holds it",
+      prepare(t) {
+        const loaded = prepareProgram(t, true);
+        t.survivor.close(loaded.fd);
+        return loaded;
+      },
+      act: ({ victim, attr }, loaded) => putProgram(victim, attr, loaded, loaded.array, -1),
+      ...withCode,
+    }),
+    row({
+      name: "close the last fd of an array that holds a program that holds it",
+      prepare(t) {
+        const loaded = prepareProgram(t, true);
+        t.survivor.close(loaded.fd);
+        return loaded;
+      },
+      act: ({ victim }, { array }) => victim.close(array),
+      end: (t, { map, bytes }) => dropCode(t, { map, bytes, slots: 0 }),
+      afterDeath: (t, loaded) => dropCode(t, loaded),
+    }),
+    row({
+      name: "run a program that changes a map and goes over to itself",
+      prepare: (t) => prepareProgram(t, true),
+      act: ({ victim, attr }, loaded) => runProgram(victim, attr, loaded, loaded.fd),
+      ...withCode,
     }),
   ],
 

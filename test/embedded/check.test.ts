@@ -9,7 +9,7 @@ const SUPER = 0x1000;
 const MAPS_BY_ID = SUPER + 2048;
 const CPUS = 0x42000;
 const FD_TABLE = 0x43000;
-const PAGE_TABLE = 0xc3000;
+const PAGE_TABLE = 0xc7000;
 
 /** Offsets in a hash map's head and in its lines: kernel/maps/_htab.ts. */
 const BTF_OFF = 92;

@@ -41,7 +41,7 @@ function badAddresses(kernel: EmbeddedKernel): { bad: Record<string, bigint>; lo
       tasks: 0x2000n,
       "the fd table": 0x23018n,
       "the page table": 0xa3000n,
-      "the kernel zone": 0xc3000n + top / 256n + 0x1000n,
+      "the kernel zone": 0xc7000n + top / 256n + 0x1000n,
       "the gap": top / 2n,
       "a freed buffer": BigInt(upper.address),
       "over a buffer's end": BigInt(lower.address + PAGE - 2),

@@ -1,6 +1,6 @@
 /** What the tests of examples/packets share: the recorded captures, files made by hand, an index as plain rows. */
 import { readFileSync } from "node:fs";
-import type { CaptureIndex } from "../../examples/packets/capture_index.js";
+import type { CaptureIndex } from "tsbpf/pcap";
 
 /** The recorded files. */
 export const captureNames = ["capture.pcap", "capture.pcapng"] as const;

@@ -1,5 +1,5 @@
 /** What examples/packets is to find in a capture, counted by one thread in JavaScript's own maps. */
-import { indexCapture } from "../../examples/packets/pcap.js";
+import { indexCapture } from "tsbpf/pcap";
 import { PacketInfo, packetKinds, parsePacket } from "../../examples/packets/packet.js";
 import { addressText } from "../../examples/packets/format.js";
 import { viewOf } from "./_captures.js";

@@ -9,7 +9,7 @@ import type { Tally } from "../../examples/packets/job.js";
 import { addressText, bar, endTexts, protocolText } from "../../examples/packets/format.js";
 import { PacketMaps } from "../../examples/packets/maps.js";
 import { noColours } from "../../examples/packets/paint.js";
-import { indexCapture } from "../../examples/packets/pcap.js";
+import { indexCapture } from "tsbpf/pcap";
 import type { Progress } from "../../examples/packets/report.js";
 import { progressLines, reportLines } from "../../examples/packets/show.js";
 import { readTables, sumOf } from "../../examples/packets/tables.js";

@@ -1,6 +1,6 @@
 /** The recorded captures, read by us and by tcpdump: packet by packet, by filters, cut, and in other formats. */
 import { describe, expect, test } from "vitest";
-import { indexCapture, packets } from "../../examples/packets/pcap.js";
+import { indexCapture, packets } from "tsbpf/pcap";
 import { PacketInfo, PacketKind, packetKinds, parsePacket } from "../../examples/packets/packet.js";
 import { captureNames, join, randomIntegers, readCapture, testSeed, viewOf, writePcap } from "./_captures.js";
 import { tcpdump, tcpdumpMissing } from "./_tcpdump.js";

@@ -1,8 +1,7 @@
 /** pcap and pcapng files: what is read from each format, and what is said of cut, damaged and foreign files. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { breakText, type CaptureIndex } from "../../examples/packets/capture_index.js";
-import { indexCapture, packets } from "../../examples/packets/pcap.js";
+import { breakText, type CaptureIndex, indexCapture, packets } from "tsbpf/pcap";
 import { PacketInfo, parsePacket } from "../../examples/packets/packet.js";
 import {
   BlockWriter,

@@ -41,6 +41,12 @@ describe.skipIf(whyNoClang !== undefined)(
       });
     });
 
+    it("does not change the bytes that it reads, a Buffer's neither", () => {
+      const bytes = Buffer.from(counts);
+      BpfObject.open(bytes);
+      expect(bytes.equals(counts)).toBe(true);
+    });
+
     it("links programs with the functions that they call", () => {
       const { programs } = BpfObject.open(counts).definitions;
       expect(sorted(programs.map(({ name, section, type }) => [name, section, type]))).toEqual([
@@ -127,7 +133,6 @@ describe.skipIf(whyNoClang !== undefined)(
       using kernel = await EmbeddedKernel.create();
       const object = BpfObject.open(counts);
       expect(() => object.load(kernel, { programs: ["nosuch"] })).toThrow('it has no program "nosuch" (it has');
-      expect(() => object.load(kernel)).toThrow(/BPF_PROG_LOAD failed with EINVAL/);
       expect(kernel.usage()).toMatchObject({ maps: 0 });
     });
   },

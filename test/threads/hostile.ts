@@ -13,6 +13,9 @@ import {
   BPF_MAP_LOOKUP_BATCH,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
   ENOENT,
   bpfAttr,
 } from "tsbpf/uapi";
@@ -50,11 +53,15 @@ export const hostilePaths: readonly string[] = Array.from(
 
 /** A thread has this many fds at most, so that there is memory for new maps now and then. */
 const maxFds = 12;
+const MOST_RUNS = 10_000;
+const givesFd = [BPF_MAP_CREATE, BPF_OBJ_GET, BPF_MAP_GET_FD_BY_ID, BPF_PROG_LOAD, BPF_PROG_GET_FD_BY_ID];
 /** However slow the machine is. */
 const leastCalls = 30_000;
 
 export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed, ms }: HostileArg): Answers {
   const random = new Random(seed);
+  // Random programs go round in circles.
+  kernel.setProgramBudget(2000);
   const { buffer } = kernel.share().memory;
   const caller = new HostileCaller(random, aims, index, buffer);
   const words = new Uint32Array(log, index * LOG_WORDS * 4, LOG_WORDS);
@@ -65,6 +72,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
   let calls = 0;
   for (; calls < leastCalls || calls % 64 !== 0 || performance.now() < end; calls++) {
     const call = caller.next();
+    if (isEndless(call, buffer)) continue;
     words.set([calls + 1, call.cmd, call.address, call.size]);
     const ret = answerOf(kernel, call, buffer);
     if (ret < 0 && !isEndOfBatches(call.cmd, ret)) {
@@ -72,7 +80,7 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
       continue;
     }
     succeeded[call.cmd] = (succeeded[call.cmd] ?? 0) + 1;
-    if (call.cmd === BPF_MAP_CREATE || call.cmd === BPF_OBJ_GET || call.cmd === BPF_MAP_GET_FD_BY_ID) {
+    if (givesFd.includes(call.cmd)) {
       const id = idOf(ret);
       // By a chance that is next to none: another thread has written this id into attr.
       if (aims.guardIds.includes(id)) kernel.close(ret);
@@ -90,6 +98,13 @@ export function beHostile(kernel: EmbeddedKernel, { aims, desk, log, index, seed
   }
   for (const fd of caller.fds) kernel.close(fd);
   return { calls, succeeded, failed };
+}
+
+/** Four thousand million runs of a program are no hang, but would look like one. */
+function isEndless({ cmd, address }: HostileCall, buffer: ArrayBufferLike): boolean {
+  const at = address + bpfAttr.test.repeat.off;
+  if (cmd !== BPF_PROG_TEST_RUN || at + 4 > buffer.byteLength) return false;
+  return new DataView(buffer).getUint32(at, true) > MOST_RUNS;
 }
 
 /** A batch that came to the map's end has succeeded. */

@@ -44,6 +44,16 @@ import {
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
+  BPF_PROG_BIND_MAP,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_GET_NEXT_ID,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_SYSCALL,
+  BPF_PROG_TYPE_XDP,
   bpfAttr,
 } from "tsbpf/uapi";
 import type { Random } from "../differential/random.js";
@@ -75,7 +85,7 @@ export interface HostileCall {
   readonly size: number;
 }
 
-type Group = "mapCreate" | "mapElem" | "batch" | "obj" | "info" | "getId";
+type Group = "mapCreate" | "mapElem" | "batch" | "obj" | "info" | "getId" | "progLoad" | "test" | "progBindMap";
 type Sensible = { cmd: number; group: Group; fields: Record<string, number | bigint> };
 
 export const cmds = [
@@ -95,10 +105,41 @@ export const cmds = [
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_MAP_GET_NEXT_ID,
   BPF_MAP_GET_FD_BY_ID,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+  BPF_PROG_GET_NEXT_ID,
+  BPF_PROG_GET_FD_BY_ID,
+  BPF_PROG_BIND_MAP,
 ];
 
 /** What succeeds seldom otherwise: something must be in a map before it can be taken out. */
-const often = [BPF_MAP_UPDATE_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM];
+const often = [
+  BPF_MAP_UPDATE_ELEM,
+  BPF_MAP_UPDATE_ELEM,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+];
+
+const progTypes = [
+  BPF_PROG_TYPE_XDP,
+  BPF_PROG_TYPE_XDP,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_SYSCALL,
+];
+/** Of instructions, the first byte: what computes, what touches memory, what jumps. */
+const computing = [
+  0x07, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x57, 0x5f, 0x67, 0x77, 0xb7, 0xbf, 0xc7, 0x04, 0x0c, 0xb4, 0xbc,
+];
+const touching = [0x61, 0x69, 0x71, 0x79, 0x81, 0x62, 0x6a, 0x72, 0x7a, 0x63, 0x6b, 0x73, 0x7b, 0xc3, 0xdb];
+const jumping = [0x05, 0x15, 0x1d, 0x25, 0x55, 0x5d, 0xa5, 0xb5, 0x65, 0x16, 0x56];
+/** All that take what may be wrong. */
+const helpers = [
+  1, 1, 1, 2, 3, 7, 8, 12, 87, 88, 89, 130, 131, 132, 133, 134, 164, 181, 93, 94, 6, 165, 177, 105, 106, 182, 16, 44,
+  65, 54, 189, 190, 26, 9, 10, 11, 28, 38, 39, 113, 115, 195, 197, 198, 199, 200, 201, 202, 203, 209,
+];
 
 const types = [
   BPF_MAP_TYPE_HASH,
@@ -274,6 +315,22 @@ export class HostileCaller {
         return make("getId", { start_id: this.#id() });
       case BPF_MAP_GET_FD_BY_ID:
         return make("getId", { map_id: this.#id(), open_flags: random.pick([0, 0, BPF_F_RDONLY, BPF_F_WRONLY]) });
+      case BPF_PROG_LOAD:
+        return make("progLoad", { prog_type: random.pick(progTypes), ...this.#program() });
+      case BPF_PROG_TEST_RUN: {
+        const context = random.percent(40)
+          ? { ctx_in: this.#pointer(), ctx_size_in: random.pick([8, 24, 64, 192]) }
+          : {};
+        const packet = { data_in: this.#pointer(), data_size_in: random.pick([14, 64, 1500, 70_000]) };
+        const out = random.percent(30) ? { data_out: this.#pointer(), data_size_out: random.pick([14, 64, 9000]) } : {};
+        return make("test", { prog_fd: map_fd, ...(random.percent(75) ? packet : {}), ...out, ...context });
+      }
+      case BPF_PROG_GET_NEXT_ID:
+        return make("getId", { start_id: random.below(100) });
+      case BPF_PROG_GET_FD_BY_ID:
+        return make("getId", { prog_id: this.#id() });
+      case BPF_PROG_BIND_MAP:
+        return make("progBindMap", { prog_fd: map_fd, map_fd: this.#fd() });
       default: {
         const flags = cmd === BPF_MAP_UPDATE_ELEM ? random.pick([0, 0, 1, 2]) : 0;
         // Nowhere: of a map without keys, or the first one.
@@ -301,6 +358,76 @@ export class HostileCaller {
       map_flags: isTrie ? BPF_F_NO_PREALLOC : isArena ? BPF_F_MMAPABLE : isRing ? 0 : random.pick(mapFlags),
       ...(hasFds ? { inner_map_fd: this.#fd() } : {}),
     };
+  }
+
+  /** Writes instructions into the arena, as many as have a chance to be taken: registers are written before anything else. */
+  #program(): Sensible["fields"] {
+    const random = this.#random;
+    const { address, length } = this.#arena;
+    const slots = 14 + random.below(24);
+    const at = (address + random.below(length - 8 * slots - 8)) & ~7;
+    const view = new DataView(this.#memory.buffer, at, 8 * slots + 8);
+    const put = (slot: number, code: number, registers: number, off: number, imm: number): void => {
+      view.setUint8(8 * slot, code);
+      view.setUint8(8 * slot + 1, registers);
+      view.setInt16(8 * slot + 2, off, true);
+      view.setUint32(8 * slot + 4, imm, true);
+    };
+    // r6 = r1; the others: numbers, or the frame.
+    put(0, 0xbf, 0x16, 0, 0);
+    for (let reg = 0; reg < 10; reg++) {
+      if (reg !== 6)
+        put(1 + reg - (reg > 6 ? 1 : 0), random.percent(40) ? 0xbf : 0xb7, reg | 0xa0, 0, random.pick(numbers));
+    }
+    for (let reg = 0; reg < 10; reg++) {
+      const slot = 1 + reg - (reg > 6 ? 1 : 0);
+      if (reg !== 6 && view.getUint8(8 * slot) === 0xb7) view.setUint8(8 * slot + 1, reg);
+      else if (reg !== 6) view.setUint32(8 * slot + 4, 0, true);
+    }
+    let slot = 10;
+    while (slot < slots - 1) slot += this.#instruction(put, slot, slots);
+    put(slots - 1, 0x95, 0, 0, 0);
+    view.setUint32(8 * slots, random.percent(80) ? 0x4c5047 : 0, true);
+    this.#keepOut(view);
+    return { insns: at, insn_cnt: slots, license: at + 8 * slots };
+  }
+
+  /** Writes one instruction. Returns how many slots it takes. */
+  #instruction(
+    put: (slot: number, code: number, registers: number, off: number, imm: number) => void,
+    slot: number,
+    slots: number,
+  ): number {
+    const random = this.#random;
+    const registers = random.below(10) | (random.below(11) << 4);
+    const off = random.percent(70) ? -8 * (1 + random.below(8)) : random.below(1 << 16) - (1 << 15);
+    const kind = random.below(10);
+    if (kind < 2 && slot + 3 < slots) {
+      put(slot, 0x18, ((random.percent(85) ? 1 : random.below(7)) << 4) | (1 + random.below(2)), 0, this.#fd());
+      put(slot + 1, 0, 0, 0, random.percent(95) ? 0 : random.u32());
+      return 2;
+    }
+    if (kind < 4) put(slot, 0x85, 0, 0, random.pick(helpers));
+    else if (kind < 6) {
+      const code = random.pick(touching);
+      const isImm = (code & 7) === 2;
+      put(slot, code, isImm ? registers & 15 : registers, off, isImm ? random.u32() : 0);
+    } else if (kind < 7) {
+      const code = random.pick(jumping);
+      const to = random.below(slots) - slot - 1;
+      put(
+        slot,
+        code,
+        code === 5 ? 0 : (code & 8) === 0 ? registers & 15 : registers,
+        to,
+        (code & 8) === 0 && code !== 5 ? random.pick(numbers) : 0,
+      );
+    } else {
+      const code = random.pick(computing);
+      const isReg = (code & 8) !== 0;
+      put(slot, code, isReg ? registers : registers & 15, 0, isReg ? 0 : random.pick([1, 3, 8, 31, random.u32()]));
+    }
+    return 1;
   }
 
   #fd(): number {

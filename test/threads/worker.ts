@@ -17,6 +17,7 @@ import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
 import { churn } from "./saving.js";
 import { routing } from "./routing.js";
+import { runProgram } from "./running.js";
 import { tear } from "./tearing.js";
 import { upsert } from "./upserting.js";
 
@@ -35,6 +36,7 @@ const jobs = {
   pushAndPop,
   recycle,
   routing,
+  runProgram,
   share,
   tear,
   upsert,

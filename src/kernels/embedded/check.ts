@@ -41,6 +41,12 @@ const texts: Readonly<Record<number, Text>> = {
   56: (where, found) => `BTF at ${where}: another one has its id ${found} too`,
   57: (where, found, wanted) => `BTF at ${where}: ${found} references, where fds and maps are ${wanted}`,
   58: (where, found) => `map at ${where}: its BTF at 0x${found.toString(16)} is not listed`,
+  59: (where, found, wanted) =>
+    `program at ${where}: linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  60: (where, found) => `program at ${where}: another one has its id ${found} too`,
+  61: (where, found, wanted) => `program at ${where}: ${found} references, where fds, names and elems are ${wanted}`,
+  62: (where, found) => `program at ${where}: a map or BTF that it holds, at 0x${found.toString(16)}, is not listed`,
+  63: (_, found, wanted) => `${found} programs count as ended, and ${wanted} are listed`,
   64: (where, found, wanted) =>
     `map at ${where}: what bucket ${wanted} leads to at 0x${found.toString(16)} is none of its parts`,
   65: (where, found, wanted) =>

@@ -13,11 +13,12 @@ import type {
   DirectoryEntry,
   Kernel,
   MmapOptions,
+  ProgramFault,
   ReadableOptions,
   UserBuffer,
 } from "../kernel.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
-import { btfFdinfoOf, fdinfoOf } from "./fdinfo.js";
+import { fdinfoOf, otherFdinfoOf } from "./fdinfo.js";
 import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
 import { openDirect } from "./direct_map.js";
 import { Waits, awaitRing, openDirectRing } from "./direct_ring.js";
@@ -30,6 +31,7 @@ import {
   instantiate,
   reserveMemory,
 } from "./engine.js";
+import { faultOf } from "./programs.js";
 import { type Extent, checkImage, decodeImage, encodeImage } from "./image.js";
 import { KernelBug } from "./kernel_bug.js";
 import { giveTask, takeTask, tasksOf } from "./tasks.js";
@@ -54,6 +56,8 @@ export interface EmbeddedKernelOptions {
   possibleCpus?: number;
   /** Bytes of memory to reserve, 2 MiB to 4 GiB; 1 GiB unless told. Only what is used is taken from the system. */
   maxMemory?: number;
+  /** False has this thread interpret programs, which is much slower; they are compiled unless told. */
+  compile?: boolean;
 }
 
 /** A kernel as another thread gets it by postMessage, to `EmbeddedKernel.attach` it. */
@@ -124,6 +128,7 @@ export class EmbeddedKernel implements Kernel {
     const { module, memory } = await EmbeddedKernel.#reserve(bytes);
     const task = takeTask(memory);
     const instance = await instantiate(module, memory, task);
+    if (options.compile === false) instance.compile = () => 0;
     instance.engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
     return new EmbeddedKernel(module, memory, instance, task, possibleCpus);
   }
@@ -402,6 +407,28 @@ export class EmbeddedKernel implements Kernel {
     return this.#engine.countOf(fd);
   }
 
+  /**
+   * Has `listener` called with each line that bpf_trace_printk or bpf_trace_vprintk prints in a program that this thread runs; undefined: with
+   * none, as in the beginning. On Linux such lines are in /sys/kernel/tracing/trace_pipe.
+   */
+  onTrace(listener: ((line: string) => void) | undefined): void {
+    this.#instance.onTrace = listener;
+  }
+
+  fault(): ProgramFault | undefined {
+    return faultOf(this.#engine, this.#memory.buffer);
+  }
+
+  /**
+   * How many jumps back, and iterations of helpers' loops, a program that this thread runs may take before it is ended: 2^28 unless
+   * told.
+   *
+   * @throws {RangeError} for what is not an integer from 1 to 2^53 - 1
+   */
+  setProgramBudget(jumps: number): void {
+    this.#engine.setBudget(BigInt(inRange("jumps", jumps, 1, Number.MAX_SAFE_INTEGER)));
+  }
+
   directRing(fd: number): DirectRing | undefined {
     const engine = this.#engine;
     const map = engine.hold(fd);
@@ -419,7 +446,7 @@ export class EmbeddedKernel implements Kernel {
 
   fdinfo(fd: number): string | undefined {
     const map = this.#engine.hold(fd);
-    if (errnoOf(map) === -EINVAL) return btfFdinfoOf(this, fd);
+    if (errnoOf(map) === -EINVAL) return otherFdinfoOf(this, fd);
     if (errnoOf(map) !== 0) return undefined;
     try {
       return fdinfoOf(this, this.#engine, fd, map);

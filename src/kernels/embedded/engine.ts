@@ -3,6 +3,7 @@
  *
  * The module is the same for shared and unshared memory, but for one bit of its memory import.
  */
+import { programCompiler } from "./compiled_programs.js";
 import { bugOf } from "./kernel_bug.js";
 import { kernelWasm } from "./kernel_wasm.js";
 
@@ -85,6 +86,27 @@ export interface Engine {
   lookupMany(map: number, keys: number, values: number, rets: number, n: number): number;
   updateMany(map: number, keys: number, values: number, rets: number, n: number, flags: number): number;
   deleteMany(map: number, keys: number, rets: number, n: number): number;
+  /** Functions that the engine calls by number: compiled programs are put there. */
+  readonly table: WebAssembly.Table;
+  progInsns(prog: number): number;
+  progSlots(prog: number): number;
+  progType(prog: number): number;
+  progId(prog: number): number;
+  progMapCount(prog: number): number;
+  progMap(prog: number, index: number): number;
+  maxEntriesOf(map: number): number;
+  valueSizeOf(map: number): number;
+  mapFlagsOf(map: number): number;
+  arrayValues(map: number): number;
+  arraySlotSize(map: number): number;
+  runArea(): number;
+  setBudget(budget: bigint): void;
+  progAccess(address: bigint, size: number, write: number, insn: number): number;
+  progFault(kind: number, insn: number, address: bigint): void;
+  progHelper(id: number, insn: number, r1: bigint, r2: bigint, r3: bigint, r4: bigint, r5: bigint): bigint;
+  findElem(map: number, key: number): number;
+  findHash4(map: number, key: number): number;
+  findHash8(map: number, key: bigint): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */
@@ -157,6 +179,10 @@ export const steps: { hook: ((step: number) => void) | undefined } = { hook: und
 export interface Instance {
   readonly engine: Engine;
   patienceMs: number;
+  /** Compiles the program at an address: where its functions are in the engine's table; 0 to have it interpreted. */
+  compile: (prog: number) => number;
+  /** What bpf_trace_printk prints, a line a call. */
+  onTrace?: ((line: string) => void) | undefined;
 }
 
 /** An instance of the engine on a memory, for the thread that has this task. */
@@ -182,11 +208,38 @@ export async function instantiate(
     if (maySleep) Atomics.wait(words, address >>> 2, held, SLEEP_MS);
   };
   const weak = isWeaklyOrdered() ? 1 : 0;
-  const instance = await WebAssembly.instantiate(module, { env: { memory, me: task, wait, weak } });
+  const compile = (prog: number): number => self.compile(prog >>> 0);
+  const print = (address: number, bytes: number): void => {
+    if (self.onTrace !== undefined)
+      self.onTrace(
+        new TextDecoder().decode(new Uint8Array(memory.buffer).slice(address >>> 0, (address >>> 0) + bytes)),
+      );
+  };
+  const instance = await WebAssembly.instantiate(module, {
+    env: { memory, me: task, wait, weak, clock, compile, print },
+  });
   const engine = instance.exports as unknown as Engine;
-  const self: Instance = { engine, patienceMs: PATIENCE_MS };
+  const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;
+  const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: programCompiler(engine, memory, adapt) };
   engine.enter(maySleep ? 1 : 0);
   return self;
+}
+
+const MILLISECOND = 1e6;
+/** See kernel/clock.ts. */
+const THREAD = 2;
+const REAL = 1;
+/**
+ * Where the clock begins that all threads have: near enough that a number tells some nanoseconds. Each thread's own clock begins when the
+ * thread does.
+ */
+export const EPOCH: number = Date.UTC(2026, 0, 1);
+
+function clock(which: number): number {
+  const sinceStart = performance.now();
+  if (which === THREAD) return sinceStart * MILLISECOND;
+  const sinceEpoch = (performance.timeOrigin - EPOCH + sinceStart) * MILLISECOND;
+  return which === REAL ? sinceEpoch + EPOCH * MILLISECOND : sinceEpoch;
 }
 
 /** Whether this thread may sleep in Atomics.wait: not a browser's main thread, nor a service worker, nor without shared memory. */

@@ -1,6 +1,7 @@
 /**
  * The embedded kernel, as the package's root entry exports it.
  */
+export { EPOCH } from "./engine.js";
 export {
   EmbeddedKernel,
   type EmbeddedKernelOptions,

@@ -11,6 +11,7 @@ import { EINVAL, EPERM } from "../../uapi/errno.js";
 import type { DirectoryEntry, Kernel, MmapOptions, ReadableOptions, UserBuffer } from "../kernel.js";
 import { openHost, thisHost } from "./host.js";
 import { mapAnonymous, mapFd } from "./mapping.js";
+import { LinuxPlaces } from "./places.js";
 import { countCpus } from "./possible_cpus.js";
 import { Readiness } from "./readiness.js";
 import type { Sys } from "./sys.js";
@@ -39,12 +40,14 @@ function isBpffs(path: string): boolean {
 export class LinuxKernel implements Kernel {
   readonly name = "linux";
   readonly possibleCpus: number;
+  readonly places: LinuxPlaces;
   readonly #sys: Sys;
   readonly #readiness: Readiness;
   readonly #writability: Readiness;
 
   private constructor(sys: Sys) {
     this.#sys = sys;
+    this.places = new LinuxPlaces(this);
     this.#readiness = new Readiness(sys, "readable");
     this.#writability = new Readiness(sys, "writable");
     this.possibleCpus = countCpus(readFileSync("/sys/devices/system/cpu/possible", "utf8"));
@@ -123,13 +126,15 @@ export class LinuxKernel implements Kernel {
   }
 
   /**
-   * perf_event_open(2), of all processes on a CPU.
+   * perf_event_open(2).
    *
    * @param attr `struct perf_event_attr`.
+   * @param cpu -1: on all of them, of one process.
+   * @param pid -1: of all processes, on one CPU.
    * @returns An fd, or a negative errno.
    */
-  perfEventOpen(attr: UserBuffer, cpu: number): number {
-    return this.#sys.perf_event_open(attr.address, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+  perfEventOpen(attr: UserBuffer, cpu: number, pid: number = -1): number {
+    return this.#sys.perf_event_open(attr.address, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
   }
 
   fdinfo(fd: number): string | undefined {

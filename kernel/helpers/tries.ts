@@ -1,0 +1,110 @@
+/**
+ * Values of tries, as programs have them.
+ *
+ * Differs from Linux: a program gets a copy, since the elems of a trie move when its nodes change (maps/lpm_trie.ts). What it has changed in
+ * the copy is written back when it ends, word by word: what others have added to a word meanwhile is kept.
+ *
+ * A copy lies in the Run's scratch memory, in a list:
+ *
+ *      0  next   0 in the last
+ *      4  map
+ *      8  key    the prefix that matched
+ *      .  value  and then as it was
+ */
+import { BPF_EXIST } from "../../src/uapi/bpf";
+import { BpfMap, mapAt } from "../map";
+import { UPDATE_ELEM, callOp } from "../map_types";
+import { LpmTrie } from "../maps/_lpm";
+import { lpmFindElem } from "../maps/lpm_trie";
+import { Run, myRun, scratchArea, takeScratch } from "../run";
+
+const KEY_OFF: u32 = 8;
+/** What a value may have: as much as two of them fit the scratch page that helpers have for themselves. */
+const MAX_VALUE: u32 = 1536;
+/** Of that page: keys, and the value as it is now. */
+const KEY_AT: usize = 2048;
+
+// @ts-ignore: decorator
+@inline
+function roundUp8(bytes: u32): u32 {
+  return (bytes + 7) & ~7;
+}
+
+// @ts-ignore: decorator
+@inline
+function valueOff(map: BpfMap): u32 {
+  return KEY_OFF + roundUp8(map.keySize);
+}
+
+/** A copy of the value that a key leads to, or 0. */
+export function findInTrie(map: BpfMap, key: usize): usize {
+  const run = myRun();
+  if (map.valueSize > MAX_VALUE) return 0;
+  const found = scratchArea(run) + KEY_AT;
+  const value = scratchArea(run);
+  if (lpmFindElem(changetype<LpmTrie>(map), key, found, value) != 0) return 0;
+  let at = copyOf(run, map, found);
+  if (at == 0) at = newCopy(run, map);
+  if (at == 0) return 0;
+  const to = at + valueOff(map);
+  const step = roundUp8(map.valueSize);
+  // What the program has changed is its own until it ends.
+  if (load<u32>(at, 4) != 0 && memory.compare(to, to + step, map.valueSize) != 0) return to;
+  store<u32>(at, <u32>changetype<usize>(map), 4);
+  memory.copy(at + KEY_OFF, found, map.keySize);
+  memory.copy(to, value, map.valueSize);
+  memory.copy(to + step, value, map.valueSize);
+  return to;
+}
+
+function copyOf(run: Run, map: BpfMap, key: usize): usize {
+  let at: usize = run.tries;
+  while (at != 0) {
+    const isIt = load<u32>(at, 4) == <u32>changetype<usize>(map);
+    if (isIt && memory.compare(at + KEY_OFF, key, map.keySize) == 0) return at;
+    at = load<u32>(at);
+  }
+  return 0;
+}
+
+/** Room for one more copy; where there is none, that of the map's last. */
+function newCopy(run: Run, map: BpfMap): usize {
+  let at = takeScratch(valueOff(map) + 2 * roundUp8(map.valueSize));
+  if (at != 0) {
+    store<u32>(at, run.tries);
+    store<u32>(at, 0, 4);
+    run.tries = <u32>at;
+    return at;
+  }
+  at = run.tries;
+  while (at != 0 && load<u32>(at, 4) != <u32>changetype<usize>(map)) at = load<u32>(at);
+  if (at != 0) {
+    writeBack(run, at);
+    store<u32>(at, 0, 4);
+  }
+  return at;
+}
+
+/** Writes what a program has changed in its copies. */
+export function writeBackTries(run: Run): void {
+  for (let at: usize = run.tries; at != 0; at = load<u32>(at)) writeBack(run, at);
+  run.tries = 0;
+}
+
+function writeBack(run: Run, at: usize): void {
+  const map = mapAt(load<u32>(at, 4));
+  const value = at + valueOff(map);
+  const was = value + roundUp8(map.valueSize);
+  if (memory.compare(value, was, map.valueSize) == 0) return;
+  const key = at + KEY_OFF;
+  const found = scratchArea(run) + KEY_AT;
+  const now = scratchArea(run);
+  // An elem that is gone stays gone.
+  if (lpmFindElem(changetype<LpmTrie>(map), key, found, now) != 0 || memory.compare(found, key, map.keySize) != 0) return;
+  let i: u32 = 0;
+  for (; i + 8 <= map.valueSize; i += 8) {
+    store<u64>(now + i, load<u64>(now + i) + load<u64>(value + i) - load<u64>(was + i));
+  }
+  for (; i < map.valueSize; i++) store<u8>(now + i, load<u8>(now + i) + load<u8>(value + i) - load<u8>(was + i));
+  callOp(map.type, UPDATE_ELEM, changetype<usize>(map), key, now, BPF_EXIST);
+}
