@@ -5,7 +5,8 @@
  * The last bytes of each line, and `hand` in the map's head:
  *
  *      heatOff      heat    a byte a cell: three bits for how often the elem was used, up to MAX_HEAT, which cools by one when the
- *                           hand passes; five for when it came: a 16th to a 32nd of the elems come in one such time
+ *                           hand passes; five for when it came: a 16th to a 32nd of the elems come in one such time (of a small
+ *                           table's, a quarter to an eighth)
  *      heatOff + 8  ghosts  of a line of the map's own: a byte of the hash of the last eight of its elems that went, newest first
  *
  * The hand goes round over the buckets. A bucket where all elems have some heat cools, and the hand goes on; where one has none,
@@ -46,6 +47,10 @@ const TIME_SHIFT: u32 = 3;
 const TIME_MASK: u32 = 31;
 /** Times that pass while all elems are exchanged once, at least, as a power of two. */
 const TIMES_BITS: u32 = 4;
+/** The same of small tables. */
+const SMALL_TIMES_BITS: u32 = 2;
+/** Up to so many elems a table is small: what was used often must not stay for long there, since few others have room beside it. */
+const SMALL_ENTRIES: u32 = 256;
 const GHOSTS_OFF: usize = 8;
 /** Buckets that are looked at for one elem: then the least warm of the last one goes. */
 const BUCKETS: i32 = 64;
@@ -67,6 +72,12 @@ const HIGH_BITS: u64 = 0x8080808080808080;
 @inline
 export function isLru(map: Htab): bool {
   return map.heatOff != 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function isSmall(map: Htab): bool {
+  return map.maxEntries <= SMALL_ENTRIES;
 }
 
 // @ts-ignore: decorator
@@ -110,7 +121,8 @@ export function noteNew(map: Htab, home: usize, tag: usize, hash: u32): void {
 @inline
 function timeOf(map: Htab): u32 {
   const bits: u32 = 31 - clz<u32>(map.maxEntries);
-  return (map.born >> (bits > TIMES_BITS ? bits - TIMES_BITS : 0)) & TIME_MASK;
+  const times = isSmall(map) ? SMALL_TIMES_BITS : TIMES_BITS;
+  return (map.born >> (bits > times ? bits - times : 0)) & TIME_MASK;
 }
 
 /** How long ago an elem came. */
@@ -239,13 +251,20 @@ export function coldestOf(map: Htab, home: usize): usize {
   return best;
 }
 
-/** Takes one from each heat of a bucket that is not 0. */
+/** Takes one from each heat of a bucket that is not 0. In a small table those above 2 count as 2. */
 function coolDown(map: Htab, home: usize): void {
   let line = home;
   for (let lines = 0; line != 0 && lines < CHAIN; lines++, line = nextLine(line)) {
     const heats = load<u64>(line + map.heatOff);
-    store<u64>(line + map.heatOff, heats - (warmBytes(heats) >> 7));
+    store<u64>(line + map.heatOff, isSmall(map) ? oneOrNone(heats) : heats - (warmBytes(heats) >> 7));
   }
+}
+
+/** The same bytes, with a heat of 1 for those of 2 and more, and none for the others. */
+// @ts-ignore: decorator
+@inline
+function oneOrNone(heats: u64): u64 {
+  return (heats & ~(<u64>HEAT_MASK * ONES)) | (((heats >> 1) | (heats >> 2)) & ONES);
 }
 
 /** The highest bit of each byte with some heat. */
