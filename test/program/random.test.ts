@@ -14,7 +14,7 @@ import { embedded, linux } from "./_kernels.js";
 import { Workbench, insn, loadNumber, loadValue, row } from "./_workbench.js";
 
 const seed = Number(process.env["TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const PROGRAMS = process.env["CI"] === undefined ? 3_000 : 100_000;
+const PROGRAMS = Number(process.env["TSBPF_PROGRAMS"] ?? (process.env["CI"] === undefined ? 3000 : 20_000));
 
 /*
  * The map's value:
