@@ -68,6 +68,9 @@ export interface RunResult {
   readonly durationNs: number;
 }
 
+/** attr, packet in and out, context in and out. */
+type RunParts = readonly [UserBuffer, UserBuffer, UserBuffer, UserBuffer, UserBuffer];
+
 const LOG_BYTES = [1 << 16, 1 << 20, 1 << 24] as const;
 const MORE_DATA = 512;
 const PROGRAM_NAME_LETTERS = 15;
@@ -83,6 +86,7 @@ export class Program {
   readonly id: number;
   readonly #sourceOf: ProgramAttr["sourceOf"];
   #fd: number;
+  #runMemory: { readonly all: UserBuffer; readonly parts: readonly UserBuffer[] } | undefined;
 
   private constructor(kernel: Kernel, fd: number, attr: ProgramAttr) {
     this.#sourceOf = attr.sourceOf;
@@ -175,13 +179,12 @@ export class Program {
    */
   run(options: RunOptions = {}): RunResult {
     const { data = new Uint8Array(), context = new Uint8Array(), repeat = 1 } = options;
+    if (this.#fd < 0) throw this.#runFailure(-EBADF);
     const outSize = data.length === 0 ? 0 : (options.dataOutSize ?? data.length + MORE_DATA);
-    const { kernel } = this;
-    using dataIn = filled(kernel, data);
-    using dataOut = kernel.alloc(Math.max(outSize, 1));
-    using contextIn = filled(kernel, context);
-    using contextOut = kernel.alloc(Math.max(context.length, 1));
-    using attr = kernel.alloc(BPF_ATTR_SIZE);
+    const sizes = [BPF_ATTR_SIZE, data.length, outSize, context.length, context.length];
+    const [attr, dataIn, dataOut, contextIn, contextOut] = this.#parts(sizes) as RunParts;
+    dataIn.bytes.set(data);
+    contextIn.bytes.set(context);
     const isSyscall = this.type === BPF_PROG_TYPE_SYSCALL;
     // What Linux runs once, and gives no context back of: syscall programs write theirs in place.
     const isPlain = isSyscall || this.type === BPF_PROG_TYPE_RAW_TRACEPOINT;
@@ -197,7 +200,7 @@ export class Program {
       ctx_size_out: isPlain ? 0 : context.length,
       ctx_out: context.length === 0 || isPlain ? 0 : contextOut.address,
     });
-    const ret = this.#fd < 0 ? -EBADF : kernel.bpf(BPF_PROG_TEST_RUN, attr);
+    const ret = this.kernel.bpf(BPF_PROG_TEST_RUN, attr);
     if (ret < 0) throw this.#runFailure(ret);
     const view = viewOf(attr);
     const u32 = ({ off }: { readonly off: number }): number => view.getUint32(off, true);
@@ -237,10 +240,33 @@ export class Program {
   close(): void {
     if (this.#fd >= 0) this.kernel.close(this.#fd);
     this.#fd = -1;
+    this.#freeRunMemory();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Memory for a run, in parts of these sizes or more: kept from one run to the next, since there may be millions. */
+  #parts(sizes: readonly number[]): readonly UserBuffer[] {
+    const known = this.#runMemory;
+    if (known !== undefined && sizes.every((size, i) => size <= known.parts[i]!.bytes.length)) return known.parts;
+    const rooms = sizes.map((size) => Math.max(64, 2 ** Math.ceil(Math.log2(size))));
+    this.#freeRunMemory();
+    const all = this.kernel.alloc(rooms.reduce((sum, room) => sum + room, 0));
+    let start = 0;
+    const parts = rooms.map((room) => {
+      const part = { ...all, address: all.address + start, bytes: all.bytes.subarray(start, start + room) };
+      start += room;
+      return part;
+    });
+    this.#runMemory = { all, parts };
+    return parts;
+  }
+
+  #freeRunMemory(): void {
+    this.#runMemory?.all[Symbol.dispose]();
+    this.#runMemory = undefined;
   }
 
   #runFailure(ret: number): BpfError {
