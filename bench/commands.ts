@@ -7,6 +7,7 @@
 import { HashMap, type Kernel, u32, u64 } from "tsbpf";
 import {
   BPF_ANY,
+  BPF_BTF_LOAD,
   BPF_F_RDONLY,
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_BATCH,
@@ -24,10 +25,15 @@ import {
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
+  BPF_PROG_LOAD,
+  BPF_PROG_TEST_RUN,
+  BPF_PROG_TYPE_SOCKET_FILTER,
   ENOENT,
   type Field,
   bpfAttr,
 } from "tsbpf/uapi";
+import { BtfBuilder } from "tsbpf/btf";
+import { assemble, encodeInsns } from "tsbpf/program";
 import { scattered } from "./keys.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import { openKernel } from "./typed.js";
@@ -40,7 +46,19 @@ const KEY_OFF = 256;
 const VALUE_OFF = 264;
 const NEXT_OFF = 272;
 const INFO_OFF = 320;
+const BTF_OFF = 512;
+const CODE_OFF = 800;
+const LICENSE_OFF = 1000;
 const LISTS_OFF = 1024;
+
+const INSN_SIZE = 8;
+/** The least that can be loaded, of either. */
+const btf = (() => {
+  const builder = new BtfBuilder();
+  builder.int("u32", 4);
+  return builder.bytes();
+})();
+const program = encodeInsns(assemble("r0 = 0\nexit"));
 
 type Layout = Readonly<Record<string, Field>>;
 
@@ -92,6 +110,9 @@ function commandOps(kernel: Kernel): Ops {
   const { address } = buffer;
   const view = new DataView(buffer.bytes.buffer, buffer.bytes.byteOffset, buffer.bytes.byteLength);
   const [keysOff, valuesOff] = [LISTS_OFF, LISTS_OFF + ROOM * 8];
+  buffer.bytes.set(btf, BTF_OFF);
+  buffer.bytes.set(program, CODE_OFF);
+  buffer.bytes.set(new TextEncoder().encode("GPL"), LICENSE_OFF);
   const fillKeys = (): void => keys.forEach((key, i) => view.setUint32(keysOff + 4 * i, key, true));
   fillKeys();
   for (const key of keys) map.set(key, 1n);
@@ -117,6 +138,11 @@ function commandOps(kernel: Kernel): Ops {
   const freeze = command(BPF_MAP_FREEZE, { map_fd: bpfAttr.mapElem.map_fd }, {});
   const infoByFd = command(BPF_OBJ_GET_INFO_BY_FD, bpfAttr.info, info);
   const nextId = command(BPF_MAP_GET_NEXT_ID, bpfAttr.getId, { start_id: map.id - 1 });
+  const loadBtf = command(BPF_BTF_LOAD, bpfAttr.btfLoad, { btf: address + BTF_OFF, btf_size: btf.length });
+  const code = { insns: address + CODE_OFF, insn_cnt: program.length / INSN_SIZE, license: address + LICENSE_OFF };
+  const loadProgram = command(BPF_PROG_LOAD, bpfAttr.progLoad, { ...code, prog_type: BPF_PROG_TYPE_SOCKET_FILTER });
+  const prog_fd = loadProgram.run();
+  const runProgram = command(BPF_PROG_TEST_RUN, bpfAttr.test, { prog_fd, data_in: address, data_size_in: 64 });
   const fdById = command(BPF_MAP_GET_FD_BY_ID, bpfAttr.getId, { map_id: map.id, open_flags: BPF_F_RDONLY });
 
   /** Each time with the next key. */
@@ -181,6 +207,9 @@ function commandOps(kernel: Kernel): Ops {
     OBJ_GET_INFO_BY_FD: plain(() => infoByFd.run()),
     GET_NEXT_ID: plain(() => nextId.run()),
     "GET_FD_BY_ID + close": plain(() => kernel.close(fdById.run())),
+    "BTF_LOAD + close": plain(() => kernel.close(loadBtf.run())),
+    "PROG_LOAD + close": plain(() => kernel.close(loadProgram.run())),
+    PROG_TEST_RUN: plain(() => runProgram.run()),
   };
 }
 
@@ -201,6 +230,9 @@ export const commandsSuite: Suite = {
     "OBJ_GET_INFO_BY_FD",
     "GET_NEXT_ID",
     "GET_FD_BY_ID + close",
+    "BTF_LOAD + close",
+    "PROG_LOAD + close",
+    "PROG_TEST_RUN",
   ],
   contenders: ["embedded", "linux"],
   open: async (contender) => commandOps(await openKernel(contender)),

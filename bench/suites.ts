@@ -11,6 +11,7 @@ import { mapInMapSuite } from "./map_in_map.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
 import { percpuSuites } from "./percpu.js";
+import { programSuite } from "./programs.js";
 import { keylessSuites } from "./queue.js";
 import { rawSuite } from "./raw.js";
 import { ringbufSuite } from "./ringbuf.js";
@@ -29,6 +30,7 @@ export const suites: readonly Suite[] = [
   ...lpmTrieSuites,
   ...keylessSuites,
   mapInMapSuite,
+  programSuite,
   rawSuite,
   commandsSuite,
   sharedSuite,

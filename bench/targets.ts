@@ -6,6 +6,7 @@ import type { Machine } from "./machine.js";
 import type { MemoryFigures } from "./memory.js";
 import { INSERT, LOOKUP, ROUTES4, ROUTES6 } from "./lpm_trie.js";
 import { GET, SET, SET_DIRECT, SET_MANY } from "./outcomes.js";
+import { ALU, ARRAY, HASH, PACKET } from "./programs.js";
 import { LARGEST } from "./sizes.js";
 import type { SweepFigures } from "./sweep.js";
 
@@ -139,6 +140,14 @@ export function limitTargetsOf(results: Results): Target[] {
       ...times(rings, "1,024 bytes", "ringbuf", "embedded"),
       ...atLeast(1),
     },
+    {
+      what: "a program's ALU loop, against Linux's JIT",
+      ...times("programs", ALU, "embedded", "linux"),
+      ...atMost(1.05),
+    },
+    { what: "the same: array lookup + add", ...times("programs", ARRAY, "embedded", "linux"), ...atMost(1) },
+    { what: "the same: hash lookup + add", ...times("programs", HASH, "embedded", "linux"), ...atMost(0.7) },
+    { what: "the same: a packet", ...times("programs", PACKET, "embedded", "linux"), ...atMost(1) },
     { what: "lmdb's get against get", ...times(shared, "get", "lmdb", "embedded"), ...atLeast(10) },
     { what: "lmdb's set against set", ...times(shared, "set", "lmdb", "embedded"), ...atLeast(10) },
     {
