@@ -9,7 +9,8 @@
  *     16384  reached     maps that programs came to through maps of maps, and records that they hold
  *     20480  context     at most 64 KiB
  *     86016  packet      headroom, at most 64 KiB, tailroom
- *    152128  scratch     a page of helpers' own; then what helpers hand out: copies of keys, of values of tries, samples
+ *    152128  scratch     a page of helpers' own; then what helpers hand out: copies of keys, samples
+ *    221760  tries       copies of values of tries (helpers/tries.ts)
  *
  * Program memory is its frames, its context, its packet, values of its maps, and records of ring buffers that it holds. Nothing
  * else can be read or written: each access is proven by the compiler or goes through `progAccess`.
@@ -82,9 +83,11 @@ export class Run {
   /** The stripe of the spin lock that is held, or 0; and the lock's address. */
   locked: u32;
   lockedAt: u32;
-  /** Scratch memory that is handed out, in bytes; and the values of tries in it, one behind the other (helpers/tries.ts). */
+  /** Scratch memory that is handed out, in bytes. */
   scratch: u32;
+  /** Copies of values of tries: the newest, or 0; and the bytes that they take. */
   tries: u32;
+  trieBytes: u32;
   /** State of get_prandom_u32. */
   random: u64;
 }
@@ -108,7 +111,9 @@ export const MAX_PACKET: u32 = 65536;
 const SCRATCH_OFF: usize = BUFFER_OFF + HEADROOM + MAX_PACKET + TAILROOM;
 const OWN_SCRATCH: u32 = 4096;
 const SCRATCH_BYTES: u32 = 65536;
-const RUN_BYTES: u32 = <u32>SCRATCH_OFF + OWN_SCRATCH + SCRATCH_BYTES;
+const TRIES_OFF: usize = SCRATCH_OFF + OWN_SCRATCH + SCRATCH_BYTES;
+const TRIES_BYTES: u32 = 32768;
+const RUN_BYTES: u32 = <u32>TRIES_OFF + TRIES_BYTES;
 
 /** How many jumps back a program may take. */
 export const DEFAULT_BUDGET: i64 = 1 << 28;
@@ -215,7 +220,10 @@ export function progAccess(address: u64, size: u32, write: bool, insn: u32): boo
     return false;
   }
   if (isWithin(address, size, handedOut(run), handedOut(run) + run.scratch)) return true;
-  if (address >> 32 == 0 && (isHeldRecord(<u32>address, size) || isMapValue(<u32>address, size, write))) return true;
+  if (address >> 32 == 0) {
+    const at = <u32>address;
+    if (isHeldRecord(at, size) || isMapValue(at, size, write) || isTrieCopy(at, size, write)) return true;
+  }
   fault(FAULT_ACCESS, insn, address);
   return false;
 }
@@ -369,4 +377,42 @@ export function releaseRecord(at: u64): u32 {
     return map;
   }
   return 0;
+}
+
+// Copies of values of tries.
+
+/** Of the bytes of a copy, only the value is the program's. */
+@unmanaged
+export class TrieCopy {
+  /** The one that was made before it, or 0. */
+  next: u32;
+  /** 0 while it is of none. */
+  map: u32;
+  value: u32;
+  pad: u32;
+}
+
+/** Room for one more copy, in all so many bytes; 0 when there is no more. */
+export function takeTrieCopy(bytes: u32): usize {
+  const run = myRun();
+  const wanted = (bytes + 7) & ~7;
+  if (wanted > TRIES_BYTES - run.trieBytes) return 0;
+  const at = changetype<usize>(run) + TRIES_OFF + run.trieBytes;
+  run.trieBytes += wanted;
+  changetype<TrieCopy>(at).next = run.tries;
+  changetype<TrieCopy>(at).map = 0;
+  run.tries = <u32>at;
+  return at;
+}
+
+function isTrieCopy(address: u32, size: u32, write: bool): bool {
+  const run = myRun();
+  const first = <u32>changetype<usize>(run) + <u32>TRIES_OFF;
+  if (!isWithin(address, size, first, first + run.trieBytes)) return false;
+  for (let at: usize = run.tries; at != 0; at = changetype<TrieCopy>(at).next) {
+    const copy = changetype<TrieCopy>(at);
+    if (copy.map == 0 || !isWithin(address, size, copy.value, copy.value + mapAt(copy.map).valueSize)) continue;
+    return mayTouch(copy.map, write);
+  }
+  return false;
 }

@@ -27,7 +27,7 @@ import {
   isPerCpu,
 } from "../map_types";
 import { allocKernel, freePages } from "../mem/pages";
-import { mayTouch, noteReached } from "../run";
+import { FAULT_HELPER, fault, mayTouch, myRun, noteReached } from "../run";
 import { sb } from "../super";
 import { TASK_KEY_BYTES, keyCopy, me } from "../task";
 import { findInTrie } from "./tries";
@@ -36,8 +36,15 @@ import { isNoMap, mapArg, mayRead, mayWrite, refuse, result } from "./_arguments
 /** Where the value of a key lies, or 0: any type with values that a program can have the address of. */
 export function findElem(map: usize, key: usize): usize {
   const it = changetype<BpfMap>(map);
-  if (isMapInMap(it.type)) return innerMap(it, key);
-  if (it.type == BPF_MAP_TYPE_LPM_TRIE) return findInTrie(it, key);
+  if (isMapInMap(it.type) || it.type == BPF_MAP_TYPE_LPM_TRIE) {
+    // They may wait for a lock, and who reaps a thread knows of one map that it has locked.
+    const run = myRun();
+    if (run.locked != 0) {
+      fault(FAULT_HELPER, run.faultInsn, map);
+      return 0;
+    }
+    return isMapInMap(it.type) ? innerMap(it, key) : findInTrie(it, key);
+  }
   const found = callOp(it.type, FIND_ELEM, map, key, me().cpu - 1, 0);
   return <u32>found > <u32>-4096 ? 0 : <u32>found;
 }

@@ -4,22 +4,22 @@
  * Differs from Linux: a program gets a copy, since the elems of a trie move when its nodes change (maps/lpm_trie.ts). What it has changed in
  * the copy is written back when it ends, word by word: what others have added to a word meanwhile is kept.
  *
- * A copy lies in the Run's scratch memory, in a list:
+ * Copies lie in memory of the Run where the program can reach values alone, and only those that it may write can be changed:
  *
- *      0  next   0 in the last
- *      4  map
- *      8  key    the prefix that matched
- *      .  value  and then as it was
+ *      0  TrieCopy
+ *     16  key    the prefix that matched
+ *      .  value  the program's
+ *      .  was    the value as it was
  */
 import { BPF_EXIST } from "../../src/uapi/bpf";
 import { BpfMap, mapAt } from "../map";
 import { UPDATE_ELEM, callOp } from "../map_types";
 import { LpmTrie } from "../maps/_lpm";
 import { lpmFindElem } from "../maps/lpm_trie";
-import { Run, myRun, scratchArea, takeScratch } from "../run";
+import { Run, TrieCopy, myRun, scratchArea, takeTrieCopy } from "../run";
 
-const KEY_OFF: u32 = 8;
-/** What a value may have: as much as two of them fit the scratch page that helpers have for themselves. */
+const KEY_OFF: usize = 16;
+/** What a value may have: as much as fits, with a key, the scratch page that helpers have for themselves. */
 const MAX_VALUE: u32 = 1536;
 /** Of that page: keys, and the value as it is now. */
 const KEY_AT: usize = 2048;
@@ -32,8 +32,8 @@ function roundUp8(bytes: u32): u32 {
 
 // @ts-ignore: decorator
 @inline
-function valueOff(map: BpfMap): u32 {
-  return KEY_OFF + roundUp8(map.keySize);
+function copyAt(at: usize): TrieCopy {
+  return changetype<TrieCopy>(at);
 }
 
 /** A copy of the value that a key leads to, or 0. */
@@ -46,54 +46,55 @@ export function findInTrie(map: BpfMap, key: usize): usize {
   let at = copyOf(run, map, found);
   if (at == 0) at = newCopy(run, map);
   if (at == 0) return 0;
-  const to = at + valueOff(map);
-  const step = roundUp8(map.valueSize);
+  const copy = copyAt(at);
+  const to: usize = copy.value;
+  const was = to + roundUp8(map.valueSize);
   // What the program has changed is its own until it ends.
-  if (load<u32>(at, 4) != 0 && memory.compare(to, to + step, map.valueSize) != 0) return to;
-  store<u32>(at, <u32>changetype<usize>(map), 4);
+  if (copy.map != 0 && memory.compare(to, was, map.valueSize) != 0) return to;
+  copy.map = <u32>changetype<usize>(map);
   memory.copy(at + KEY_OFF, found, map.keySize);
   memory.copy(to, value, map.valueSize);
-  memory.copy(to + step, value, map.valueSize);
+  memory.copy(was, value, map.valueSize);
   return to;
 }
 
 function copyOf(run: Run, map: BpfMap, key: usize): usize {
-  let at: usize = run.tries;
-  while (at != 0) {
-    const isIt = load<u32>(at, 4) == <u32>changetype<usize>(map);
+  for (let at: usize = run.tries; at != 0; at = copyAt(at).next) {
+    const isIt = copyAt(at).map == <u32>changetype<usize>(map);
     if (isIt && memory.compare(at + KEY_OFF, key, map.keySize) == 0) return at;
-    at = load<u32>(at);
   }
   return 0;
 }
 
 /** Room for one more copy; where there is none, that of the map's last. */
 function newCopy(run: Run, map: BpfMap): usize {
-  let at = takeScratch(valueOff(map) + 2 * roundUp8(map.valueSize));
+  const valueOff = KEY_OFF + roundUp8(map.keySize);
+  let at = takeTrieCopy(<u32>valueOff + 2 * roundUp8(map.valueSize));
   if (at != 0) {
-    store<u32>(at, run.tries);
-    store<u32>(at, 0, 4);
-    run.tries = <u32>at;
+    copyAt(at).value = <u32>(at + valueOff);
     return at;
   }
   at = run.tries;
-  while (at != 0 && load<u32>(at, 4) != <u32>changetype<usize>(map)) at = load<u32>(at);
+  while (at != 0 && copyAt(at).map != <u32>changetype<usize>(map)) at = copyAt(at).next;
   if (at != 0) {
     writeBack(run, at);
-    store<u32>(at, 0, 4);
+    copyAt(at).map = 0;
   }
   return at;
 }
 
 /** Writes what a program has changed in its copies. */
 export function writeBackTries(run: Run): void {
-  for (let at: usize = run.tries; at != 0; at = load<u32>(at)) writeBack(run, at);
+  for (let at: usize = run.tries; at != 0; at = copyAt(at).next) {
+    if (copyAt(at).map != 0) writeBack(run, at);
+  }
   run.tries = 0;
+  run.trieBytes = 0;
 }
 
 function writeBack(run: Run, at: usize): void {
-  const map = mapAt(load<u32>(at, 4));
-  const value = at + valueOff(map);
+  const map = mapAt(copyAt(at).map);
+  const value: usize = copyAt(at).value;
   const was = value + roundUp8(map.valueSize);
   if (memory.compare(value, was, map.valueSize) == 0) return;
   const key = at + KEY_OFF;

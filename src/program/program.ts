@@ -9,6 +9,7 @@ import {
   BPF_PROG_LOAD,
   BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_TRACEPOINT,
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
 import { EBADF, EFAULT, EINVAL, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
@@ -187,7 +188,8 @@ export class Program {
     contextIn.bytes.set(context);
     const isSyscall = this.type === BPF_PROG_TYPE_SYSCALL;
     // What Linux runs once, and gives no context back of: syscall programs write theirs in place.
-    const isPlain = isSyscall || this.type === BPF_PROG_TYPE_RAW_TRACEPOINT;
+    const isTracepoint = this.type === BPF_PROG_TYPE_RAW_TRACEPOINT || this.type === BPF_PROG_TYPE_TRACEPOINT;
+    const isPlain = isSyscall || isTracepoint;
     fillAttr(attr, bpfAttr.test, {
       prog_fd: this.fd,
       data_size_in: data.length,

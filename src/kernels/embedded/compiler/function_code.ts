@@ -35,6 +35,7 @@ import {
   RUN_DATA,
   RUN_DATA_END,
   RUN_FAULT,
+  RUN_FAULT_INSN,
   RUN_FRAME,
   RUN_RESULT,
   RUN_TAIL,
@@ -510,7 +511,7 @@ export class FunctionCode {
     const { run } = this.#around;
     const { op: name } = insn.opcode;
     if (name === "kfunc") return this.#stop(FAULT_INSN, i);
-    if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup()) return undefined;
+    if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup(i)) return undefined;
     const func =
       name === "local"
         ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
@@ -548,7 +549,7 @@ export class FunctionCode {
   }
 
   /** A lookup with what it needs known. Returns whether it was one. */
-  #lookup(): boolean {
+  #lookup(i: number): boolean {
     const { code } = this;
     const index = this.#analysis.keyIsProven(this.#state);
     if (index < 0) return false;
@@ -561,6 +562,9 @@ export class FunctionCode {
       code.op(op.else).i64(0).op(op.end).set(localOf(0));
       return true;
     }
+    const isAnyElem = type !== BPF_MAP_TYPE_PERCPU_ARRAY && !HASHES.has(type);
+    // Where the program is, if it must not look there: with a lock held.
+    if (isAnyElem) code.i32(this.#around.run).i32(this.#slot(i)).access(op.i32Store, RUN_FAULT_INSN);
     code.i32(address);
     key.push();
     if (type === BPF_MAP_TYPE_HASH && keySize === 4) {
@@ -571,7 +575,7 @@ export class FunctionCode {
       code.access(op.i32Load, key.offset).call(FIND_PER_CPU);
     } else {
       if (key.offset !== 0) code.i32(key.offset).op(op.i32Add);
-      code.call(HASHES.has(type) ? FIND_HASH : FIND_ELEM);
+      code.call(isAnyElem ? FIND_ELEM : FIND_HASH);
     }
     code.op(op.i64ExtendI32U).set(localOf(0));
     return true;
