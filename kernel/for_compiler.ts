@@ -11,8 +11,8 @@ import { keepOrder } from "./order";
 import { me } from "./task";
 
 export { findElem } from "./helpers/maps";
-export { progHelper } from "./helpers";
-export { progAccess, progFault, runArea, setBudget } from "./run";
+export { callHelper as progHelper } from "./helpers";
+export { fault as progFault, progAccess, runArea, setBudget } from "./run";
 
 export function progInsns(prog: usize): u32 {
   return progAt(prog).insns;

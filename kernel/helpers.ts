@@ -320,7 +320,7 @@ export function callHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u6
     case BPF_FUNC_strncmp:
       return compare(insn, r1, r2, r3);
     case BPF_FUNC_redirect:
-      return redirect(r1, r2);
+      return redirect(r2);
     case BPF_FUNC_csum_diff:
       return csumDiff(insn, r1, r2, r3, r4, r5);
     case BPF_FUNC_xdp_adjust_head:
@@ -353,11 +353,6 @@ export function callHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u6
       fault(FAULT_HELPER, insn, id);
       return 0;
   }
-}
-
-/** The same, for compiled code. */
-export function progHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u64, r5: u64): u64 {
-  return callHelper(id, insn, r1, r2, r3, r4, r5);
 }
 
 /** Gives back what a program has held when it ended. */

@@ -196,8 +196,8 @@ function storeInsn(insn: usize, slot: u32, window: usize): bool {
       return false;
     }
     if (immOf(insn) == 0x110) storeRelease(<usize>address, size, reg(window, srcOf(insn)));
-    else if (size == 4) atomic32(insn, <usize>address, window);
-    else atomic64(insn, <usize>address, window);
+    else if (size == 4) atomicOn<u32>(insn, <usize>address, window);
+    else atomicOn<u64>(insn, <usize>address, window);
     return true;
   }
   const value = (code & 7) == 2 ? <u64>(<i64>immOf(insn)) : reg(window, srcOf(insn));
@@ -233,60 +233,33 @@ function storeRelease(at: usize, size: u32, value: u64): void {
   else atomic.store<u64>(at, value);
 }
 
-function atomic32(insn: usize, at: usize, window: usize): void {
+/** An atomic instruction on a word of T: what it fetches of 32 bits has zeroes above. */
+function atomicOn<T>(insn: usize, at: usize, window: usize): void {
   const imm = immOf(insn);
   const src = srcOf(insn);
-  const value = <u32>reg(window, src);
-  let was: u32;
+  const value = <T>reg(window, src);
+  let was: T;
   switch (imm & ~1) {
     case 0x00:
-      was = atomic.add<u32>(at, value);
+      was = atomic.add<T>(at, value);
       break;
     case 0x40:
-      was = atomic.or<u32>(at, value);
+      was = atomic.or<T>(at, value);
       break;
     case 0x50:
-      was = atomic.and<u32>(at, value);
+      was = atomic.and<T>(at, value);
       break;
     case 0xa0:
-      was = atomic.xor<u32>(at, value);
+      was = atomic.xor<T>(at, value);
       break;
     case 0xe0:
-      was = atomic.xchg<u32>(at, value);
+      was = atomic.xchg<T>(at, value);
       break;
     default:
-      setReg(window, 0, atomic.cmpxchg<u32>(at, <u32>reg(window, 0), value));
+      setReg(window, 0, <u64>atomic.cmpxchg<T>(at, <T>reg(window, 0), value));
       return;
   }
-  if ((imm & 1) != 0) setReg(window, src, was);
-}
-
-function atomic64(insn: usize, at: usize, window: usize): void {
-  const imm = immOf(insn);
-  const src = srcOf(insn);
-  const value = reg(window, src);
-  let was: u64;
-  switch (imm & ~1) {
-    case 0x00:
-      was = atomic.add<u64>(at, value);
-      break;
-    case 0x40:
-      was = atomic.or<u64>(at, value);
-      break;
-    case 0x50:
-      was = atomic.and<u64>(at, value);
-      break;
-    case 0xa0:
-      was = atomic.xor<u64>(at, value);
-      break;
-    case 0xe0:
-      was = atomic.xchg<u64>(at, value);
-      break;
-    default:
-      setReg(window, 0, atomic.cmpxchg<u64>(at, reg(window, 0), value));
-      return;
-  }
-  if ((imm & 1) != 0) setReg(window, src, was);
+  if ((imm & 1) != 0) setReg(window, src, <u64>was);
 }
 
 function alu64(insn: usize, a: u64, b: u64): u64 {

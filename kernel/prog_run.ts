@@ -247,10 +247,8 @@ function runXdp(prog: BpfProg, attr: TestAttr, user: usize): i32 {
     meta = load<u32>(md);
     const isMeta = load<u32>(md, 8) == 0 && load<u32>(md, 4) <= attr.dataSizeIn && meta <= load<u32>(md, 4);
     if (!isMeta || (meta & 3) != 0 || meta > MAX_META) return -EINVAL;
-    if (load<u32>(md, 12) != 0 || load<u32>(md, 16) != 0 || load<u32>(md, 20) != 0) {
-      // Only an interface with queues can be named: lo has one.
-      if (load<u32>(md, 20) != 0 || load<u32>(md, 12) != 1 || load<u32>(md, 16) != 0) return -EINVAL;
-    }
+    // The one interface that can be named is lo, and it has one queue.
+    if (load<u32>(md, 12) > 1 || load<u32>(md, 16) != 0 || load<u32>(md, 20) != 0) return -EINVAL;
   }
   ret = takePacket(run, attr, HEADROOM - meta, MAX_PACKET);
   if (ret != 0) return ret;
@@ -323,7 +321,6 @@ function runSkb(prog: BpfProg, attr: TestAttr, user: usize): i32 {
   const isGroup = (destination & 1) != 0;
   store<u32>(skb, destination == 0 ? 0 : destination == 0xffffffffffff ? 1 : isGroup ? 2 : 3, SKB_PKT_TYPE);
   store<u32>(skb, 1, SKB_IFINDEX);
-  if (load<u32>(skb, SKB_INGRESS_IFINDEX) == 0) store<u32>(skb, 0, SKB_INGRESS_IFINDEX);
   if (!isL2) run.data += ETH_HLEN;
   // Without a context nobody sets it.
   if (wireLen == 0 && attr.ctxIn != 0) store<u32>(skb, run.dataEnd - run.data, SKB_WIRE_LEN);
@@ -358,38 +355,35 @@ function giveSkb(skb: usize, wireLen: u32): void {
 
 /** Raw tracepoints; and tracepoints, which Linux does not run so. */
 function runRaw(prog: BpfProg, attr: TestAttr, user: usize): i32 {
-  const isExtra = attr.dataIn != 0 || attr.dataOut != 0 || attr.ctxOut != 0 || attr.duration != 0 || attr.repeat != 0 || attr.batchSize != 0;
-  if (isExtra || attr.ctxSizeIn > MAX_RAW_ARGS) return -EINVAL;
+  if (hasExtra(attr) || attr.batchSize != 0 || attr.ctxSizeIn > MAX_RAW_ARGS) return -EINVAL;
   if ((attr.flags & ~TEST_RUN_ON_CPU) != 0 || ((attr.flags & TEST_RUN_ON_CPU) == 0 && attr.cpu != 0)) return -EINVAL;
-  const run = myRun();
-  withoutPacket(run);
-  let ret = takeContext(run, attr, attr.ctxSizeIn);
-  if (ret == 0) ret = runMany(prog, run.ctx, 1);
-  if (ret != 0) return ret;
-  if (!isUser(user, offsetof<TestAttr>())) return -EFAULT;
-  store<u32>(user, outcome().retval, offsetof<TestAttr>("retval"));
-  return 0;
+  return runContext(prog, attr, user, false);
 }
 
 function runSyscall(prog: BpfProg, attr: TestAttr, user: usize): i32 {
-  const isExtra = attr.dataIn != 0 || attr.dataOut != 0 || attr.ctxOut != 0 || attr.duration != 0 || attr.repeat != 0 || attr.flags != 0;
-  if (isExtra || attr.ctxSizeIn > CTX_BYTES - 1) return -EINVAL;
+  if (hasExtra(attr) || attr.flags != 0 || attr.ctxSizeIn > CTX_BYTES - 1) return -EINVAL;
+  return runContext(prog, attr, user, true);
+}
+
+/** Whether more is given than a context. */
+function hasExtra(attr: TestAttr): bool {
+  return attr.dataIn != 0 || attr.dataOut != 0 || attr.ctxOut != 0 || attr.duration != 0 || attr.repeat != 0;
+}
+
+/** Runs a program on a context alone, once; and writes that back to where it came from, of some. */
+function runContext(prog: BpfProg, attr: TestAttr, user: usize, inPlace: bool): i32 {
   const run = myRun();
-  withoutPacket(run);
+  run.data = 0;
+  run.dataEnd = 0;
+  run.packet = 0;
   let ret = takeContext(run, attr, attr.ctxSizeIn);
   if (ret == 0) ret = runMany(prog, run.ctx, 1);
   if (ret != 0) return ret;
-  if (attr.ctxSizeIn != 0) {
+  if (inPlace && attr.ctxSizeIn != 0) {
     if (!isUser(attr.ctxIn, attr.ctxSizeIn)) return -EFAULT;
     memory.copy(<usize>attr.ctxIn, run.ctx, attr.ctxSizeIn);
   }
   if (!isUser(user, offsetof<TestAttr>())) return -EFAULT;
   store<u32>(user, outcome().retval, offsetof<TestAttr>("retval"));
   return 0;
-}
-
-function withoutPacket(run: Run): void {
-  run.data = 0;
-  run.dataEnd = 0;
-  run.packet = 0;
 }

@@ -78,8 +78,6 @@ export class Run {
   held: u32;
   /** Where the compiled functions of `prog` are in the table, or 0: "run" there, and "call" behind it. */
   compiled: u32;
-  /** Of redirect and redirect_map: where to. */
-  redirectIfindex: u32;
   /** The stripe of the spin lock that is held, or 0; and the lock's address. */
   locked: u32;
   lockedAt: u32;
@@ -192,11 +190,6 @@ export function fault(kind: u32, insn: u32, address: u64): void {
   run.faultInsn = insn;
   run.faultProg = run.prog;
   run.fault = kind;
-}
-
-/** The same, for compiled code. */
-export function progFault(kind: u32, insn: u32, address: u64): void {
-  fault(kind, insn, address);
 }
 
 // @ts-ignore: decorator

@@ -78,6 +78,7 @@ import {
   unusedAreZero,
 } from "./attr";
 import { dropValue, mayLock, takeValue } from "./_btf_fields";
+import { allocKey, dropKey, takeKey } from "./_key";
 import { AT_FDCWD, getObj, objectOf, pinObj } from "./bpffs";
 import { btfAt, btfForMap, btfGetFdById, btfInfo, btfLoad, dropBtf, nextBtfId } from "./btf";
 import { btfOf, canRead, canWrite, endUse, fdEntry, installFd, mapOf, modeOf, noMap, notWanted, progOf, useFd } from "./fd";
@@ -100,11 +101,11 @@ import {
   freeMap,
   valueBytes,
 } from "./map_types";
-import { allocKernel, freePages, isUser } from "./mem/pages";
+import { isUser } from "./mem/pages";
 import { nextProgId, progAt, progGetFdById, progInfo } from "./prog";
 import { progBindMap, progLoad } from "./prog_load";
 import { progTestRun } from "./prog_run";
-import { TASK_KEY_BYTES, keyCopy, me } from "./task";
+import { me } from "./task";
 
 /** Bytes of attr that the commands on elems read: with so many given they need no copy. */
 const ELEM_ATTR_BYTES: u32 = 32;
@@ -247,19 +248,6 @@ function finishCreate(map: BpfMap, attr: CreateAttr): i32 {
   return 0;
 }
 
-/** The key where it cannot change any more, or 0 when memory is out. Give it to `dropKey` afterwards. */
-function takeKey(map: BpfMap, key: u64): usize {
-  const to = map.keySize <= TASK_KEY_BYTES ? keyCopy() : allocKernel(map.keySize, true);
-  if (to != 0) memory.copy(to, <usize>key, map.keySize);
-  return to;
-}
-
-// @ts-ignore: decorator
-@inline
-function dropKey(key: usize): void {
-  if (key != keyCopy()) freePages(key);
-}
-
 /** -EFAULT for a key that cannot be read, -EINVAL for one where the map has none; else 0. */
 // @ts-ignore: decorator
 @inline
@@ -377,7 +365,7 @@ function getNextKey(fd: u64, key: u64, next: u64): i32 {
   const wrong = key != 0 ? keyError(map, key) : 0;
   if (wrong != 0) return wrong;
   // next_key may lie where the key does, and need not be writable if no key follows: it is written last.
-  const found = allocIfLarge(map.keySize);
+  const found = allocKey(map.keySize);
   if (found == 0) return -ENOMEM;
   let ret = callOp(map.type, GET_NEXT_KEY, changetype<usize>(map), <usize>key, found, 0);
   if (ret == 0) {
@@ -420,11 +408,6 @@ function mapFreeze(attr: ElemAttr): i32 {
   const ret = mapOf(fd).fields != 0 ? -ENOTSUPP : canWrite(fd) ? freezeMap(mapOf(fd)) : -EPERM;
   endUse();
   return ret;
-}
-
-/** Room for a key: this thread's own where it is enough. */
-function allocIfLarge(bytes: u32): usize {
-  return bytes <= TASK_KEY_BYTES ? keyCopy() : allocKernel(bytes, true);
 }
 
 /** A batch command: what its flags must be is looked at by the operation, so that a type without it says that first. */

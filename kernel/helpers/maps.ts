@@ -14,6 +14,7 @@ import {
 } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
 import { dropValue, mayLock, takeValue } from "../_btf_fields";
+import { dropKey, takeKey } from "../_key";
 import { lock, unlock } from "../lock";
 import { BpfMap, mapById, placeOfId, tablesLock } from "../map";
 import {
@@ -26,10 +27,11 @@ import {
   isMapInMap,
   isPerCpu,
 } from "../map_types";
+import { roundUp8 } from "../maps/_value";
 import { allocKernel, freePages } from "../mem/pages";
 import { FAULT_HELPER, fault, mayTouch, myRun, noteReached } from "../run";
 import { sb } from "../super";
-import { TASK_KEY_BYTES, keyCopy, me } from "../task";
+import { keyCopy, me } from "../task";
 import { findInTrie } from "./tries";
 import { isNoMap, mapArg, mayRead, mayWrite, refuse, result } from "./_arguments";
 
@@ -79,17 +81,6 @@ export function mapLookupPerCpu(insn: u32, r1: u64, r2: u64, cpu: u64): u64 {
   return <u32>found;
 }
 
-/** The key where nobody else changes it; 0 when memory is out. */
-function takeKey(map: BpfMap, key: u64): usize {
-  const to = map.keySize <= TASK_KEY_BYTES ? keyCopy() : allocKernel(map.keySize, true);
-  if (to != 0) memory.copy(to, <usize>key, map.keySize);
-  return to;
-}
-
-function dropKey(key: usize): void {
-  if (key != keyCopy()) freePages(key);
-}
-
 function mayChange(insn: u32, map: BpfMap): bool {
   const isForPrograms = !isMapInMap(map.type) && map.type != BPF_MAP_TYPE_PROG_ARRAY && map.keySize != 0;
   if (isForPrograms && mayTouch(<u32>changetype<usize>(map), true)) return true;
@@ -125,7 +116,7 @@ function updateOfCpu(map: BpfMap, key: usize, value: usize, flags: u64): i32 {
     return 0;
   }
   if (flags == <u64>BPF_EXIST) return -ENOENT;
-  const slot = (map.valueSize + 7) & ~7;
+  const slot = roundUp8(map.valueSize);
   const all = allocKernel(<u64>slot * sb().possibleCpus);
   if (all == 0) return -ENOMEM;
   memory.copy(all + <usize>slot * (me().cpu - 1), value, map.valueSize);

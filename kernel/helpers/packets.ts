@@ -257,9 +257,7 @@ export function l4CsumReplace(insn: u32, ctx: u64, off: u64, from: u64, to: u64,
 }
 
 /** bpf_redirect: there are no interfaces here, so that what is returned is all of it. */
-export function redirect(ifindex: u64, flags: u64): u64 {
-  const run = myRun();
-  run.redirectIfindex = <u32>ifindex;
-  if (progAt(run.prog).type == BPF_PROG_TYPE_XDP) return flags != 0 ? 0 : XDP_REDIRECT;
+export function redirect(flags: u64): u64 {
+  if (progAt(myRun().prog).type == BPF_PROG_TYPE_XDP) return flags != 0 ? 0 : XDP_REDIRECT;
   return (flags & ~(<u64>BPF_F_INGRESS)) != 0 ? TC_ACT_SHOT : TC_ACT_REDIRECT;
 }

@@ -15,6 +15,7 @@ import { BPF_EXIST } from "../../src/uapi/bpf";
 import { BpfMap, mapAt } from "../map";
 import { UPDATE_ELEM, callOp } from "../map_types";
 import { LpmTrie } from "../maps/_lpm";
+import { roundUp8 } from "../maps/_value";
 import { lpmFindElem } from "../maps/lpm_trie";
 import { Run, TrieCopy, myRun, scratchArea, takeTrieCopy } from "../run";
 
@@ -23,12 +24,6 @@ const KEY_OFF: usize = 16;
 const MAX_VALUE: u32 = 1536;
 /** Of that page: keys, and the value as it is now. */
 const KEY_AT: usize = 2048;
-
-// @ts-ignore: decorator
-@inline
-function roundUp8(bytes: u32): u32 {
-  return (bytes + 7) & ~7;
-}
 
 // @ts-ignore: decorator
 @inline

@@ -366,55 +366,23 @@ function copyOut(trie: LpmTrie, elem: usize, toKey: usize, toValue: usize): void
 
 /** BPF_MAP_LOOKUP_ELEM. */
 export function lpmLookupElem(trie: LpmTrie, key: usize, to: usize): i32 {
-  const word = stripe(trie);
-  for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {
-    const seq = loadSeq(word);
-    if (seq & 1) {
-      awaitWriter(trie, word);
-      continue;
-    }
-    keepOrder();
-    const elem = match(trie, key, seq);
-    if (elem == CHANGED) continue;
-    if (elem != 0 && to != 0) copy(to, elem + trie.keySize, trie.valueSize);
-    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
-  }
-  return lookupLocked(trie, key, to);
+  return readElem(trie, key, 0, to, false);
 }
 
 /** The same, with the prefix that matched. */
 export function lpmFindElem(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 {
-  const word = stripe(trie);
-  if (load<u32>(key) > trie.dataBytes << 3) return -ENOENT;
-  for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {
-    const seq = loadSeq(word);
-    if (seq & 1) {
-      awaitWriter(trie, word);
-      continue;
-    }
-    keepOrder();
-    const elem = match(trie, key, seq);
-    if (elem == CHANGED) continue;
-    if (elem != 0) copyOut(trie, elem, toKey, toValue);
-    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
-  }
-  lockStripe(trie, word);
-  const elem = match(trie, key, loadSeq(word));
-  if (elem != 0) copyOut(trie, elem, toKey, toValue);
-  unlock(word);
-  return elem == 0 ? -ENOENT : 0;
-}
-
-function lookupLocked(trie: LpmTrie, key: usize, to: usize): i32 {
-  lockStripe(trie, stripe(trie));
-  const elem = match(trie, key, loadSeq(stripe(trie)));
-  if (elem != 0) copyOut(trie, elem, 0, to);
-  unlock(stripe(trie));
-  return elem == 0 ? -ENOENT : 0;
+  return load<u32>(key) > trie.dataBytes << 3 ? -ENOENT : readElem(trie, key, toKey, toValue, false);
 }
 
 /** The key, and the value where it is wanted, of the elem that follows `key`. */
 function readNext(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 {
+  return readElem(trie, key, toKey, toValue, true);
+}
+
+/** Copies out the elem that matches a key, or that follows it. */
+// @ts-ignore: decorator
+@inline
+function readElem(trie: LpmTrie, key: usize, toKey: usize, toValue: usize, follows: bool): i32 {
   const word = stripe(trie);
   for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {
     const seq = loadSeq(word);
@@ -423,13 +391,13 @@ function readNext(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 
       continue;
     }
     keepOrder();
-    const elem = follower(trie, key, seq);
+    const elem = follows ? follower(trie, key, seq) : match(trie, key, seq);
     if (elem == CHANGED) continue;
     if (elem != 0) copyOut(trie, elem, toKey, toValue);
     if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
   }
   lockStripe(trie, word);
-  const elem = follower(trie, key, loadSeq(word));
+  const elem = follows ? follower(trie, key, loadSeq(word)) : match(trie, key, loadSeq(word));
   if (elem != 0) copyOut(trie, elem, toKey, toValue);
   unlock(word);
   return elem == 0 ? -ENOENT : 0;
