@@ -4,21 +4,21 @@
  * The hot path of the example: one PacketInfo is filled again and again, nothing is allocated. A packet that the
  * snapshot length cut, or that makes no sense, is parsed as far as its headers go.
  */
+import {
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_IPV4,
+  LINKTYPE_IPV6,
+  LINKTYPE_LINUX_SLL,
+  LINKTYPE_LINUX_SLL2,
+  LINKTYPE_LOOP,
+  LINKTYPE_NULL,
+  LINKTYPE_RAW,
+} from "./link_types.js";
 
-/** The LINKTYPE_ numbers of the pcap registry that are understood; packets of others are "other". */
-const LINKTYPE_NULL = 0;
-const LINKTYPE_ETHERNET = 1;
-const LINKTYPE_RAW = 101;
-const LINKTYPE_LOOP = 108;
-const LINKTYPE_LINUX_SLL = 113;
-const LINKTYPE_IPV4 = 228;
-const LINKTYPE_IPV6 = 229;
-const LINKTYPE_LINUX_SLL2 = 276;
-
-const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_ARP = 0x0806;
 const ETHERTYPE_VLAN = 0x8100;
-const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_QINQ = 0x88a8;
 /** What switches used for the outer tag before 802.1ad. */
 const ETHERTYPE_QINQ_OLD = 0x9100;

@@ -6,6 +6,18 @@
 import { readFileSync } from "node:fs";
 import type { Kernel } from "tsbpf";
 import { BpfObject, type Program } from "tsbpf/program";
+import {
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_IPV4,
+  LINKTYPE_IPV6,
+  LINKTYPE_LINUX_SLL,
+  LINKTYPE_LINUX_SLL2,
+  LINKTYPE_LOOP,
+  LINKTYPE_NULL,
+  LINKTYPE_RAW,
+} from "./link_types.js";
 import type { PacketMaps } from "./maps.js";
 
 /** The object lies beside the sources, not beside the compiled program. */
@@ -17,18 +29,6 @@ export function loadObject(kernel: Kernel, { flows, protocols, sources, refused 
   return BpfObject.open(readFileSync(object), { name: "packets" }).load(kernel, { reuse });
 }
 
-/** The LINKTYPE_ numbers of the pcap registry that are understood; packets of others are "other". */
-const LINKTYPE_NULL = 0;
-const LINKTYPE_ETHERNET = 1;
-const LINKTYPE_RAW = 101;
-const LINKTYPE_LOOP = 108;
-const LINKTYPE_LINUX_SLL = 113;
-const LINKTYPE_IPV4 = 228;
-const LINKTYPE_IPV6 = 229;
-const LINKTYPE_LINUX_SLL2 = 276;
-
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
 /** Of an Ethernet header; and of a frame, which the kernels want to be as long at least. */
 const HEADER_BYTES = 14;
 /** What stands before a frame for the program `replay`: its length on the wire. */
