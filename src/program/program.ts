@@ -13,7 +13,7 @@ import {
   BPF_PROG_TYPE_SYSCALL,
 } from "../uapi/bpf.js";
 import { EBADF, EFAULT, EINVAL, ENOSPC, EPERM, ETIME } from "../uapi/errno.js";
-import { bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
+import { type Field, bpfAttr, bpfProgInfo } from "../uapi/layouts.js";
 import { cmdName } from "../uapi/names.js";
 import { BPF_ATTR_SIZE, BPF_PROG_INFO_SIZE } from "../uapi/offsets.js";
 import { BpfError } from "../kernels/error.js";
@@ -76,6 +76,11 @@ const LOG_BYTES = [1 << 16, 1 << 20, 1 << 24] as const;
 const MORE_DATA = 512;
 const PROGRAM_NAME_LETTERS = 15;
 
+/** What is known of a program that a kernel has. */
+interface Known extends Pick<ProgramAttr, "name" | "type" | "expectedAttachType" | "sourceOf"> {
+  readonly id?: number;
+}
+
 /** A program that a kernel has. The fd is owned: `close` gives it back. */
 export class Program {
   readonly kernel: Kernel;
@@ -89,14 +94,14 @@ export class Program {
   #fd: number;
   #runMemory: { readonly all: UserBuffer; readonly parts: readonly UserBuffer[] } | undefined;
 
-  private constructor(kernel: Kernel, fd: number, attr: ProgramAttr) {
+  private constructor(kernel: Kernel, fd: number, attr: Known) {
     this.#sourceOf = attr.sourceOf;
     this.kernel = kernel;
     this.#fd = fd;
     this.name = attr.name;
     this.type = attr.type;
     this.expectedAttachType = attr.expectedAttachType ?? 0;
-    this.id = this.#idOf();
+    this.id = attr.id ?? this.#idOf();
   }
 
   /**
@@ -156,12 +161,9 @@ export class Program {
     }
     const { off, size } = bpfProgInfo.name;
     const name = new TextDecoder().decode(info.bytes.slice(off, off + size)).replace(/\0.*$/s, "");
-    return new Program(kernel, fd, {
-      name,
-      type: viewOf(info).getUint32(bpfProgInfo.type.off, true),
-      license: "",
-      insns: [],
-    });
+    const view = viewOf(info);
+    const u32 = (field: Field): number => view.getUint32(field.off, true);
+    return new Program(kernel, fd, { name, type: u32(bpfProgInfo.type), id: u32(bpfProgInfo.id) });
   }
 
   /** -1 once it is closed. */

@@ -8,56 +8,30 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { LinuxKernel } from "../../src/kernels/linux/index.js";
-import { fillAttr, objGet } from "../../src/kernels/syscalls.js";
-import { BPF_PROG_LOAD, BPF_PROG_TEST_RUN, BPF_PROG_TYPE_SOCKET_FILTER } from "../../src/uapi/bpf.js";
-import { bpfAttr } from "../../src/uapi/layouts.js";
-import { BPF_ATTR_SIZE } from "../../src/uapi/offsets.js";
+import { objGet } from "../../src/kernels/syscalls.js";
+import { runOnLinux } from "../linux/_ringbuf_prog.js";
 import { whyNotBeside } from "./_beside.js";
 import { TSBPF, bpftool, mountBpffs, words } from "./_run.js";
 
 const why = whyNotBeside();
-const PERF_EVENT_OUTPUT = 25;
 
 /** Runs a program `times` times that writes 8 bytes to a pinned perf_event_array: `word`, sign extended. */
 function writeTo(path: string, word: number, times: number): void {
   using kernel = LinuxKernel.open();
   const map = objGet(kernel, path);
   expect(map).toBeGreaterThan(0);
-  const insns: [code: number, registers: number, off: number, imm: number][] = [
-    [0x7a, 0x0a, -8, word], // *(u64 *)(r10 - 8) = word
-    [0x18, 0x12, 0, map], // r2 = the map; r1 is the context
-    [0x00, 0x00, 0, 0],
-    [0x18, 0x03, 0, -1], // r3 = BPF_F_CURRENT_CPU
-    [0x00, 0x00, 0, 0],
-    [0xbf, 0xa4, 0, 0], // r4 = r10 - 8
-    [0x07, 0x04, 0, -8],
-    [0xb7, 0x05, 0, 8], // r5 = 8
-    [0x85, 0x00, 0, PERF_EVENT_OUTPUT],
-    [0xb7, 0x00, 0, 0], // return 0
-    [0x95, 0x00, 0, 0],
-  ];
-  using code = kernel.alloc(8 * insns.length);
-  const view = new DataView(code.bytes.buffer, code.bytes.byteOffset);
-  for (const [i, [op, registers, off, imm]] of insns.entries()) {
-    view.setUint8(8 * i, op);
-    view.setUint8(8 * i + 1, registers);
-    view.setInt16(8 * i + 2, off, true);
-    view.setInt32(8 * i + 4, imm, true);
-  }
-  using license = kernel.alloc(4);
-  license.bytes.set(new TextEncoder().encode("GPL"));
-  using packet = kernel.alloc(64);
-  using attr = kernel.alloc(BPF_ATTR_SIZE);
-  fillAttr(attr, bpfAttr.progLoad, {
-    prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
-    insn_cnt: insns.length,
-    insns: code.address,
-    license: license.address,
-  });
-  const prog = kernel.bpf(BPF_PROG_LOAD, attr);
-  fillAttr(attr, bpfAttr.test, { prog_fd: prog, data_size_in: 64, data_in: packet.address, repeat: times });
-  expect([prog > 0, kernel.bpf(BPF_PROG_TEST_RUN, attr)]).toEqual([true, 0]);
-  for (const fd of [prog, map]) kernel.close(fd);
+  const text = `
+    *(u64 *)(r10 - 8) = ${word | 0}
+    r2 = map[fd:${map}]
+    r3 = 0xffffffff ll // BPF_F_CURRENT_CPU
+    r4 = r10
+    r4 += -8
+    r5 = 8
+    call 25 // bpf_perf_event_output
+    r0 = 0
+    exit`;
+  runOnLinux(kernel, text, times);
+  kernel.close(map);
 }
 
 /** Waits until a process has opened an event for each CPU, and a little, for it puts them into the map then. */
