@@ -10,9 +10,10 @@ import { loadSeq } from "./maps/_stripe";
 import { keepOrder } from "./order";
 import { me } from "./task";
 
+export { nextElem } from "./helpers/callbacks";
 export { findElem } from "./helpers/maps";
 export { callHelper as progHelper } from "./helpers";
-export { fault as progFault, progAccess, runArea, setBudget } from "./run";
+export { endScratch, fault as progFault, progAccess, runArea, setBudget, takeScratch } from "./run";
 
 export function progInsns(prog: usize): u32 {
   return progAt(prog).insns;

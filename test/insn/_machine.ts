@@ -104,6 +104,9 @@ export function runCompiled(insns: readonly Insn[], withPacket = false): Outcome
     findHash8: () => 0,
     findHash: () => 0,
     findPerCpu: () => 0,
+    nextElem: () => 0n,
+    takeScratch: () => 0,
+    endScratch: () => undefined,
   };
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory }, k });
   const { run } = instance.exports as { run(r1: bigint): bigint };

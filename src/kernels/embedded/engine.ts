@@ -109,6 +109,9 @@ export interface Engine {
   findHash8(map: number, key: bigint): number;
   findHash(map: number, key: number): number;
   findPerCpu(map: number, index: number): number;
+  nextElem(map: number, cursor: number, key: number): bigint;
+  takeScratch(bytes: number): number;
+  endScratch(address: number): void;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */

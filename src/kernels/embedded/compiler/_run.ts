@@ -15,10 +15,12 @@ export const RUN_RESULT = 48;
 export const RUN_TAIL = 56;
 export const RUN_BASE = 60;
 export const RUN_TOP = 64;
+export const RUN_LOCKED = 104;
 
 export const FAULT_ACCESS = 1;
 export const FAULT_BUDGET = 3;
 export const FAULT_STACK = 4;
+export const FAULT_HELPER = 5;
 export const FAULT_CALL = 6;
 export const FAULT_ALIGN = 7;
 export const FAULT_INSN = 8;
@@ -32,6 +34,9 @@ export const FIND_HASH4 = 4;
 export const FIND_HASH8 = 5;
 export const FIND_HASH = 6;
 export const FIND_PER_CPU = 7;
+export const NEXT_ELEM = 8;
+export const TAKE_SCRATCH = 9;
+export const END_SCRATCH = 10;
 
 const k = (name: string, params: number[], results: number[]): Import => ({ module: "k", name, params, results });
 
@@ -44,6 +49,9 @@ export const imports: readonly Import[] = [
   k("findHash8", [I32, I64], [I32]),
   k("findHash", [I32, I32], [I32]),
   k("findPerCpu", [I32, I32], [I32]),
+  k("nextElem", [I32, I32, I32], [I64]),
+  k("takeScratch", [I32], [I32]),
+  k("endScratch", [I32], []),
 ];
 
 /** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */

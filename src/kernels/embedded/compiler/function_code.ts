@@ -12,9 +12,11 @@ import {
 import type { Insn } from "../../../insn/insn.js";
 import {
   BUDGET,
+  END_SCRATCH,
   FAULT_ACCESS,
   FAULT_ALIGN,
   FAULT_BUDGET,
+  FAULT_HELPER,
   FAULT_INSN,
   FAULT_STACK,
   FIND_ELEM,
@@ -25,6 +27,7 @@ import {
   FRAME_LOCAL,
   LOW,
   MAY_GOTO,
+  NEXT_ELEM,
   PACKET_START,
   PROG_ACCESS,
   PROG_FAULT,
@@ -37,8 +40,10 @@ import {
   RUN_FAULT,
   RUN_FAULT_INSN,
   RUN_FRAME,
+  RUN_LOCKED,
   RUN_RESULT,
   RUN_TAIL,
+  TAKE_SCRATCH,
   TEMP,
   TEMP32,
   localOf,
@@ -53,18 +58,22 @@ import {
   ACCESS_PROVEN,
   type Analysed,
   Analysis,
-  type Callee,
+  type Callback,
+  type Callees,
   HELPER_LOOKUP,
   HELPER_TAIL_CALL,
+  MAX_LOOPS,
   type Program,
   accessOf,
   isBackJump,
+  isFree,
   isQuiet,
 } from "./analysis.js";
 import { type Block, NOWHERE } from "./cfg.js";
 import { writeGraph } from "./structure.js";
-import { FRAME_BYTES, KIND_FRAME, KIND_VALUE, type State, type Value } from "./values.js";
+import { FRAME_BYTES, KIND_FRAME, KIND_OUTER, KIND_VALUE, type State, type Value } from "./values.js";
 import { Code, type Label, atomic, op } from "./wasm.js";
+import { E2BIG, EINVAL } from "../../../uapi/errno.js";
 
 const FRAMES_BYTES = 8 * FRAME_BYTES;
 const MAY_GOTO_ROUNDS = 8_388_608;
@@ -121,7 +130,9 @@ export interface Surroundings {
   readonly pointed: ReadonlySet<number>;
   /** Whether main is called like any other function. */
   readonly mainIsCalled: boolean;
-  readonly calleeAt: (i: number) => Callee | undefined;
+  readonly callees: Callees;
+  /** Whether the program takes locks: with one held it may call no helper. */
+  readonly mayLock: boolean;
 }
 
 /** Where memory is accessed: what is put on the stack before, and the offset that comes with the instruction. */
@@ -143,16 +154,21 @@ export class FunctionCode {
   readonly #around: Surroundings;
   readonly #analysed: Analysed;
   readonly #analysis: Analysis;
+  readonly #callbacks: ReadonlyMap<number, number>;
   readonly #fault: Label;
   #state: State;
   /** The lookup that the block's jump tests, if that is the last thing before it. */
   #fused: (() => void) | undefined;
 
-  /** `isMain`: takes its frame from Run; others look whether there is room for one. */
-  constructor(around: Surroundings, analysed: Analysed, isMain: boolean) {
+  /**
+   * `isMain`: takes its frame from Run; others look whether there is room for one. `callbacks`: the numbers of functions that helpers call
+   * back, by the calls of the helpers.
+   */
+  constructor(around: Surroundings, analysed: Analysed, isMain: boolean, callbacks: ReadonlyMap<number, number>) {
     this.#around = around;
     this.#analysed = analysed;
-    this.#analysis = new Analysis(around.program, analysed.facts, around.calleeAt);
+    this.#callbacks = callbacks;
+    this.#analysis = new Analysis(around.program, analysed.facts, around.callees);
     this.#state = analysed.states[0]!;
     this.#fault = this.code.open(op.block);
     this.#begin(isMain);
@@ -163,7 +179,7 @@ export class FunctionCode {
   #begin(isMain: boolean): void {
     const { code } = this;
     const { run } = this.#around;
-    const { unwritten, hasBackJump } = this.#analysed.facts;
+    const { unwritten, countsBudget } = this.#analysed.facts;
     const { insns } = this.#around.program.listing;
     if (isMain) code.i32(run).access(op.i32Load, RUN_FRAME).set(FRAME_LOCAL);
     code.get(FRAME_LOCAL).i32(FRAME_BYTES).op(op.i32Sub).set(LOW);
@@ -176,7 +192,7 @@ export class FunctionCode {
       const bits = unwritten[at >> 7]! >>> ((at >> 2) & 31);
       if ((bits & 15) !== 0) code.get(LOW).zero16(at);
     }
-    if (hasBackJump) this.#loadBudget();
+    if (countsBudget) this.#loadBudget();
     this.#loadPacket();
     if (this.#analysed.graph.blocks.some(({ end }) => end > 0 && insns[end - 1]!.opcode.op === "may_goto")) {
       code.i32(MAY_GOTO_ROUNDS).set(MAY_GOTO);
@@ -265,7 +281,7 @@ export class FunctionCode {
   }
 
   #exit(): void {
-    if (this.#analysed.facts.hasBackJump) this.#storeBudget();
+    if (this.#analysed.facts.countsBudget) this.#storeBudget();
     this.code.get(localOf(0)).op(op.return);
   }
 
@@ -417,7 +433,7 @@ export class FunctionCode {
   #isAligned({ reg, off, size }: Target): boolean {
     const at = this.#state.reg(reg);
     if (at.min !== at.max || (at.min + off) % size !== 0) return false;
-    if (at.kind === KIND_FRAME) return true;
+    if (at.kind === KIND_FRAME || at.kind === KIND_OUTER) return true;
     if (at.kind !== KIND_VALUE) return false;
     const { values, slotSize } = this.#around.program.maps[at.map]!;
     return values !== undefined && slotSize !== undefined && values % size === 0 && slotSize % size === 0;
@@ -512,12 +528,15 @@ export class FunctionCode {
     const { op: name } = insn.opcode;
     if (name === "kfunc") return this.#stop(FAULT_INSN, i);
     if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup(i)) return undefined;
+    if (this.#callBack(i, insn)) return undefined;
     const func =
       name === "local"
         ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
         : 0;
     if (func === undefined) return this.#stop(FAULT_INSN, i);
-    if (facts.hasBackJump) this.#storeBudget();
+    const callee = this.#analysis.calleeAt(this.#state, i);
+    const countsOn = facts.countsBudget && (callee?.usesBudget ?? !isFree(insn));
+    if (countsOn) this.#storeBudget();
     if (name === "helper") {
       code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
       code.i32(insn.imm).i32(this.#slot(i));
@@ -535,9 +554,91 @@ export class FunctionCode {
       code.i32(run).i32(0).access(op.i32Store, RUN_TAIL);
       code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
     }
-    if (facts.hasBackJump) this.#loadBudget();
-    if (!isQuiet(insn) && (this.#around.calleeAt(i)?.movesPacket ?? true)) this.#loadPacket();
+    if (countsOn) this.#loadBudget();
+    if (!isQuiet(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
     return undefined;
+  }
+
+  /** A helper that calls a function back which is known. Returns whether it was one. */
+  #callBack(i: number, insn: Insn): boolean {
+    const func = this.#callbacks.get(i);
+    const callback = this.#analysis.callbackOf(this.#state, insn);
+    if (func === undefined || callback === undefined) return false;
+    const { code } = this;
+    if (this.#around.mayLock) {
+      code.i32(this.#around.run).access(op.i32Load, RUN_LOCKED);
+      this.#faultIf(FAULT_HELPER, i, () => code.i64(insn.imm));
+    }
+    // Flags: there are none.
+    code.get(localOf(4)).i64(0).op(op.i64Ne).open(op.if);
+    code.i64(-EINVAL).set(localOf(0)).op(op.else);
+    if (callback.map === undefined) this.#rounds(i, func, callback);
+    else this.#elems(i, func, callback, callback.map);
+    code.end();
+    if (this.#around.callees(callback.entry)?.movesPacket ?? true) this.#loadPacket();
+    return true;
+  }
+
+  /** bpf_loop: r1 times with r3. The round is in r4. */
+  #rounds(i: number, func: number, callback: Callback): void {
+    const { code } = this;
+    const [result, count, ctx, round] = [localOf(0), localOf(1), localOf(3), localOf(4)];
+    code.get(count).i64(0xffff_ffffn).op(op.i64And).tee(count).i64(MAX_LOOPS).op(op.i64GtU);
+    code.open(op.if);
+    code.i64(-E2BIG).set(result).op(op.else);
+    code.i64(0).set(round);
+    const done = code.open(op.block);
+    const next = code.open(op.loop);
+    code.get(round).get(count).op(op.i64GeU).brIf(done);
+    this.#callOnce(i, callback, () => code.get(round).get(ctx).i64(0).i64(0).i64(0).get(LOW).call(func));
+    code.get(round).i64(1).op(op.i64Add).set(round);
+    code.get(result).op(op.i64Eqz).brIf(next);
+    code.end().end().get(round).set(result).end();
+  }
+
+  /** bpf_for_each_map_elem. The key's address is in r2; the index, or the cursor, in r4; how many were seen in r5. */
+  #elems(i: number, func: number, callback: Callback, index: number): void {
+    const { code } = this;
+    const { address, type, keySize, maxEntries } = this.#around.program.maps[index]!;
+    const [result, key, ctx, at, seen] = [localOf(0), localOf(2), localOf(3), localOf(4), localOf(5)];
+    const push32 = (local: number): Code => code.get(local).op(op.i32WrapI64);
+    code.i32(keySize).call(TAKE_SCRATCH).op(op.i64ExtendI32U).tee(key).op(op.i64Eqz);
+    this.#faultIf(FAULT_HELPER, i, () => code.i64(BigInt(address)));
+    code.i64(0).tee(at).set(seen);
+    const done = code.open(op.block);
+    const next = code.open(op.loop);
+    if (HASHES.has(type)) {
+      // The next cursor above, the value's address below.
+      push32(at);
+      code.set(TEMP32).i32(address).get(TEMP32);
+      push32(key).call(NEXT_ELEM).tee(TEMP).i64(32).op(op.i64ShrU).set(at);
+      code.get(TEMP).i64(0xffff_ffffn).op(op.i64And).tee(TEMP).op(op.i64Eqz).brIf(done);
+    } else {
+      push32(at).tee(TEMP32).i32(maxEntries).op(op.i32GeU).brIf(done);
+      push32(key).get(TEMP32).access(op.i32Store, 0);
+      if (type === BPF_MAP_TYPE_ARRAY) this.#arrayValue(index);
+      else code.i32(address).get(TEMP32).call(FIND_PER_CPU).op(op.i64ExtendI32U);
+      code.set(TEMP).get(at).i64(1).op(op.i64Add).set(at);
+    }
+    code.get(seen).i64(1).op(op.i64Add).set(seen);
+    this.#callOnce(i, callback, () => code.i64(BigInt(address)).get(key).get(TEMP).get(ctx).i64(0).get(LOW).call(func));
+    code.get(result).op(op.i64Eqz).brIf(next);
+    code.end().end();
+    push32(key).call(END_SCRATCH);
+    code.get(seen).set(result);
+  }
+
+  /** Calls a function back: that costs, and its result is in r0. */
+  #callOnce(i: number, { entry }: Callback, call: () => void): void {
+    const { code } = this;
+    const uses = this.#around.callees(entry)?.usesBudget ?? true;
+    code.get(BUDGET).i64(1).op(op.i64Sub).tee(BUDGET).i64(0).op(op.i64LtS);
+    this.#faultIf(FAULT_BUDGET, i, () => code.i64(0));
+    if (uses) this.#storeBudget();
+    call();
+    code.set(localOf(0));
+    this.#returnOnFault();
+    if (uses) this.#loadBudget();
   }
 
   /** The key's bytes: proven to be readable. */
