@@ -13,6 +13,7 @@ import { me } from "./task";
 export { nextElem } from "./helpers/callbacks";
 export { findElem } from "./helpers/maps";
 export { callHelper as progHelper } from "./helpers";
+export { tailTarget } from "./helpers/tail_call";
 export { endScratch, fault as progFault, progAccess, runArea, setBudget, takeScratch } from "./run";
 
 export function progInsns(prog: usize): u32 {
@@ -27,8 +28,9 @@ export function progType(prog: usize): u32 {
   return progAt(prog).type;
 }
 
+/** Also of one that has ended while it is running. */
 export function progId(prog: usize): u32 {
-  return progAt(prog).id;
+  return progAt(prog).number;
 }
 
 export function progMapCount(prog: usize): u32 {

@@ -67,7 +67,7 @@ function viewOf(engine: Engine, memory: WebAssembly.Memory, prog: number): Progr
   const maps = Array.from({ length: engine.progMapCount(prog) }, (_, n) =>
     mapViewOf(engine, engine.progMap(prog, n) >>> 0),
   );
-  return { insns, maps, type: engine.progType(prog), run: engine.runArea() >>> 0 };
+  return { insns, maps, type: engine.progType(prog), address: prog, run: engine.runArea() >>> 0 };
 }
 
 function mapViewOf(engine: Engine, address: number): MapView {

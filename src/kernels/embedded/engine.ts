@@ -112,6 +112,7 @@ export interface Engine {
   nextElem(map: number, cursor: number, key: number): bigint;
   takeScratch(bytes: number): number;
   endScratch(address: number): void;
+  tailTarget(map: number, index: number): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */

@@ -14,6 +14,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SOCKET_FILTER,
@@ -400,6 +401,15 @@ export class Analysis {
     const map = state.reg(1);
     if (imm !== HELPER_EACH || map.kind !== KIND_MAP) return undefined;
     return TYPES_WITH_VALUES.has(this.program.maps[map.map]!.type) ? { entry: func.map, map: map.map } : undefined;
+  }
+
+  /** The map of a tail call that is given the context, if it is known. */
+  tailMapOf(state: State, { opcode, imm }: Insn): MapView | undefined {
+    const [ctx, map] = [state.reg(1), state.reg(2)];
+    if (opcode.op !== "helper" || imm !== HELPER_TAIL_CALL) return undefined;
+    if (map.kind !== KIND_MAP || ctx.kind !== KIND_CTX || ctx.min !== 0 || ctx.max !== 0) return undefined;
+    const view = this.program.maps[map.map]!;
+    return view.type === BPF_MAP_TYPE_PROG_ARRAY ? view : undefined;
   }
 
   /** What is known of a function that is called there, by the program or by a helper. */

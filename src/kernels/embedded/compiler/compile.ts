@@ -17,6 +17,7 @@ import {
   funcParams,
   imports,
   mainLocals,
+  mainSignature,
 } from "./_run.js";
 import {
   type Analysed,
@@ -44,6 +45,8 @@ export interface ProgramView {
   readonly maps: readonly MapView[];
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
+  /** Where the program is. */
+  readonly address: number;
   /** Address of the thread's Run. */
   readonly run: number;
 }
@@ -53,7 +56,7 @@ export interface ProgramView {
  *
  * @throws {InsnError} The bytes hold what is no instruction
  */
-export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Array<ArrayBuffer> {
+export function compileProgram({ insns, maps, type, address, run }: ProgramView): Uint8Array<ArrayBuffer> {
   const program: Program = { listing: listingOf(insns), maps, type };
   const functions = functionsOf(program.listing);
   const { entries, pointed, mainIsCalled } = functions;
@@ -61,6 +64,7 @@ export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Ar
   const funcs = new Map(entries.map((entry, n) => [entry, imports.length + n]));
   const around: Surroundings = {
     program,
+    address,
     run,
     funcs,
     dispatch: imports.length + entries.length,
@@ -91,7 +95,7 @@ export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Ar
     const { code } = new FunctionCode(around, one, false, callbacks.of(one));
     called.push({ params: funcParams, results: [I64], locals: funcLocals, code });
   }
-  return moduleOf(imports, [...compiled, ...more(), ...called]);
+  return moduleOf(imports, [...compiled, ...more(), ...called], mainSignature);
 }
 
 /** Callbacks are compiled once more for each place: so many, and of so many instructions in all. */
@@ -307,7 +311,7 @@ function runFunc({ run, funcs }: Surroundings): Func {
   const code = new Code();
   code.get(0);
   for (let reg = 2; reg <= 5; reg++) code.i64(0);
-  code.i32(run).access(op.i32Load, RUN_TOP).call(funcs.get(0)!);
+  code.i32(run).access(op.i32Load, RUN_FRAME).call(funcs.get(0)!);
   return { params: [I64], results: [I64], locals: [], code, exportAs: "run" };
 }
 

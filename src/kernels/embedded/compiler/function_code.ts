@@ -34,6 +34,7 @@ import {
   PROG_HELPER,
   RUN_BASE,
   RUN_BUDGET,
+  RUN_COMPILED,
   RUN_CTX_SIZE,
   RUN_DATA,
   RUN_DATA_END,
@@ -41,11 +42,14 @@ import {
   RUN_FAULT_INSN,
   RUN_FRAME,
   RUN_LOCKED,
+  RUN_PROG,
   RUN_RESULT,
   RUN_TAIL,
+  TAIL_TARGET,
   TAKE_SCRATCH,
   TEMP,
   TEMP32,
+  TEMP32B,
   localOf,
   roomOf,
 } from "./_run.js";
@@ -118,6 +122,8 @@ const log2 = (size: number): number => 31 - Math.clz32(size);
 /** What a function's code refers to. */
 export interface Surroundings {
   readonly program: Program;
+  /** Where the program is. */
+  readonly address: number;
   /** Address of Run. */
   readonly run: number;
   /** Numbers of functions by the instruction that they begin with. */
@@ -528,7 +534,7 @@ export class FunctionCode {
     const { op: name } = insn.opcode;
     if (name === "kfunc") return this.#stop(FAULT_INSN, i);
     if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup(i)) return undefined;
-    if (this.#callBack(i, insn)) return undefined;
+    if (this.#callBack(i, insn) || this.#tailCall(i, insn)) return undefined;
     const func =
       name === "local"
         ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
@@ -549,14 +555,48 @@ export class FunctionCode {
     else code.get(LOW).call(name === "callx" ? this.#around.dispatch : func);
     code.set(localOf(0));
     this.#returnOnFault();
-    if (name === "helper" && insn.imm === HELPER_TAIL_CALL) {
-      code.i32(run).access(op.i32Load, RUN_TAIL).open(op.if);
-      code.i32(run).i32(0).access(op.i32Store, RUN_TAIL);
-      code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
-    }
+    if (name === "helper" && insn.imm === HELPER_TAIL_CALL) this.#returnIfTaken();
     if (countsOn) this.#loadBudget();
     if (!isQuiet(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
     return undefined;
+  }
+
+  /** Of a tail call that the engine has made. */
+  #returnIfTaken(): void {
+    const { code } = this;
+    const { run } = this.#around;
+    code.i32(run).access(op.i32Load, RUN_TAIL).open(op.if);
+    code.i32(run).i32(0).access(op.i32Store, RUN_TAIL);
+    code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
+  }
+
+  /** A tail call by a map that is known: the program is called through the table. Returns whether it was one. */
+  #tailCall(i: number, insn: Insn): boolean {
+    const map = this.#analysis.tailMapOf(this.#state, insn);
+    if (map === undefined) return false;
+    const { code } = this;
+    const { run, address } = this.#around;
+    this.#refuseIfLocked(i, insn);
+    if (this.#analysed.facts.countsBudget) this.#storeBudget();
+    code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
+    code.i32(run).access(op.i32Load, RUN_COMPILED).set(TEMP32B);
+    code.i32(map.address).get(localOf(3)).op(op.i32WrapI64).call(TAIL_TARGET).tee(TEMP32);
+    code.i32(0).op(op.i32GtS).open(op.if);
+    code.get(localOf(1)).get(TEMP32).callTable();
+    // Functions that have called this one go on in this program.
+    code.i32(run).i32(address).access(op.i32Store, RUN_PROG);
+    code.i32(run).get(TEMP32B).access(op.i32Store, RUN_COMPILED);
+    code.op(op.return).end();
+    this.#returnIfTaken();
+    code.get(TEMP32).op(op.i64ExtendI32S).set(localOf(0));
+    return true;
+  }
+
+  /** With a lock held a program may call no helper. */
+  #refuseIfLocked(i: number, { imm }: Insn): void {
+    if (!this.#around.mayLock) return;
+    this.code.i32(this.#around.run).access(op.i32Load, RUN_LOCKED);
+    this.#faultIf(FAULT_HELPER, i, () => this.code.i64(imm));
   }
 
   /** A helper that calls a function back which is known. Returns whether it was one. */
@@ -565,10 +605,7 @@ export class FunctionCode {
     const callback = this.#analysis.callbackOf(this.#state, insn);
     if (func === undefined || callback === undefined) return false;
     const { code } = this;
-    if (this.#around.mayLock) {
-      code.i32(this.#around.run).access(op.i32Load, RUN_LOCKED);
-      this.#faultIf(FAULT_HELPER, i, () => code.i64(insn.imm));
-    }
+    this.#refuseIfLocked(i, insn);
     // Flags: there are none.
     code.get(localOf(4)).i64(0).op(op.i64Ne).open(op.if);
     code.i64(-EINVAL).set(localOf(0)).op(op.else);

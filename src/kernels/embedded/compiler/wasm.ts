@@ -17,6 +17,7 @@ export const op = {
   brTable: 0x0e,
   return: 0x0f,
   call: 0x10,
+  callIndirect: 0x11,
   drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
@@ -219,6 +220,11 @@ export class Code extends Bytes {
     return this.byte(op.call).u32(func);
   }
 
+  /** Of the function in the table whose index is on the stack; see `moduleOf`. */
+  callTable(): this {
+    return this.byte(op.callIndirect).u32(0).byte(0);
+  }
+
   /** A load or store at the address on the stack plus `offset`; nothing is said about alignment. */
   access(code: number, offset: number): this {
     return this.byte(code).byte(0).u32(offset);
@@ -282,11 +288,19 @@ export interface Func extends Signature {
 }
 
 const FUNC = 0x60;
+const FUNCREF = 0x70;
 const SHARED_WITH_MAXIMUM = 3;
 const MAX_PAGES = 65536;
 
-/** A module on a shared memory, "env" "memory". Functions are numbered from the imports on. */
-export function moduleOf(imports: readonly Import[], funcs: readonly Func[]): Uint8Array<ArrayBuffer> {
+/**
+ * A module on a shared memory, "env" "memory", and a table, "k" "table", of functions that are all called with `inTable`. Functions are
+ * numbered from the imports on.
+ */
+export function moduleOf(
+  imports: readonly Import[],
+  funcs: readonly Func[],
+  inTable: Signature,
+): Uint8Array<ArrayBuffer> {
   const types = new Map<string, number>();
   const typeSection = new Bytes();
   const typeOf = ({ params, results }: Signature): number => {
@@ -300,12 +314,16 @@ export function moduleOf(imports: readonly Import[], funcs: readonly Func[]): Ui
     return type;
   };
 
+  // The first, as `callTable` has it.
+  typeOf(inTable);
+
   // The memory comes first: engine.ts finds its limits there.
   const importSection = new Bytes()
-    .u32(imports.length + 1)
+    .u32(imports.length + 2)
     .name("env")
     .name("memory");
   importSection.byte(2).byte(SHARED_WITH_MAXIMUM).u32(1).u32(MAX_PAGES);
+  importSection.name("k").name("table").byte(1).byte(FUNCREF).byte(0).u32(0);
   for (const one of imports) importSection.name(one.module).name(one.name).byte(0).u32(typeOf(one));
 
   const funcSection = new Bytes().u32(funcs.length);
