@@ -5,7 +5,7 @@ import { ArrayMap, arrayFind } from "./maps/_array";
 import { Htab, KEYS_OFF, cellsWith, hashOf, lineAt, lineOf, tagOf } from "./maps/_htab";
 import { find, htabFindElem } from "./maps/_htab_ops";
 import { mapAt } from "./map";
-import { progAt, usedMap } from "./prog";
+import { progAt, progElem, usedMap } from "./prog";
 import { loadSeq } from "./maps/_stripe";
 import { keepOrder } from "./order";
 import { me } from "./task";
@@ -39,6 +39,11 @@ export function progMapCount(prog: usize): u32 {
 
 export function progMap(prog: usize, n: u32): u32 {
   return usedMap(progAt(prog), n);
+}
+
+/** Of a PROG_ARRAY: where its elems are, 8 bytes each. */
+export function progElems(map: usize): u32 {
+  return <u32>progElem(mapAt(map), 0);
 }
 
 export function maxEntriesOf(map: usize): u32 {

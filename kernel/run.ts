@@ -97,6 +97,7 @@ export class Compiled {
   prog: u32;
   number: u32;
   index: u32;
+  pad: u32;
 }
 
 const WINDOWS_OFF: usize = 512;
@@ -121,7 +122,7 @@ const SCRATCH_BYTES: u32 = 65536;
 const TRIES_OFF: usize = SCRATCH_OFF + OWN_SCRATCH + SCRATCH_BYTES;
 const TRIES_BYTES: u32 = 32768;
 const COMPILED_OFF: usize = TRIES_OFF + TRIES_BYTES;
-const COMPILED: u32 = 64;
+export const COMPILED: u32 = 64;
 const RUN_BYTES: u32 = <u32>COMPILED_OFF + COMPILED * <u32>offsetof<Compiled>();
 
 /** How many jumps back a program may take. */
@@ -172,9 +173,13 @@ function handedOut(run: Run): u32 {
   return <u32>changetype<usize>(run) + <u32>SCRATCH_OFF + OWN_SCRATCH;
 }
 
+export function compiledArea(run: Run): usize {
+  return changetype<usize>(run) + COMPILED_OFF;
+}
+
 /** Where what is compiled of a program is noted. */
 export function compiledOf(run: Run, number: u32): Compiled {
-  return changetype<Compiled>(changetype<usize>(run) + COMPILED_OFF + offsetof<Compiled>() * <usize>(number % COMPILED));
+  return changetype<Compiled>(compiledArea(run) + offsetof<Compiled>() * <usize>(number % COMPILED));
 }
 
 /** So many bytes that the program may touch until it ends, or `endScratch`; 0 when there are no more. */

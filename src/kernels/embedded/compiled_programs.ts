@@ -1,7 +1,7 @@
 /**
  * Programs as this thread runs them: compiled on first use, and put into the engine's table of functions.
  */
-import { BPF_MAP_TYPE_ARRAY } from "../../uapi/bpf.js";
+import { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PROG_ARRAY } from "../../uapi/bpf.js";
 import { INSN_SIZE } from "../../insn/insn.js";
 import { type MapView, type ProgramView, compileProgram } from "./compiler/compile.js";
 import type { Engine } from "./engine.js";
@@ -79,6 +79,7 @@ function mapViewOf(engine: Engine, address: number): MapView {
     valueSize: engine.valueSizeOf(address) >>> 0,
     maxEntries: engine.maxEntriesOf(address) >>> 0,
     flags: engine.mapFlagsOf(address) >>> 0,
+    ...(type === BPF_MAP_TYPE_PROG_ARRAY && { progs: engine.progElems(address) >>> 0 }),
     ...(type === BPF_MAP_TYPE_ARRAY && {
       values: engine.arrayValues(address) >>> 0,
       slotSize: engine.arraySlotSize(address) >>> 0,

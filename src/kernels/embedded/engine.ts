@@ -94,6 +94,7 @@ export interface Engine {
   progId(prog: number): number;
   progMapCount(prog: number): number;
   progMap(prog: number, index: number): number;
+  progElems(map: number): number;
   maxEntriesOf(map: number): number;
   valueSizeOf(map: number): number;
   mapFlagsOf(map: number): number;

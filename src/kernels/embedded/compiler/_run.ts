@@ -16,8 +16,21 @@ export const RUN_RESULT = 48;
 export const RUN_TAIL = 56;
 export const RUN_BASE = 60;
 export const RUN_TOP = 64;
+export const RUN_TAILS = 84;
 export const RUN_COMPILED = 100;
 export const RUN_LOCKED = 104;
+
+/** Programs that this thread has compiled (kernel/run.ts, Compiled), by the lower bits of their numbers. */
+export const COMPILED_AT = 254528;
+export const COMPILED_PROGS = 64;
+export const COMPILED_BYTES = 16;
+export const COMPILED_NUMBER = 4;
+export const COMPILED_INDEX = 8;
+/** Of a program (kernel/prog.ts). */
+export const PROG_TYPE = 16;
+export const PROG_NUMBER = 112;
+/** As Linux: tail calls of a run. */
+export const MAX_TAIL_CALLS = 33;
 
 export const FAULT_ACCESS = 1;
 export const FAULT_BUDGET = 3;

@@ -22,6 +22,7 @@ import {
 } from "../../../uapi/bpf.js";
 import { type Insn, imm64Of } from "../../../insn/insn.js";
 import { type Graph, type Listing, NOWHERE, calleeOf } from "./cfg.js";
+import { type Part, partsOf } from "./helper_memory.js";
 import {
   CTX,
   FRAME_BYTES,
@@ -70,6 +71,8 @@ export interface MapView {
   /** Of an ARRAY: where its values are, and how far apart. */
   readonly values?: number;
   readonly slotSize?: number;
+  /** Of a PROG_ARRAY: where its elems are. */
+  readonly progs?: number;
 }
 
 /** A program that is compiled. */
@@ -90,11 +93,6 @@ const HELPER_DRAIN = 209;
 export const MAX_LOOPS: number = 2 ** 23;
 /** Helpers that run more of the program, or another one: jumps back there cost too. */
 const RUNNING_HELPERS: ReadonlySet<number> = new Set([HELPER_TAIL_CALL, HELPER_EACH, HELPER_LOOP, HELPER_DRAIN]);
-/** Helpers that are given no memory: clocks, random numbers, who runs where. */
-const PLAIN_HELPERS: ReadonlySet<number> = new Set([5, 7, 8, 14, 15, 125, 160, 208]);
-/** Those, and what writes to no memory but the maps' own: lookup, update, delete. All leave the packet where it is. */
-const QUIET_HELPERS: ReadonlySet<number> = new Set([1, 2, 3, ...PLAIN_HELPERS]);
-
 /** Maps that a program can look up in by a key. */
 const TYPES_WITH_LOOKUP: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_HASH,
@@ -481,15 +479,10 @@ export class Analysis {
     if (access === ACCESS_FRAME && at.min === at.max) return state.write(at.min + off, size, what);
     if (access === ACCESS_FRAME) {
       // One of several places: each may hold it now.
-      for (let slot = (at.min + off + FRAME_BYTES) >> 3; slot <= (at.max + off + size - 1 + FRAME_BYTES) >> 3; slot++) {
-        state.slots[slot] = UNKNOWN;
-      }
-      return undefined;
+      return state.blur(at.min + off, at.max + off + size);
     }
-    if (at.kind === KIND_OUTER) this.facts.isWild = true;
-    if (access !== ACCESS_CHECKED) return undefined;
-    this.facts.isWild = true;
-    state.forgetSlots();
+    if (access === ACCESS_CHECKED) this.#forget(state);
+    else if (at.kind === KIND_OUTER) this.facts.isWild = true;
   }
 
   #accessed(state: State, at: Value, off: number, size: number, isWrite: boolean): number {
@@ -529,17 +522,54 @@ export class Analysis {
       const callee = this.calleeAt(state, i);
       if (this.callbackOf(state, insn) !== undefined) this.#countBudget();
       else if (callee?.usesBudget ?? !isFree(insn)) this.facts.usesBudget = true;
-      if (callee?.isNosy ?? !(op === "helper" && PLAIN_HELPERS.has(insn.imm))) this.#readAll(state);
-      if (!isQuiet(insn)) {
-        if (callee?.isWild ?? true) {
-          this.facts.isWild = true;
-          state.forgetSlots();
-        }
+      const parts = op === "helper" ? partsOf(insn.imm) : undefined;
+      if (parts !== undefined) {
+        for (const part of parts) this.#given(state, part);
+      } else {
+        // A program that is gone over to has the frame for its own, and zeroes it; of others it may read.
+        if (op === "helper" && insn.imm === HELPER_TAIL_CALL) this.facts.isNosy = true;
+        else if (callee?.isNosy ?? true) this.#readAll(state);
+        if (callee?.isWild ?? true) this.#forget(state);
         if (callee?.movesPacket ?? true) this.facts.movesPacket = true;
       }
     }
     for (let reg = 1; reg <= 5; reg++) state.regs[reg] = UNKNOWN;
     state.regs[0] = result;
+  }
+
+  /** A helper reads, or writes, what an argument points to. */
+  #given(state: State, { reg, bytes, isWritten = false }: Part): void {
+    const at = state.reg(reg);
+    const size = this.#sizeOf(state, bytes);
+    const access = size === undefined ? ACCESS_CHECKED : accessOf(this.program, at, 0, size, isWritten);
+    if (access === ACCESS_CHECKED || access === ACCESS_PACKET) {
+      // It may be in the frame.
+      this.#readAll(state);
+      if (isWritten) this.#forget(state);
+    } else if (access === ACCESS_FRAME) {
+      this.#read(state, at.min, at.max + size!);
+      if (isWritten) state.blur(at.min, at.max + size!);
+    } else if (at.kind === KIND_OUTER) {
+      this.facts.isNosy = true;
+      if (isWritten) this.facts.isWild = true;
+    }
+  }
+
+  /** How many bytes at the most; undefined if nobody knows. */
+  #sizeOf(state: State, bytes: Part["bytes"]): number | undefined {
+    if (typeof bytes === "object") {
+      const size = state.reg(bytes.reg);
+      return size.kind === KIND_SCALAR ? size.max : undefined;
+    }
+    const map = state.reg(1);
+    if (map.kind !== KIND_MAP) return undefined;
+    const { keySize, valueSize } = this.program.maps[map.map]!;
+    return bytes === "key" ? keySize : valueSize;
+  }
+
+  #forget(state: State): void {
+    this.facts.isWild = true;
+    state.forgetSlots();
   }
 
   #countBudget(): void {
@@ -551,8 +581,8 @@ export class Analysis {
 /** Whether a helper leaves the budget alone. */
 export const isFree = (insn: Insn): boolean => insn.opcode.op === "helper" && !RUNNING_HELPERS.has(insn.imm);
 
-/** Whether a helper may move the packet or write to memory. */
-export const isQuiet = (insn: Insn): boolean => insn.opcode.op === "helper" && QUIET_HELPERS.has(insn.imm);
+/** Whether a helper leaves the packet where it is. */
+export const keepsPacket = ({ opcode, imm }: Insn): boolean => opcode.op === "helper" && partsOf(imm) !== undefined;
 
 /** Whether a jump leads back, or to itself: those cost. */
 export function isBackJump({ opcode, off, imm }: Insn): boolean {

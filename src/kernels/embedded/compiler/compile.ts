@@ -34,7 +34,7 @@ import {
 import { type Graph, type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
 import { FunctionCode, type Surroundings } from "./function_code.js";
 import { State } from "./values.js";
-import { Code, type Func, I32, I64, moduleOf, op } from "./wasm.js";
+import { Code, type Func, I32, I64, hasTailCalls, moduleOf, op } from "./wasm.js";
 
 export type { MapView } from "./analysis.js";
 
@@ -72,6 +72,7 @@ export function compileProgram({ insns, maps, type, address, run }: ProgramView)
     pointed,
     mainIsCalled,
     callees,
+    hasTailCalls: (tailCalls ??= hasTailCalls()),
     mayLock: program.listing.insns.some(({ opcode, imm }) => opcode.op === "helper" && imm === HELPER_SPIN_LOCK),
   };
   const more = (): Func[] => [
@@ -101,6 +102,8 @@ export function compileProgram({ insns, maps, type, address, run }: ProgramView)
 /** Callbacks are compiled once more for each place: so many, and of so many instructions in all. */
 const MAX_CALLBACKS = 64;
 const MAX_CALLBACK_INSNS = 10_000;
+
+let tailCalls: boolean | undefined;
 
 /**
  * Functions that helpers call back, each compiled for the one call that does so: nobody else calls that code, and so it is known what the

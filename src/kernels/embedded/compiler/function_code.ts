@@ -12,6 +12,11 @@ import {
 import type { Insn } from "../../../insn/insn.js";
 import {
   BUDGET,
+  COMPILED_AT,
+  COMPILED_BYTES,
+  COMPILED_INDEX,
+  COMPILED_NUMBER,
+  COMPILED_PROGS,
   END_SCRATCH,
   FAULT_ACCESS,
   FAULT_ALIGN,
@@ -26,12 +31,16 @@ import {
   FIND_PER_CPU,
   FRAME_LOCAL,
   LOW,
+  MAX_TAIL_CALLS,
   MAY_GOTO,
+  NEXT,
   NEXT_ELEM,
   PACKET_START,
   PROG_ACCESS,
   PROG_FAULT,
   PROG_HELPER,
+  PROG_NUMBER,
+  PROG_TYPE,
   RUN_BASE,
   RUN_BUDGET,
   RUN_COMPILED,
@@ -45,6 +54,7 @@ import {
   RUN_PROG,
   RUN_RESULT,
   RUN_TAIL,
+  RUN_TAILS,
   TAIL_TARGET,
   TAKE_SCRATCH,
   TEMP,
@@ -71,7 +81,7 @@ import {
   accessOf,
   isBackJump,
   isFree,
-  isQuiet,
+  keepsPacket,
 } from "./analysis.js";
 import { type Block, NOWHERE } from "./cfg.js";
 import { writeGraph } from "./structure.js";
@@ -137,6 +147,7 @@ export interface Surroundings {
   /** Whether main is called like any other function. */
   readonly mainIsCalled: boolean;
   readonly callees: Callees;
+  readonly hasTailCalls: boolean;
   /** Whether the program takes locks: with one held it may call no helper. */
   readonly mayLock: boolean;
 }
@@ -161,6 +172,7 @@ export class FunctionCode {
   readonly #analysed: Analysed;
   readonly #analysis: Analysis;
   readonly #callbacks: ReadonlyMap<number, number>;
+  readonly #isMain: boolean;
   readonly #fault: Label;
   #state: State;
   /** The lookup that the block's jump tests, if that is the last thing before it. */
@@ -174,6 +186,7 @@ export class FunctionCode {
     this.#around = around;
     this.#analysed = analysed;
     this.#callbacks = callbacks;
+    this.#isMain = isMain;
     this.#analysis = new Analysis(around.program, analysed.facts, around.callees);
     this.#state = analysed.states[0]!;
     this.#fault = this.code.open(op.block);
@@ -557,7 +570,7 @@ export class FunctionCode {
     this.#returnOnFault();
     if (name === "helper" && insn.imm === HELPER_TAIL_CALL) this.#returnIfTaken();
     if (countsOn) this.#loadBudget();
-    if (!isQuiet(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
+    if (!keepsPacket(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
     return undefined;
   }
 
@@ -570,26 +583,70 @@ export class FunctionCode {
     code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
   }
 
-  /** A tail call by a map that is known: the program is called through the table. Returns whether it was one. */
+  /**
+   * A tail call by a map that is known: the program is called through the table. Where it is there stands in Run, if this thread has come to
+   * it before; for the rest the engine is asked. Returns whether it was one.
+   */
   #tailCall(i: number, insn: Insn): boolean {
     const map = this.#analysis.tailMapOf(this.#state, insn);
-    if (map === undefined) return false;
+    if (map?.progs === undefined) return false;
     const { code } = this;
-    const { run, address } = this.#around;
+    const { run, program } = this.#around;
+    // NEXT is for between blocks.
+    const [index, prog, known] = [TEMP32, TEMP32B, NEXT];
     this.#refuseIfLocked(i, insn);
     if (this.#analysed.facts.countsBudget) this.#storeBudget();
     code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
-    code.i32(run).access(op.i32Load, RUN_COMPILED).set(TEMP32B);
-    code.i32(map.address).get(localOf(3)).op(op.i32WrapI64).call(TAIL_TARGET).tee(TEMP32);
+    code.i32(run).access(op.i64Load32U, RUN_COMPILED).set(TEMP);
+    const asks = code.open(op.block);
+    code.get(localOf(3)).op(op.i32WrapI64).tee(index).i32(map.maxEntries).op(op.i32GeU).brIf(asks);
+    code.i32(run).access(op.i32Load, RUN_TAILS).i32(MAX_TAIL_CALLS).op(op.i32GeU).brIf(asks);
+    code.get(index).i32(3).op(op.i32Shl).i32(map.progs).op(op.i32Add).atomic(atomic.i32Load, 2, 0);
+    code.tee(prog).op(op.i32Eqz).brIf(asks);
+    code.get(prog).access(op.i32Load, PROG_TYPE).i32(program.type).op(op.i32Ne).brIf(asks);
+    code.get(prog).access(op.i32Load, PROG_NUMBER).tee(index);
+    code
+      .i32(COMPILED_PROGS - 1)
+      .op(op.i32And)
+      .i32(COMPILED_BYTES)
+      .op(op.i32Mul);
+    code
+      .i32(run + COMPILED_AT)
+      .op(op.i32Add)
+      .tee(known)
+      .access(op.i32Load, 0)
+      .get(prog)
+      .op(op.i32Ne)
+      .brIf(asks);
+    code.get(known).access(op.i32Load, COMPILED_NUMBER).get(index).op(op.i32Ne).brIf(asks);
+    code.i32(run).i32(run).access(op.i32Load, RUN_TAILS).i32(1).op(op.i32Add).access(op.i32Store, RUN_TAILS);
+    code.i32(run).get(prog).access(op.i32Store, RUN_PROG);
+    code.i32(run).get(known).access(op.i32Load, COMPILED_INDEX).tee(index).access(op.i32Store, RUN_COMPILED);
+    this.#goOver(index);
+    code.end();
+    code.i32(map.address).get(localOf(3)).op(op.i32WrapI64).call(TAIL_TARGET).tee(index);
     code.i32(0).op(op.i32GtS).open(op.if);
-    code.get(localOf(1)).get(TEMP32).callTable();
+    this.#goOver(index);
+    code.end();
+    this.#returnIfTaken();
+    code.get(index).op(op.i64ExtendI32S).set(localOf(0));
+    return true;
+  }
+
+  /** Returns what the program returns whose main function is in the table, by a local that has its index. TEMP has `compiled` of Run. */
+  #goOver(index: number): void {
+    const { code } = this;
+    const { run, address, hasTailCalls } = this.#around;
+    code.get(localOf(1)).get(index);
+    if (this.#isMain && hasTailCalls) {
+      code.returnCallTable();
+      return;
+    }
+    code.callTable();
     // Functions that have called this one go on in this program.
     code.i32(run).i32(address).access(op.i32Store, RUN_PROG);
-    code.i32(run).get(TEMP32B).access(op.i32Store, RUN_COMPILED);
-    code.op(op.return).end();
-    this.#returnIfTaken();
-    code.get(TEMP32).op(op.i64ExtendI32S).set(localOf(0));
-    return true;
+    code.i32(run).get(TEMP).op(op.i32WrapI64).access(op.i32Store, RUN_COMPILED);
+    code.op(op.return);
   }
 
   /** With a lock held a program may call no helper. */

@@ -209,6 +209,11 @@ export class State {
     for (let i = (at + 3) >> 2; i < (at + size) >> 2; i++) this.written[i >> 5]! |= 1 << (i & 31);
   }
 
+  /** Bytes from `start` to `end` may have been written. */
+  blur(start: number, end: number): void {
+    for (let i = (start + FRAME_BYTES) >> 3; i <= (end - 1 + FRAME_BYTES) >> 3; i++) this.slots[i] = UNKNOWN;
+  }
+
   /** What 8 bytes from `offset` hold. */
   read(offset: number): Value {
     const at = offset + FRAME_BYTES;

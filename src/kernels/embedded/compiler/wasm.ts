@@ -18,6 +18,7 @@ export const op = {
   return: 0x0f,
   call: 0x10,
   callIndirect: 0x11,
+  returnCallIndirect: 0x13,
   drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
@@ -100,6 +101,7 @@ export const op = {
 
 /** Behind the byte ATOMIC. */
 export const atomic = {
+  i32Load: 0x10,
   i64Load: 0x11,
   i64Load8U: 0x14,
   i64Load16U: 0x15,
@@ -225,6 +227,11 @@ export class Code extends Bytes {
     return this.byte(op.callIndirect).u32(0).byte(0);
   }
 
+  /** The same, and returns what it returns: without this function's frame on the stack. See `hasTailCalls`. */
+  returnCallTable(): this {
+    return this.byte(op.returnCallIndirect).u32(0).byte(0);
+  }
+
   /** A load or store at the address on the stack plus `offset`; nothing is said about alignment. */
   access(code: number, offset: number): this {
     return this.byte(code).byte(0).u32(offset);
@@ -285,6 +292,13 @@ export interface Func extends Signature {
   /** Without the last `end`. */
   readonly code: Code;
   readonly exportAs?: string;
+}
+
+/** Whether this engine has WebAssembly's tail calls: all have had them since 2024. */
+export function hasTailCalls(): boolean {
+  const signature = { params: [I32], results: [I32] };
+  const code = new Code().get(0).get(0).returnCallTable();
+  return WebAssembly.validate(moduleOf([], [{ ...signature, locals: [], code }], signature));
 }
 
 const FUNC = 0x60;
