@@ -8,3 +8,4 @@ export { giveUp, leave, reapLocks, reapRest, revive } from "./reap";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";
 export * from "./for_compiler";
+export * from "./helpers_by_name";

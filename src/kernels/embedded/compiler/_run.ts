@@ -71,6 +71,10 @@ export const imports: readonly Import[] = [
   k("tailTarget", [I32, I32], [I32]),
 ];
 
+/** A helper as the engine exports it (kernel/helpers_by_name.ts): with how many params. The first is the slot, the others are registers. */
+export const helperImport = (name: string, params: number): Import =>
+  k(name, [I32, I64, I64, I64, I64, I64].slice(0, params), [I64]);
+
 /** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */
 export const FRAME_LOCAL = 5;
 const REG_LOCALS = [6, 0, 1, 2, 3, 4, 7, 8, 9, 10] as const;

@@ -86,6 +86,7 @@ export interface Program {
 export const HELPER_LOOKUP = 1;
 export const HELPER_TAIL_CALL = 12;
 export const HELPER_SPIN_LOCK = 93;
+export const HELPER_SPIN_UNLOCK = 94;
 const HELPER_EACH = 164;
 const HELPER_LOOP = 181;
 const HELPER_DRAIN = 209;
