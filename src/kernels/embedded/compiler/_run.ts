@@ -32,6 +32,10 @@ export const PROG_NUMBER = 112;
 /** As Linux: tail calls of a run. */
 export const MAX_TAIL_CALLS = 33;
 
+/** With a helper's slot: what is proven of its arguments (kernel/run.ts). */
+export const PROVEN_MAP: number = 1 << 31;
+export const PROVEN_MEMORY: number = 1 << 30;
+
 export const FAULT_ACCESS = 1;
 export const FAULT_BUDGET = 3;
 export const FAULT_STACK = 4;

@@ -538,6 +538,19 @@ export class Analysis {
     state.regs[0] = result;
   }
 
+  /** Whether a helper's call has a map of the program's in r1; and whether all memory that it is given may be accessed. */
+  provenOf(state: State, { imm }: Insn): { map: boolean; memory: boolean } {
+    const parts = partsOf(imm);
+    const isProven = ({ reg, bytes, isWritten = false }: Part): boolean => {
+      const size = this.#sizeOf(state, bytes);
+      if (size === undefined) return false;
+      const access = accessOf(this.program, state.reg(reg), 0, size, isWritten);
+      return access === ACCESS_FRAME || access === ACCESS_PROVEN;
+    };
+    const map = parts !== undefined && state.reg(1).kind === KIND_MAP;
+    return { map, memory: parts !== undefined && parts.length > 0 && parts.every(isProven) };
+  }
+
   /** A helper reads, or writes, what an argument points to. */
   #given(state: State, { reg, bytes, isWritten = false }: Part): void {
     const at = state.reg(reg);

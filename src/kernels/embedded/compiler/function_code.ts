@@ -41,6 +41,8 @@ import {
   PROG_HELPER,
   PROG_NUMBER,
   PROG_TYPE,
+  PROVEN_MAP,
+  PROVEN_MEMORY,
   RUN_BASE,
   RUN_BUDGET,
   RUN_COMPILED,
@@ -585,7 +587,8 @@ export class FunctionCode {
     if (!isFree(insn)) code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
     if (helper === undefined) code.i32(insn.imm);
     const params = helper?.params ?? 6;
-    if (params > 0) code.i32(this.#slot(i));
+    const { map, memory } = this.#analysis.provenOf(this.#state, insn);
+    if (params > 0) code.i32(this.#slot(i) | (map ? PROVEN_MAP : 0) | (memory ? PROVEN_MEMORY : 0));
     for (let reg = 1; reg < params; reg++) code.get(localOf(reg));
     code.call(helper?.func ?? PROG_HELPER);
     if (params === 0) code.set(localOf(0));
