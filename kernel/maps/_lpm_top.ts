@@ -72,7 +72,9 @@ export function topNode(top: usize, table: u32, depth: u32, data: usize): u32 {
   const hash = hashOf(data, depth);
   const word = load<u32>(slotOf(top, table, hash));
   const node = word ^ (hash & LOW);
-  return node & (<u32>((node & LOW) != 0) - 1);
+  // All ones if the lowest bits are those; without a branch, since half of all looks find nothing.
+  const isOurs = (<i32>(node & LOW) - 1) >> 31;
+  return node & <u32>isOurs;
 }
 
 /** Brings the tables up to date with a change at a prefix, in a node that stays. A shorter one changes no node that they have. */
