@@ -20,7 +20,7 @@ import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
 import { Btf } from "./_btf_types";
 import { btfAt, dropBtf } from "./btf";
-import { BpfMap, collectDeadMaps, dropRef, endArray, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, endFd, tablesLock } from "./map";
 import { BpfProg, IS_PROG, dropProg, progAt } from "./prog";
 
 export const READ: u32 = 1;
@@ -94,7 +94,7 @@ export function closeFd(fd: u32): i32 {
     atomic.store<u64>(entry(fd), 0);
     tables().fdsOpen--;
     if (<u32>was != 0) {
-      endArray(mapOf(was));
+      endFd(mapOf(was));
       dropRef(mapOf(was));
     } else if (progOf(was) != 0) {
       dropProg(progAt(progOf(was)));
