@@ -17,6 +17,7 @@ import {
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
 } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTSUPP } from "../src/uapi/errno";
 import {
@@ -308,7 +309,11 @@ function takesNoKey(mapType: u32): bool {
 }
 
 function refusesBtf(mapType: u32): bool {
-  return mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS || mapType == BPF_MAP_TYPE_HASH_OF_MAPS;
+  return (
+    mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+    mapType == BPF_MAP_TYPE_HASH_OF_MAPS ||
+    mapType == BPF_MAP_TYPE_PERF_EVENT_ARRAY
+  );
 }
 
 /** What the type asks: map_check_btf. `keyType` is 0 for void. */

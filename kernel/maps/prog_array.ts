@@ -13,7 +13,7 @@ import { CreateAttr } from "../attr";
 import { fdEntry, notOfKind, progOf } from "../fd";
 import { lock, unlock } from "../lock";
 import { collectDeadMaps, tablesLock } from "../map";
-import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, FIND_ELEM, HOLDS_VALUE, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { dropProg, progAt, progElem } from "../prog";
 import { ArrayMap, fdArrayAllocCheck } from "./_array";
 import { arrayOps } from "./array";
@@ -92,6 +92,8 @@ export function progArrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64
     case ADD_ELEM:
     case LOOKUP_BATCH:
     case UPDATE_BATCH:
+    case FIND_ELEM:
+    case HOLDS_VALUE:
       return -ENOTSUPP;
     default:
       return arrayOps(op, map, a, b, flags);
