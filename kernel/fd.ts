@@ -20,8 +20,9 @@ import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
 import { Btf } from "./_btf_types";
 import { btfAt, dropBtf } from "./btf";
-import { BpfMap, collectDeadMaps, dropRef, endArray, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, endFd, tablesLock } from "./map";
 import { BpfProg, IS_PROG, dropProg, progAt } from "./prog";
+import { allowTimers } from "./timers";
 
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
@@ -44,7 +45,10 @@ export function modeOf(flags: u32): u32 {
 /** The lowest free fd, now the map's; or -EMFILE. The caller holds the tables lock. */
 export function installFd(map: BpfMap, mode: u32): i32 {
   const fd = installWord(<u32>changetype<usize>(map), mode);
-  if (fd >= 0) map.refs++;
+  if (fd >= 0) {
+    map.refs++;
+    allowTimers(map);
+  }
   return fd;
 }
 
@@ -94,7 +98,7 @@ export function closeFd(fd: u32): i32 {
     atomic.store<u64>(entry(fd), 0);
     tables().fdsOpen--;
     if (<u32>was != 0) {
-      endArray(mapOf(was));
+      endFd(mapOf(was));
       dropRef(mapOf(was));
     } else if (progOf(was) != 0) {
       dropProg(progAt(progOf(was)));

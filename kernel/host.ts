@@ -6,6 +6,7 @@ import {
   BPF_F_RDONLY_PROG,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
@@ -22,6 +23,7 @@ import { Ringbuf, ringDiscard, ringDrain, ringOutput, ringQuery, ringReserve, ri
 import { allocUser, freePages, pagesLock, runBytes } from "./mem/pages";
 import { LAYOUT_VERSION, MAGIC, MAX_TASKS, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
 import { me, taskOf } from "./task";
+import { timersLock } from "./timers";
 
 /** Sets up a fresh memory of `pages` pages. */
 export function format(pages: u32, possibleCpus: u32, seed: u64): void {
@@ -111,11 +113,14 @@ export function put(map: usize): void {
   putMap(changetype<BpfMap>(map));
 }
 
-/** Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only. */
+/**
+ * Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only, and not for maps
+ * that mind by which fd they are updated.
+ */
 export function canReadAndWrite(map: usize, fd: u32): bool {
   const word = fdEntry(fd);
   if (<usize>word != map || <u32>(word >> 32) != (READ | WRITE)) return false;
-  return mapOf(word).frozen == 0 && mapOf(word).fields == 0;
+  return mapOf(word).frozen == 0 && mapOf(word).fields == 0 && mapOf(word).type != BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
 /**
@@ -266,8 +271,9 @@ export function pagesUsed(): u32 {
 
 // For who waits for a lock in vain: what it is, who has it, and in the middle of what.
 
-/** What a lock word guards: 1 the tables, 2 the pages, 3 nothing (everything stands still), 0 a part of `lockedMap`. */
+/** What a lock word guards: 1 the tables, 2 the pages, 3 nothing (everything stands still), 4 timers, 0 a part of `lockedMap`. */
 export function lockKind(word: usize): u32 {
+  if (word == timersLock()) return 4;
   return word == tablesLock() ? 1 : word == pagesLock() ? 2 : word == stillWord() ? 3 : 0;
 }
 

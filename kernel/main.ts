@@ -7,5 +7,6 @@ export * from "./host";
 export { giveUp, leave, reapLocks, reapRest, revive } from "./reap";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";
+export { adoptTimers, runTimers } from "./timer_run";
 export * from "./for_compiler";
 export * from "./helpers_by_name";

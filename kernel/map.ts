@@ -18,6 +18,7 @@ import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
@@ -28,9 +29,10 @@ import { btfAt, dropBtf, rebuildBtfs } from "./btf";
 import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
-import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
+import { ADD_REFS, DROP_CLOSED, OWN_RUNS, callOp, freeMap, holdsMaps } from "./map_types";
 import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
-import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
+import { dropTimers, endTimers, haveDropped, settleTimers } from "./timers";
+import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, endLooseProgs, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
 
 @unmanaged
 export class BpfMap {
@@ -68,6 +70,8 @@ export class BpfMap {
   btf: u32;
   btfKeyTypeId: u32;
   btfValueTypeId: u32;
+  /** Where the timers of its values lie (timers.ts), or 0. */
+  timers: u32;
   /** Special fields of its values (_btf_fields.ts): a bit a kind, how many, which, and where each lies. */
   fields: u32;
   fieldKinds: u64;
@@ -334,6 +338,7 @@ function markIfLoose(map: BpfMap): void {
 
 /** Frees the maps that have ended and that no task is using any more. The caller holds the tables lock. */
 export function collectDeadMaps(): void {
+  if (haveDropped()) endLooseProgs();
   if (collectDeadProgs()) markAllLoose();
   while (tables().mapsDead != 0 && collectSome()) {
     collectDeadProgs();
@@ -341,19 +346,20 @@ export function collectDeadMaps(): void {
   }
 }
 
-/** Whether there was a map of maps among them: its inner maps may have ended with it. */
+/** Whether there was a map among them that held others: they may have ended with it. */
 function collectSome(): bool {
   let hadInner = false;
   for (let at = tables().mapsHead; at != 0; ) {
     const map = mapAt(at);
     const next = map.next;
     if (map.id == 0 && !isUsed(at)) {
+      dropTimers(map);
       // From here on its memory is this task's, whatever happens: see reap.ts.
       callOp(map.type, OWN_RUNS, at, ME, 0, 0);
       unlistMap(map);
       tables().mapsDead--;
       if (map.btf != 0) dropBtf(btfAt(map.btf));
-      if (isMapInMap(map.type)) {
+      if (holdsMaps(map.type)) {
         callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
         hadInner = true;
       } else if (map.type == BPF_MAP_TYPE_PROG_ARRAY) {
@@ -380,9 +386,21 @@ function isUsed(at: u32): bool {
   return isSomeoneRunning();
 }
 
-/** A program array that is about to lose its last fd or name is emptied, even if programs hold it: prog_array_map_clear. */
-export function endArray(map: BpfMap): void {
-  if (map.type == BPF_MAP_TYPE_PROG_ARRAY && namesAndFds(<u32>changetype<usize>(map)) == 0) clearProgArray(map);
+/**
+ * What a map loses that has lost its last fd or name, even if programs hold it: a program array its programs, others their timers.
+ * Behaves as map_release_uref.
+ */
+export function endUserUse(map: BpfMap): void {
+  if (map.type != BPF_MAP_TYPE_PROG_ARRAY && map.timers == 0) return;
+  if (namesAndFds(<u32>changetype<usize>(map)) != 0) return;
+  if (map.timers != 0) endTimers(map);
+  else clearProgArray(map);
+}
+
+/** An fd of the map is closed: elems that it alone has kept end. The caller holds the tables lock, and collects. */
+export function endFd(map: BpfMap): void {
+  endUserUse(map);
+  if (map.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) callOp(map.type, DROP_CLOSED, changetype<usize>(map), 0, 0, 0);
 }
 
 /** How many fds and pinned names hold a map. */
@@ -411,12 +429,14 @@ export function rebuildTables(): void {
     const map = mapAt(at);
     map.prev = before;
     map.refs = 0;
+    if (map.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) callOp(map.type, DROP_CLOSED, at, 1, 0, 0);
     map.held = 0;
     for (let id: u32 = 1; id <= MAX_TASKS; id++) map.held += load<u32>(holdsAt(map, id));
     before = at;
   }
   t.mapsTail = before;
   countRefs();
+  settleTimers();
   t.mapsCount = 0;
   t.mapsDead = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {
@@ -444,7 +464,7 @@ function countRefs(): void {
     if (!isDirectory(node) && (pinnedWord(node) & IS_PROG) == 0) mapAt(pinnedWord(node)).refs++;
   }
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
-    if (isMapInMap(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
+    if (holdsMaps(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
   }
   countProgUses();
 }
