@@ -23,9 +23,15 @@ export { mapLookup as bpf_map_lookup_elem, mapUpdate as bpf_map_update_elem, map
 export { prandom as bpf_get_prandom_u32, currentPidTgid as bpf_get_current_pid_tgid, currentComm as bpf_get_current_comm, probeRead as bpf_probe_read, probeReadText as bpf_probe_read_str, probeRead as bpf_probe_read_kernel, probeRead as bpf_probe_read_user, probeReadText as bpf_probe_read_kernel_str, probeReadText as bpf_probe_read_user_str } from "./helpers/misc";
 export { csumDiff as bpf_csum_diff, xdpAdjustHead as bpf_xdp_adjust_head, xdpAdjustMeta as bpf_xdp_adjust_meta, xdpAdjustTail as bpf_xdp_adjust_tail, xdpBuffLen as bpf_xdp_get_buff_len, xdpLoadBytes as bpf_xdp_load_bytes, xdpStoreBytes as bpf_xdp_store_bytes, skbLoadBytes as bpf_skb_load_bytes, skbStoreBytes as bpf_skb_store_bytes, skbPullData as bpf_skb_pull_data, skbChangeTail as bpf_skb_change_tail, csumUpdate as bpf_csum_update, l3CsumReplace as bpf_l3_csum_replace, l4CsumReplace as bpf_l4_csum_replace } from "./helpers/packets";
 export { printk as bpf_trace_printk, vprintk as bpf_trace_vprintk, snprintf as bpf_snprintf } from "./helpers/prints";
-export { output as bpf_ringbuf_output, reserve as bpf_ringbuf_reserve, query as bpf_ringbuf_query } from "./helpers/rings";
+export { output as bpf_ringbuf_output, reserve as bpf_ringbuf_reserve, perfOutput as bpf_perf_event_output, query as bpf_ringbuf_query } from "./helpers/rings";
 export { compare as bpf_strncmp } from "./helpers/strings";
 export { tailCall as bpf_tail_call } from "./helpers/tail_call";
+export {
+  timerCancel as bpf_timer_cancel,
+  timerInit as bpf_timer_init,
+  timerSetCallback as bpf_timer_set_callback,
+  timerStart as bpf_timer_start,
+} from "./helpers/timers";
 
 export function bpf_get_smp_processor_id(): u64 {
   return me().cpu - 1;
