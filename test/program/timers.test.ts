@@ -577,3 +577,56 @@ it("many timers fire in the order of their times", async () => {
   expect(fired).toEqual([...times.values()].sort((a, b) => Number(a - b)));
   expect(order.pop()).toBeUndefined();
 });
+
+it("an image has the timers: they fire where it is loaded", async () => {
+  using kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 24 });
+  using map = HashMap.create(kernel, { key: u32, value: VALUE, maxEntries: 4 });
+  for (const key of [0, 1]) map.set(key, { rang: 0n, timer: 0, after: 0n });
+  const text = `
+      r6 = *(u64 *)(r1 + 0)
+      *(u32 *)(r10 - 4) = r6
+      r2 = r10
+      r2 += -4
+      r1 = map[fd:${map.fd}]
+      call 1
+      if r0 == 0 goto out
+      r7 = r0
+      r7 += 8
+      r1 = r7
+      r2 = map[fd:${map.fd}]
+      r3 = 1
+      call 169
+      r1 = r7
+      r2 = subprog[ring]
+      call 170
+      r1 = r7
+      r2 = 20000000
+      if r6 == 0 goto start
+      r2 = 3600000000000 ll
+    start:
+      r3 = 0
+      call 171
+    out:
+      exit
+    ring:
+      *(u64 *)(r3 + 0) = 7
+      r0 = 0
+      exit
+  `;
+  const insns = assemble(text);
+  using program = Program.load(kernel, { name: "saved", type: 31, license: "GPL", progFlags: BPF_F_SLEEPABLE, insns });
+  for (const key of [0, 1]) {
+    expect(program.run({ context: new Uint8Array(new BigUint64Array([BigInt(key)]).buffer) }).retval).toBe(0);
+  }
+  const image = kernel.save();
+  program.close();
+  map.delete(0);
+  map.delete(1);
+  using other = await EmbeddedKernel.load(image);
+  expect(other.check()).toEqual([]);
+  using loaded = HashMap.fromId(other, map.id, { key: u32, value: VALUE });
+  const end = performance.now() + 5000;
+  while (loaded.get(0)!.rang !== 7n && performance.now() < end) await sleep(2);
+  expect(loaded.get(0)!.rang).toBe(7n);
+  expect(loaded.get(1)!.rang).toBe(0n);
+});
