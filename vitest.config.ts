@@ -8,7 +8,7 @@ export default defineConfig({
     pool: "forks",
     // Two cores, and suites that start threads of their own.
     maxWorkers: 2,
-    testTimeout: 120_000,
+    testTimeout: 300_000,
     hookTimeout: 60_000,
     projects: [
       {

@@ -17,6 +17,7 @@ import {
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
 } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOTSUPP } from "../src/uapi/errno";
 import {
@@ -31,7 +32,7 @@ import {
 import { BtfLoadAttr, CreateAttr, IdAttr, InfoAttr, checkTail } from "./attr";
 import { WALK_BYTES, checkBtf } from "./_btf_check";
 import { noteFields } from "./_btf_fields";
-import { Btf, KIND_DATASEC, KIND_INT, KIND_STRUCT, NO_TYPE, intBits, intEncoding, intOffset, kindOf, sizeOf, sizeOrType, sizedId, typeAt } from "./_btf_types";
+import { Btf, KIND_DATASEC, KIND_INT, KIND_STRUCT, NO_TYPE, intBits, intOffset, kindOf, sizeOf, sizeOrType, sizedId, typeAt } from "./_btf_types";
 import { btfOf, fdEntry, installBtfFd, notOfKind, notWanted } from "./fd";
 import { lock, unlock } from "./lock";
 import { BpfMap, mapAt, tablesLock } from "./map";
@@ -308,7 +309,11 @@ function takesNoKey(mapType: u32): bool {
 }
 
 function refusesBtf(mapType: u32): bool {
-  return mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS || mapType == BPF_MAP_TYPE_HASH_OF_MAPS;
+  return (
+    mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+    mapType == BPF_MAP_TYPE_HASH_OF_MAPS ||
+    mapType == BPF_MAP_TYPE_PERF_EVENT_ARRAY
+  );
 }
 
 /** What the type asks: map_check_btf. `keyType` is 0 for void. */
@@ -332,6 +337,5 @@ function checkMapBtf(map: BpfMap, keyType: usize, valueType: usize): i32 {
 }
 
 function isInt32(type: usize): bool {
-  if (kindOf(type) != KIND_INT || sizeOrType(type) != 4 || intOffset(type) != 0 || intBits(type) != 32) return false;
-  return intEncoding(type) <= 1;
+  return kindOf(type) == KIND_INT && sizeOrType(type) == 4 && intOffset(type) == 0 && intBits(type) == 32;
 }

@@ -8,7 +8,7 @@ import { CPUS, FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, sb, t
 import { btfAt, btfRefs } from "./btf";
 import { btfOf, progOf } from "./fd";
 import { BpfMap, namesAndFds, tablesLock } from "./map";
-import { CHECK, COUNT_REFS, callOp, isMapInMap } from "./map_types";
+import { CHECK, COUNT_REFS, callOp, holdsMaps } from "./map_types";
 import { checkPages } from "./mem/check_pages";
 import { checkTimers } from "./check_timers";
 import { directoryOf, isDirectory, isSameName, nextName, pinnedWord, replacedBy } from "./bpffs";
@@ -228,12 +228,12 @@ function checkHolds(map: BpfMap): void {
   if (held != map.held) finding(MAP_HELD, <u32>changetype<usize>(map), map.held, held);
 }
 
-/** How many elems of maps of maps hold a map. */
+/** How many elems of other maps hold a map. */
 function outerElems(id: u32): u32 {
   let refs: u32 = 0;
   for (let at = tables().mapsHead; at != 0; at = changetype<BpfMap>(<usize>at).next) {
     const type = changetype<BpfMap>(<usize>at).type;
-    if (isMapInMap(type)) refs += callOp(type, COUNT_REFS, at, id, 0, 0);
+    if (holdsMaps(type)) refs += callOp(type, COUNT_REFS, at, id, 0, 0);
   }
   return refs;
 }

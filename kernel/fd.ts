@@ -20,7 +20,7 @@ import { Task, me } from "./task";
 import { lock, unlock } from "./lock";
 import { Btf } from "./_btf_types";
 import { btfAt, dropBtf } from "./btf";
-import { BpfMap, collectDeadMaps, dropRef, endUserUse, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, dropRef, endFd, tablesLock } from "./map";
 import { BpfProg, IS_PROG, dropProg, progAt } from "./prog";
 import { allowTimers } from "./timers";
 
@@ -98,7 +98,7 @@ export function closeFd(fd: u32): i32 {
     atomic.store<u64>(entry(fd), 0);
     tables().fdsOpen--;
     if (<u32>was != 0) {
-      endUserUse(mapOf(was));
+      endFd(mapOf(was));
       dropRef(mapOf(was));
     } else if (progOf(was) != 0) {
       dropProg(progAt(progOf(was)));

@@ -28,5 +28,5 @@ export function findings(): u32 {
   return me().findings;
 }
 
-/** Code of a finding of maps of maps: an elem's id is no map's. */
+/** Code of a finding of maps whose elems are maps: an elem's id is no such map's. */
 export const ELEM_OF_NO_MAP: u32 = 44;

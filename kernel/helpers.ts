@@ -37,6 +37,7 @@ import {
   BPF_FUNC_map_pop_elem,
   BPF_FUNC_map_push_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_perf_event_output,
   BPF_FUNC_probe_read,
   BPF_FUNC_probe_read_kernel,
   BPF_FUNC_probe_read_kernel_str,
@@ -112,7 +113,7 @@ import {
   xdpStoreBytes,
 } from "./helpers/packets";
 import { printk, snprintf, vprintk } from "./helpers/prints";
-import { output, query, release, releaseRecords, reserve } from "./helpers/rings";
+import { output, perfOutput, query, release, releaseRecords, reserve } from "./helpers/rings";
 import { compare, toNumber } from "./helpers/strings";
 import { tailCall } from "./helpers/tail_call";
 import { timerCancel, timerInit, timerSetCallback, timerStart } from "./helpers/timers";
@@ -167,6 +168,7 @@ export function hasHelper(id: i32, type: u32): bool {
     case BPF_FUNC_dynptr_write:
     case BPF_FUNC_dynptr_data:
     case BPF_FUNC_user_ringbuf_drain:
+    case BPF_FUNC_perf_event_output:
     case BPF_FUNC_trace_printk:
     case BPF_FUNC_trace_vprintk:
     case BPF_FUNC_snprintf:
@@ -223,6 +225,7 @@ export function isGplOnly(id: i32): bool {
     case BPF_FUNC_timer_set_callback:
     case BPF_FUNC_timer_start:
     case BPF_FUNC_timer_cancel:
+    case BPF_FUNC_perf_event_output:
       return true;
     default:
       return false;
@@ -320,6 +323,8 @@ export function callHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u6
       return dynptrData(insn, r1, r2, r3);
     case BPF_FUNC_user_ringbuf_drain:
       return drain(insn, r1, r2, r3, r4);
+    case BPF_FUNC_perf_event_output:
+      return perfOutput(insn, r1, r2, r3, r4, r5);
     case BPF_FUNC_trace_printk:
       return printk(insn, r1, r2, r3, r4, r5);
     case BPF_FUNC_trace_vprintk:

@@ -6,6 +6,7 @@ import {
   BPF_F_RDONLY_PROG,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
 } from "../src/uapi/bpf";
@@ -112,11 +113,14 @@ export function put(map: usize): void {
   putMap(changetype<BpfMap>(map));
 }
 
-/** Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only. */
+/**
+ * Whether the fd that `hold` gave this map for may do both, and still is the map's; the short way is for those only, and not for maps
+ * that mind by which fd they are updated.
+ */
 export function canReadAndWrite(map: usize, fd: u32): bool {
   const word = fdEntry(fd);
   if (<usize>word != map || <u32>(word >> 32) != (READ | WRITE)) return false;
-  return mapOf(word).frozen == 0 && mapOf(word).fields == 0;
+  return mapOf(word).frozen == 0 && mapOf(word).fields == 0 && mapOf(word).type != BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
 /**

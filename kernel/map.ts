@@ -18,6 +18,7 @@ import {
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_LOOKUP_AND_DELETE_BATCH,
   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
@@ -28,7 +29,7 @@ import { btfAt, dropBtf, rebuildBtfs } from "./btf";
 import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
-import { ADD_REFS, OWN_RUNS, callOp, freeMap, isMapInMap } from "./map_types";
+import { ADD_REFS, DROP_CLOSED, OWN_RUNS, callOp, freeMap, holdsMaps } from "./map_types";
 import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
 import { dropTimers, endTimers, haveDropped, settleTimers } from "./timers";
 import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, endLooseProgs, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
@@ -345,7 +346,7 @@ export function collectDeadMaps(): void {
   }
 }
 
-/** Whether there was a map of maps among them: its inner maps may have ended with it. */
+/** Whether there was a map among them that held others: they may have ended with it. */
 function collectSome(): bool {
   let hadInner = false;
   for (let at = tables().mapsHead; at != 0; ) {
@@ -358,7 +359,7 @@ function collectSome(): bool {
       unlistMap(map);
       tables().mapsDead--;
       if (map.btf != 0) dropBtf(btfAt(map.btf));
-      if (isMapInMap(map.type)) {
+      if (holdsMaps(map.type)) {
         callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
         hadInner = true;
       } else if (map.type == BPF_MAP_TYPE_PROG_ARRAY) {
@@ -396,6 +397,12 @@ export function endUserUse(map: BpfMap): void {
   else clearProgArray(map);
 }
 
+/** An fd of the map is closed: elems that it alone has kept end. The caller holds the tables lock, and collects. */
+export function endFd(map: BpfMap): void {
+  endUserUse(map);
+  if (map.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) callOp(map.type, DROP_CLOSED, changetype<usize>(map), 0, 0, 0);
+}
+
 /** How many fds and pinned names hold a map. */
 export function namesAndFds(at: u32): u32 {
   let refs: u32 = 0;
@@ -422,6 +429,7 @@ export function rebuildTables(): void {
     const map = mapAt(at);
     map.prev = before;
     map.refs = 0;
+    if (map.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) callOp(map.type, DROP_CLOSED, at, 1, 0, 0);
     map.held = 0;
     for (let id: u32 = 1; id <= MAX_TASKS; id++) map.held += load<u32>(holdsAt(map, id));
     before = at;
@@ -456,7 +464,7 @@ function countRefs(): void {
     if (!isDirectory(node) && (pinnedWord(node) & IS_PROG) == 0) mapAt(pinnedWord(node)).refs++;
   }
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
-    if (isMapInMap(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
+    if (holdsMaps(mapAt(at).type)) callOp(mapAt(at).type, ADD_REFS, at, 1, 0, 0);
   }
   countProgUses();
 }

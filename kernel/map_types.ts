@@ -15,6 +15,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
@@ -31,6 +32,7 @@ import { bloomFilterOps } from "./maps/bloom_filter";
 import { hashOps } from "./maps/hash";
 import { hashOfMapsOps } from "./maps/hash_of_maps";
 import { lpmTrieOps } from "./maps/lpm_trie";
+import { perfEventArrayOps } from "./maps/perf_event_array";
 import { progArrayOps } from "./maps/prog_array";
 import { queueStackOps } from "./maps/queue_stack_maps";
 import { ringbufOps } from "./maps/ringbuf";
@@ -58,11 +60,12 @@ import { ringbufOps } from "./maps/ringbuf";
  *      MMAP             a = offset, b = bytes, flags = writable | page that is asked for     the address, or a negative errno
  *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
- *      COUNT_REFS       a = id                      of a map of maps: how many elems hold the map of that id
- *      ADD_REFS         a = 1 or -1                 of a map of maps: is added to the references of each elem's map, no more
+ *      COUNT_REFS       a = id                      of a map whose elems are maps: how many hold the map of that id
+ *      ADD_REFS         a = 1 or -1                 of a map whose elems are maps: is added to the references of each elem's map, no more
  *      SET_EXACT                                    has an empty LRU hash keep the true order of uses
  *      FIND_ELEM        a = key                     where the value lies, for a program: of a per-CPU type that of CPU b; or 0
  *      HOLDS_VALUE      a = address, b = bytes      1 if these bytes are within one value
+ *      DROP_CLOSED      a = 1 to count no references    empties elems that were put by fds which are closed
  */
 export const ALLOC_CHECK: u32 = 0;
 export const ALLOC: u32 = 1;
@@ -91,6 +94,7 @@ export const ADD_REFS: u32 = 31;
 export const SET_EXACT: u32 = 35;
 export const FIND_ELEM: u32 = 40;
 export const HOLDS_VALUE: u32 = 41;
+export const DROP_CLOSED: u32 = 42;
 
 /** Calls an operation; -EINVAL for a type that this kernel has not. */
 export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags: u64): i32 {
@@ -113,6 +117,8 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOfMapsOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PROG_ARRAY:
       return progArrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+      return perfEventArrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_LPM_TRIE:
       return lpmTrieOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_QUEUE:
@@ -145,6 +151,11 @@ export function isLruHash(type: u32): bool {
 /** Whether elems of this type are maps (maps/_map_in_map.ts). */
 export function isMapInMap(type: u32): bool {
   return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/** Whether elems of this type hold maps: those of maps of maps, and ring buffers. */
+export function holdsMaps(type: u32): bool {
+  return isMapInMap(type) || type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
 /** Whether values of this type have a slot for each CPU. */

@@ -90,6 +90,8 @@ export class BpfProg {
   name1: u64;
   /** Nanoseconds since boot. */
   loadTime: u64;
+  /** Its id, which it keeps: threads know by it what they have compiled. */
+  number: u32;
 }
 
 // @ts-ignore: decorator
@@ -125,6 +127,7 @@ export function listProg(prog: BpfProg): void {
   } while (t.progIdsWrapped != 0 && progById(id) != 0);
   t.lastProgId = id;
   prog.id = id;
+  prog.number = id;
   prog.prev = 0;
   prog.next = t.progsHead;
   const at = <u32>changetype<usize>(prog);

@@ -52,6 +52,7 @@ import {
   SKB_WIRE_LEN,
   TAILROOM,
   bufferArea,
+  compiledOf,
   ctxArea,
   isProgMap,
   myRun,
@@ -166,6 +167,33 @@ function runOnce(run: Run, prog: BpfProg, ctx: usize, compiled: u32): u64 {
   const ret = compiled != 0 ? call_indirect<u64>(compiled, <u64>ctx) : interpret(0, ctx, 0, 0, 0, 0, run.top);
   if ((run.held | run.locked | run.tries) != 0) releaseHeld(run);
   return ret;
+}
+
+/** The same, but for what this thread has noted that the host has compiled. */
+function compileOnce(run: Run, prog: usize): u32 {
+  const number = progAt(prog).number;
+  const known = compiledOf(run, number);
+  if (known.prog == <u32>prog && known.number == number) return known.index;
+  const index = compile(prog);
+  if (index != 0) {
+    known.prog = <u32>prog;
+    known.number = number;
+    known.index = index;
+  }
+  return index;
+}
+
+/** Has compiled code go over to a program itself: where its main function is in the table; 0 if it has been run. */
+export function beginTail(run: Run, prog: usize, ctx: u64): u32 {
+  const index = compileOnce(run, prog);
+  if (index == 0) {
+    run.result = runTail(run, prog, ctx);
+    run.tail = 1;
+    return 0;
+  }
+  run.prog = <u32>prog;
+  run.compiled = index;
+  return index;
 }
 
 /** Calls a function of a program's with an elem of a map's: nobody runs the program, it has no context, and no packet. */

@@ -26,6 +26,7 @@ import {
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_STRUCT_OPS,
   BPF_MAP_UPDATE_BATCH,
   BPF_MAP_UPDATE_ELEM,
@@ -297,8 +298,10 @@ function lookupElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
 
 function mapUpdateElem(attr: ElemAttr, size: u32): i32 {
   if (!unusedAreZero(changetype<usize>(attr), BPF_ATTR_MAP_UPDATE_ELEM_END, size)) return -EINVAL;
-  const fd = useFd(attr.mapFd);
-  if (fd == 0) return noMap(attr.mapFd);
+  const mapFd = attr.mapFd;
+  const fd = useFd(mapFd);
+  if (fd == 0) return noMap(mapFd);
+  if (mapOf(fd).type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) me().updating = mapFd;
   const ret = updateElem(fd, attr.key, attr.value, attr.flags);
   endUse();
   return ret;

@@ -95,6 +95,8 @@ export class Task {
   firingUntil: u64;
   /** How many jumps back a program may take, less what is in `DEFAULT_BUDGET`: so that 0 is the start. */
   budget: i64;
+  /** The fd by which it updates a map, of one that minds (maps/perf_event_array.ts). */
+  updating: u32;
 }
 
 export const SHORT_WAY: u32 = 0x100;

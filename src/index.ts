@@ -76,6 +76,13 @@ export { LruPerCpuHashMap } from "./maps/lru_percpu_hash.js";
 export { PerCpu, type Summable } from "./maps/percpu.js";
 export { PerCpuArray } from "./maps/percpu_array.js";
 export { PerCpuHashMap } from "./maps/percpu_hash.js";
+export {
+  PerfEventArray,
+  PerfEvents,
+  type PerfEvent,
+  type PerfEventArrayOptions,
+  type PerfEventsOptions,
+} from "./maps/perf_event_array.js";
 export { ProgramArray } from "./maps/prog_array.js";
 export { QueueMap } from "./maps/queue.js";
 export { StackMap } from "./maps/stack.js";

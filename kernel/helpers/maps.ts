@@ -7,6 +7,7 @@ import {
   BPF_MAP_TYPE_BLOOM_FILTER,
   BPF_MAP_TYPE_LPM_TRIE,
   BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_STACK,
@@ -51,24 +52,34 @@ export function findElem(map: usize, key: usize): usize {
   return <u32>found > <u32>-4096 ? 0 : <u32>found;
 }
 
-/** The address of the inner map of a key, or 0. While a program runs no map is freed. */
+/** The address of the inner map of a key, or 0. */
 function innerMap(map: BpfMap, key: usize): usize {
   const to = keyCopy();
   if (callOp(map.type, LOOKUP_ELEM, changetype<usize>(map), key, to, 0) != 0) return 0;
-  const id = load<u32>(to);
+  const at = heldMap(load<u32>(to));
+  return at != 0 && noteReached(<u32>at) ? at : 0;
+}
+
+/** The address of the map whose id an elem has, or 0. While a program runs no map is freed. */
+export function heldMap(id: u32): usize {
   let at = placeOfId(id);
   if (at == 0) {
     lock(tablesLock());
     at = mapById(id);
     unlock(tablesLock());
   }
-  return at != 0 && noteReached(<u32>at) ? at : 0;
+  return at;
+}
+
+/** Whether programs neither look up nor change elems of a type. */
+function isHidden(type: u32): bool {
+  return type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 }
 
 export function mapLookup(insn: u32, r1: u64, r2: u64): u64 {
   const map = mapArg(insn, r1);
   if (isNoMap(map) || !mayRead(insn, r2, map.keySize)) return 0;
-  if (map.keySize == 0 || map.type == BPF_MAP_TYPE_PROG_ARRAY || !mayTouch(<u32>r1, false)) return refuse(insn, r1);
+  if (map.keySize == 0 || isHidden(map.type) || !mayTouch(<u32>r1, false)) return refuse(insn, r1);
   return findElem(changetype<usize>(map), <usize>r2);
 }
 
@@ -82,7 +93,7 @@ export function mapLookupPerCpu(insn: u32, r1: u64, r2: u64, cpu: u64): u64 {
 }
 
 function mayChange(insn: u32, map: BpfMap): bool {
-  const isForPrograms = !isMapInMap(map.type) && map.type != BPF_MAP_TYPE_PROG_ARRAY && map.keySize != 0;
+  const isForPrograms = !isMapInMap(map.type) && !isHidden(map.type) && map.keySize != 0;
   if (isForPrograms && mayTouch(<u32>changetype<usize>(map), true)) return true;
   refuse(insn, changetype<usize>(map));
   return false;

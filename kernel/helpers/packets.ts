@@ -31,7 +31,7 @@ const TC_ACT_REDIRECT: u64 = 7;
 const MANGLED_0: u16 = 0xffff;
 
 /** Whether an argument is the program's context; else it is ended. */
-function isContext(insn: u32, ctx: u64): bool {
+export function isContext(insn: u32, ctx: u64): bool {
   if (ctx == <u64>myRun().ctx) return true;
   refuse(insn, ctx);
   return false;

@@ -4,7 +4,7 @@
  *      elem i    address of a program, or 0; 4 bytes of 8, as in any array (_array.ts)
  *
  * All its programs are of one type: that of the first, or of the program that it is used by (`owner`). It is emptied when its last fd or name goes,
- * though programs hold it still (map.ts endArray), since it may hold the very program that holds it.
+ * though programs hold it still (map.ts endUserUse), since it may hold the very program that holds it.
  *
  * Threads: elems change under the tables lock; programs that run read them without. An elem holds one reference of its program.
  */
@@ -13,7 +13,7 @@ import { CreateAttr } from "../attr";
 import { fdEntry, notOfKind, progOf } from "../fd";
 import { lock, unlock } from "../lock";
 import { collectDeadMaps, tablesLock } from "../map";
-import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
+import { ADD_ELEM, ALLOC_CHECK, COUNT, DELETE_ELEM, FIND_ELEM, HOLDS_VALUE, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { dropProg, progAt, progElem } from "../prog";
 import { ArrayMap, fdArrayAllocCheck } from "./_array";
 import { arrayOps } from "./array";
@@ -92,6 +92,8 @@ export function progArrayOps(op: u32, map: usize, a: usize, b: usize, flags: u64
     case ADD_ELEM:
     case LOOKUP_BATCH:
     case UPDATE_BATCH:
+    case FIND_ELEM:
+    case HOLDS_VALUE:
       return -ENOTSUPP;
     default:
       return arrayOps(op, map, a, b, flags);

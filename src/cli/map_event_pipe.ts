@@ -3,6 +3,7 @@
  */
 import { readFileSync } from "node:fs";
 import { BPF_ANY, BPF_MAP_TYPE_PERF_EVENT_ARRAY } from "../uapi/bpf.js";
+import { PerfRing, type PerfRecord, hasPerfEvents } from "../maps/_perf_ring.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import type { Context } from "./context.js";
@@ -10,7 +11,6 @@ import { formatHex } from "./elem_format.js";
 import { ArgsError } from "./failures.js";
 import { takeMap, type OpenMap } from "./map_handle.js";
 import type { Output } from "./output.js";
-import { PerfRing, type PerfRecord } from "./perf_ring.js";
 import type { Syscalls } from "./syscalls.js";
 
 /** How often rings are looked at. */
@@ -34,7 +34,7 @@ export async function mapEventPipe(context: Context, args: Args): Promise<void> 
 
   const rings: PerfRing[] = [];
   try {
-    for (const [cpu, index] of places) rings.push(await openRing(context, bpf, map, cpu, index));
+    for (const [cpu, index] of places) rings.push(openRing(context, bpf, map, cpu, index));
     await show(context, rings);
   } finally {
     for (const ring of rings) ring[Symbol.dispose]();
@@ -52,9 +52,8 @@ function everyCpu({ info }: OpenMap): (readonly [cpu: number, index: number])[] 
   return cpus.filter((cpu) => cpu < info.maxEntries).map((cpu) => [cpu, cpu] as const);
 }
 
-async function openRing(context: Context, bpf: Syscalls, map: OpenMap, cpu: number, index: number): Promise<PerfRing> {
-  const { LinuxKernel } = await import("../kernels/linux/index.js");
-  if (!(bpf.kernel instanceof LinuxKernel)) return context.fail("only the Linux kernel has perf events");
+function openRing(context: Context, bpf: Syscalls, map: OpenMap, cpu: number, index: number): PerfRing {
+  if (!hasPerfEvents(bpf.kernel)) return context.fail("only the Linux kernel has perf events");
   const refuse = (errno: number): never =>
     context.fail(`failed to create perf buffer: ${errnoMessage(-errno)} (${-errno})`);
   const ring = PerfRing.open(bpf.kernel, cpu, index);

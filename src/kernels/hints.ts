@@ -40,13 +40,14 @@ const isArray = ({ map }: Failure): boolean =>
   map?.type === bpf.BPF_MAP_TYPE_ARRAY ||
   map?.type === bpf.BPF_MAP_TYPE_PERCPU_ARRAY ||
   map?.type === bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS ||
-  map?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY;
+  map?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY ||
+  map?.type === bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 const isOuterType = (type: number | undefined): boolean =>
   type === bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS || type === bpf.BPF_MAP_TYPE_HASH_OF_MAPS;
 const isOuter = ({ map }: Failure): boolean => isOuterType(map?.type);
 const isProgArray = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_PROG_ARRAY;
+const isPerfArray = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY;
 const linuxOnly = [
-  bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   bpf.BPF_MAP_TYPE_STACK_TRACE,
   bpf.BPF_MAP_TYPE_CGROUP_ARRAY,
   bpf.BPF_MAP_TYPE_DEVMAP,
@@ -253,6 +254,13 @@ export const hints: readonly HintRow[] = [
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isProgArray,
     hint: "the fd is not a program's, or the program is of another type than those in there",
+  },
+  {
+    errno: errno.EBADF,
+    cmd: bpf.BPF_MAP_UPDATE_ELEM,
+    when: isPerfArray,
+    hint: ({ kernel }) =>
+      `the map is closed, or the fd is not that of ${kernel === "linux" ? "a perf event" : "a ring buffer, which an elem is in the embedded kernel"}`,
   },
   {
     errno: errno.EINVAL,

@@ -107,6 +107,8 @@ export interface MmapOptions {
 export interface ReadableOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Tells whether it is, of what Linux tells only once: perf events. */
+  readonly isReady?: (() => boolean) | undefined;
   /** Whether Node's event loop stays alive meanwhile: it does unless this is false. On Linux it always does. */
   readonly ref?: boolean;
 }
@@ -214,6 +216,11 @@ export interface Kernel {
   readable(fd: number, options?: ReadableOptions): Promise<boolean>;
   /** The same for writing: of user ring buffers. */
   writable(fd: number, options?: ReadableOptions): Promise<boolean>;
+  /**
+   * perf_event_open(2), of all processes on one CPU (cpu -1: of one process on all): an fd, or a negative errno. Only Linux has perf
+   * events.
+   */
+  perfEventOpen?(attr: UserBuffer, cpu: number, pid?: number): number;
   /** Where programs are attached; undefined where a kernel has no packets and events of its own. */
   readonly places?: Places;
   /** What /proc/self/fdinfo says of an fd ("map_type:\t1\nkey_size:\t4\n..."), or undefined when it is not open. */

@@ -124,7 +124,8 @@ export class BpfObject {
    */
   load(kernel: Kernel, options: LoadOptions = {}): this {
     if (this.#loaded !== undefined) throw new ObjectError("Cannot load object: it is loaded already");
-    const { programs, maps } = this.#contents;
+    const { programs } = this.#contents;
+    const maps = this.#contents.maps.map((map) => withRoom(map, kernel));
     const wanted = options.programs ?? programs.map(({ name }) => name);
     for (const name of wanted) {
       if (programs.some((program) => program.name === name)) continue;
@@ -304,6 +305,12 @@ const WITHOUT_TYPES: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_STACK,
 ]);
+
+/** A perf_event_array that is as long as it gets: an elem for each CPU, as libbpf has it. */
+function withRoom(map: MapDefinition, { possibleCpus }: Kernel): MapDefinition {
+  const isOpen = map.type === BPF_MAP_TYPE_PERF_EVENT_ARRAY && map.maxEntries === 0;
+  return isOpen ? { ...map, maxEntries: possibleCpus } : map;
+}
 
 /** A definition with what a map is that takes its place. Its keys and values are bytes where their sizes are others. */
 function asReused(kernel: Kernel, fd: number, map: MapDefinition): MapDefinition {

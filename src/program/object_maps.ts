@@ -12,6 +12,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
@@ -35,6 +36,7 @@ import { LruHashMap } from "../maps/lru_hash.js";
 import { LruPerCpuHashMap } from "../maps/lru_percpu_hash.js";
 import { PerCpuArray } from "../maps/percpu_array.js";
 import { PerCpuHashMap } from "../maps/percpu_hash.js";
+import { PerfEventArray } from "../maps/perf_event_array.js";
 import { ProgramArray } from "../maps/prog_array.js";
 import { QueueMap } from "../maps/queue.js";
 import { RingBuffer } from "../maps/ring_buffer.js";
@@ -66,6 +68,7 @@ const openers: Readonly<Record<number, (from: Opener) => TypedMap>> = {
   [BPF_MAP_TYPE_BLOOM_FILTER]: ({ kernel, id, value }) => BloomFilter.fromId(kernel, id, { value }),
   [BPF_MAP_TYPE_RINGBUF]: ({ kernel, id }) => RingBuffer.fromId(kernel, id),
   [BPF_MAP_TYPE_USER_RINGBUF]: ({ kernel, id }) => UserRingBuffer.fromId(kernel, id),
+  [BPF_MAP_TYPE_PERF_EVENT_ARRAY]: ({ kernel, id }) => PerfEventArray.fromId(kernel, id),
   [BPF_MAP_TYPE_PROG_ARRAY]: ({ kernel, id }) => ProgramArray.fromId(kernel, id),
   [BPF_MAP_TYPE_ARRAY_OF_MAPS]: ({ kernel, id, openInner }) => ArrayOfMaps.fromId(kernel, id, { openInner }),
   [BPF_MAP_TYPE_HASH_OF_MAPS]: ({ kernel, id, key, openInner }) => HashOfMaps.fromId(kernel, id, { key, openInner }),

@@ -539,6 +539,30 @@ export const btf: Story = {
     t.refuses(-EINVAL, { ...keyless, map_type: BPF_MAP_TYPE_BLOOM_FILTER, btf_key_type_id: 1 });
   },
 
+  "an array's keys are an int of 32 bits, of any encoding": (t) => {
+    const ints = [
+      int(4, 32),
+      int(4, 32, 0, 1),
+      int(4, 32, 0, 2),
+      int(4, 32, 0, 4),
+      int(4, 31),
+      int(4, 16),
+      int(4, 16, 16),
+    ];
+    const fd = load(
+      t,
+      btfOf((builder) => {
+        for (const type of ints) builder.add(type);
+      }),
+    );
+    ints.forEach((_, i) => {
+      const ids = { btf_fd: fd, btf_key_type_id: i + 1, btf_value_type_id: 1 };
+      const array = { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 2, ...ids };
+      if (i < 4) t.close(t.create(array));
+      else t.refuses(-EINVAL, array);
+    });
+  },
+
   "an array of one elem may be a data section": (t) => {
     const fd = load(
       t,

@@ -23,6 +23,7 @@ import { lruHash } from "./lru_hash.js";
 import { lruPercpuHash } from "./lru_percpu_hash.js";
 import { percpuArray } from "./percpu_array.js";
 import { percpuHash } from "./percpu_hash.js";
+import { perfEventArray } from "./perf_event_array.js";
 import { pins } from "./pins.js";
 import { progArray } from "./prog_array.js";
 import { queue } from "./queue.js";
@@ -51,6 +52,7 @@ export const stories: Readonly<Record<string, Story>> = {
   array_of_maps: arrayOfMaps,
   hash_of_maps: hashOfMaps,
   prog_array: progArray,
+  perf_event_array: perfEventArray,
   lpm_trie: lpmTrie,
   queue,
   stack,

@@ -76,6 +76,7 @@ const outer = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_HASH_OF_MAPS, { valueSize: 4, ...known });
 const programs = (known?: Partial<Known>): { map: Known } =>
   of(uapi.BPF_MAP_TYPE_PROG_ARRAY, { valueSize: 4, ...known });
+const events = of(uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY, { valueSize: 4, maxEntries: 1 });
 const linuxType = (type: number): { map: Known } => of(type, { valueSize: 4 });
 
 /** A value with a lock. */
@@ -116,6 +117,28 @@ const cases: readonly Case[] = [
     ...linuxType(uapi.BPF_MAP_TYPE_DEVMAP),
     on: "embedded",
     real: (kernel) => GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 4, maxEntries: 1 }),
+  },
+  {
+    hint: "the map is closed, or the fd is not that of a ring buffer, which an elem is in the embedded kernel",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...events,
+    on: "embedded",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "perf_event_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.set(new Uint8Array(4), new Uint8Array(4));
+    },
+  },
+  {
+    hint: "the map is closed, or the fd is not that of a perf event",
+    errno: EBADF,
+    cmd: BPF_MAP_UPDATE_ELEM,
+    ...events,
+    on: "linux",
+    real(kernel) {
+      using map = GenericMap.create(kernel, { type: "perf_event_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+      map.set(new Uint8Array(4), new Uint8Array(4));
+    },
   },
   {
     hint: "a storage has keys of 4 bytes, BPF_F_NO_PREALLOC, maxEntries 0, and BTF of its value",

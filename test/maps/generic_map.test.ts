@@ -23,7 +23,6 @@ const linuxOnly: readonly [type: string, keySize: number, valueSize: number, max
   ["reuseport_sockarray", 4, 8, 4],
   ["stack_trace", 4, 80, 4],
   ["cgroup_array", 4, 4, 4],
-  ["perf_event_array", 4, 4, 2],
 ];
 
 forEachWay((way) => {

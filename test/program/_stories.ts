@@ -12,6 +12,7 @@ import {
   LruPerCpuHashMap,
   PerCpuArray,
   PerCpuHashMap,
+  PerfEventArray,
   ProgramArray,
   QueueMap,
   RingBuffer,
@@ -27,6 +28,8 @@ export interface Scene {
   readonly object: BpfObject;
   /** Runs a program, and writes down what came of it. */
   run(program: string, options: RunOptions): void;
+  /** Writes down what else came of it. */
+  saw(what: string, lines: readonly string[]): void;
 }
 
 export interface Story {
@@ -109,6 +112,16 @@ export const stories: readonly Story[] = [
       onPackets(scene);
     },
   },
+  {
+    object: "perf",
+    play: (scene) => {
+      using events = (scene.object.maps["events"] as PerfEventArray).events({ pages: 256 });
+      onPackets(scene);
+      // Linux may have run them on any CPU, and the order is each CPU's.
+      const sent = events.poll().map(({ data }) => hex(data));
+      scene.saw("events", [`${events.lost} lost`, ...sent.toSorted()]);
+    },
+  },
   { object: "dynptr" },
   { object: "nested" },
   {
@@ -164,7 +177,10 @@ export function see(kernel: Kernel, bytes: Uint8Array, story: Story): Seen {
     const { retval, data, context } = object.programs[name]!.run(options);
     runs.push(`${name}: ${retval} ${hex(data)} ${hex(context)}`);
   };
-  (story.play ?? onPackets)({ object, run });
+  const saw = (what: string, lines: readonly string[]): void => {
+    runs.push(...lines.map((line) => `${what}: ${line}`));
+  };
+  (story.play ?? onPackets)({ object, run, saw });
   const maps: Record<string, readonly string[]> = {};
   for (const [name, map] of Object.entries(object.maps)) {
     // Strings of constants: what is read of them shows in what programs do.
@@ -214,6 +230,7 @@ function linesOf(kernel: Kernel, map: BpfObject["maps"][string]): string[] {
   if (map instanceof BloomFilter) return [];
   if (map instanceof QueueMap || map instanceof StackMap)
     return Array.from({ length: map.maxEntries }, () => String(map.pop()));
+  if (map instanceof PerfEventArray) return [];
   if (map instanceof ProgramArray) return [...map.keys()].map(String);
   if (map instanceof ArrayOfMaps || map instanceof HashOfMaps) return innerLines(kernel, map);
   using elems = GenericMap.fromId(kernel, map.id);

@@ -9,6 +9,7 @@ import {
   type Kernel,
   LpmTrie,
   PerCpuArray,
+  PerfEventArray,
   QueueMap,
   RingBuffer,
   UserRingBuffer,
@@ -121,7 +122,10 @@ describe.each([true, false])("arguments, compiled: %s", (compile) => {
     const trie = LpmTrie.create(kernel, { key: bytes(8), value: u64, maxEntries: 8, mapFlags: BPF_F_NO_PREALLOC });
     const samples = UserRingBuffer.create(kernel, { size: 4096 });
     samples.push(new Uint8Array(16));
+    const events = PerfEventArray.create(kernel);
+    events.events({ pages: 1 });
     Object.assign(maps, {
+      events,
       array: ArrayMap.create(kernel, { value: bytes(VALUE_BYTES), maxEntries: 4 }),
       hash,
       percpu: PerCpuArray.create(kernel, { value: u64, maxEntries: 4 }),
@@ -167,6 +171,7 @@ describe.each([true, false])("arguments, compiled: %s", (compile) => {
 
   /** Calls the helper with arguments that may be anything, and then touches what it returned. */
   function textOf(id: number, below: (n: number) => number): string {
+    const names = Object.keys(maps);
     const fill = [8, 16, 24, 32].map((off) => `*(u64 *)(r10 - ${off}) = ${[0, 1, 8, -1, 0x25][below(5)]}`);
     const lookup = `r2 = r10\nr2 += -4\n*(u32 *)(r10 - 4) = 1\nr1 = map[fd:${maps["array"]!.fd}]\ncall 1\nif r0 == 0 goto out\nr7 = r0`;
     // Which maps the program has decides what is its own: all of them.
@@ -174,7 +179,7 @@ describe.each([true, false])("arguments, compiled: %s", (compile) => {
     const args = [1, 2, 3, 4, 5].map((n) => {
       // Some are right, or few calls would come further than the first.
       if (n === 1 && below(2) === 0)
-        return below(2) === 0 ? "r1 = r6" : `r1 = map[fd:${Object.values(maps)[below(8)]!.fd}]`;
+        return below(2) === 0 ? "r1 = r6" : `r1 = map[fd:${Object.values(maps)[below(names.length)]!.fd}]`;
       return argument(`r${n}`, below);
     });
     const use = ["r1 = *(u64 *)(r0 + 0)", "*(u64 *)(r0 + 0) = 0", "*(u64 *)(r0 - 8) = 4096", ""][below(4)]!;

@@ -34,6 +34,7 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
   BPF_MAP_TYPE_QUEUE,
   BPF_MAP_TYPE_RINGBUF,
@@ -137,8 +138,8 @@ const touching = [0x61, 0x69, 0x71, 0x79, 0x81, 0x62, 0x6a, 0x72, 0x7a, 0x63, 0x
 const jumping = [0x05, 0x15, 0x1d, 0x25, 0x55, 0x5d, 0xa5, 0xb5, 0x65, 0x16, 0x56];
 /** All that take what may be wrong. */
 const helpers = [
-  1, 1, 1, 2, 3, 7, 8, 12, 87, 88, 89, 130, 131, 132, 133, 134, 164, 181, 93, 94, 6, 165, 177, 105, 106, 182, 16, 44,
-  65, 54, 189, 190, 26, 9, 10, 11, 28, 38, 39, 113, 115, 195, 197, 198, 199, 200, 201, 202, 203, 209,
+  1, 1, 1, 2, 3, 7, 8, 12, 25, 25, 87, 88, 89, 130, 131, 132, 133, 134, 164, 181, 93, 94, 6, 165, 177, 105, 106, 182,
+  16, 44, 65, 54, 189, 190, 26, 9, 10, 11, 28, 38, 39, 113, 115, 195, 197, 198, 199, 200, 201, 202, 203, 209,
 ];
 
 const types = [
@@ -156,13 +157,20 @@ const types = [
   BPF_MAP_TYPE_RINGBUF,
   BPF_MAP_TYPE_USER_RINGBUF,
   BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LRU_HASH,
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_ARENA,
 ];
-const arrayTypes = [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS];
+const arrayTypes = [
+  BPF_MAP_TYPE_ARRAY,
+  BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+];
 const ringTypes = [BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF];
 const keylessTypes = [
   BPF_MAP_TYPE_QUEUE,
@@ -172,7 +180,12 @@ const keylessTypes = [
   ...ringTypes,
 ];
 /** Values that are fds. */
-const fdTypes = [BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS];
+const fdTypes = [
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_HASH_OF_MAPS,
+];
 const trieKeySizes = [5, 8, 8, 8, 20, 260];
 const ringSizes = [4096, 4096, 65_536, 2 ** 20];
 const keySizes = [1, 3, 4, 4, 4, 5, 8, 8, 12, 16, 100, 600, 5000];

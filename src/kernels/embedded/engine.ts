@@ -94,6 +94,7 @@ export interface Engine {
   progId(prog: number): number;
   progMapCount(prog: number): number;
   progMap(prog: number, index: number): number;
+  progElems(map: number): number;
   maxEntriesOf(map: number): number;
   valueSizeOf(map: number): number;
   mapFlagsOf(map: number): number;
@@ -111,6 +112,10 @@ export interface Engine {
   findHash8(map: number, key: bigint): number;
   findHash(map: number, key: number): number;
   findPerCpu(map: number, index: number): number;
+  nextElem(map: number, cursor: number, key: number): bigint;
+  takeScratch(bytes: number): number;
+  endScratch(address: number): void;
+  tailTarget(map: number, index: number): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */

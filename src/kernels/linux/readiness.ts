@@ -23,8 +23,16 @@ const maxTimeoutMs = 2 ** 31 - 1;
 /** A wait that goes on: what was asked for, and how it ends. Both ways take its fd out of the epoll instance. */
 interface Sleeper {
   readonly fd: number;
+  isReady(): boolean;
   resolve(ready: boolean): void;
   reject(reason: unknown): void;
+}
+
+/** What is waited for, and how long. */
+interface Waiting extends Pick<ReadableOptions, "signal"> {
+  readonly fd: number;
+  readonly isReady: () => boolean;
+  readonly timeoutMs: number;
 }
 
 /** What this thread waits for. Costs nothing before the first wait. */
@@ -47,13 +55,15 @@ export class Readiness {
     signal?.throwIfAborted();
     const epoll = (this.#epoll ??= new Epoll(this.#sys, this.#what));
     const own = epoll.enter(fd);
-    const ready = epoll.isReady(own);
-    if (!ready && timeoutMs > 0) return this.#sleep(epoll, own, fd, signal, timeoutMs);
+    // Of what poll(2) tells only once, it may have been told when it was entered.
+    const isReady = options.isReady ?? (() => epoll.isReady(own));
+    const ready = isReady();
+    if (!ready && timeoutMs > 0) return this.#sleep(epoll, own, { fd, isReady, signal, timeoutMs });
     epoll.leave(own);
     return ready;
   }
 
-  #sleep(epoll: Epoll, own: number, fd: number, signal: AbortSignal | undefined, timeoutMs: number): Promise<boolean> {
+  #sleep(epoll: Epoll, own: number, { fd, isReady, signal, timeoutMs }: Waiting): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
@@ -64,6 +74,7 @@ export class Readiness {
       };
       const sleeper: Sleeper = {
         fd,
+        isReady,
         resolve(ready) {
           leave();
           resolve(ready);
@@ -76,14 +87,14 @@ export class Readiness {
       const abort = (): void => sleeper.reject(signal?.reason);
       const timer = timeoutMs > maxTimeoutMs ? undefined : setTimeout(() => sleeper.resolve(false), timeoutMs);
       signal?.addEventListener("abort", abort);
-      if (this.#sleepers.size === 0) epoll.start(() => this.#look(epoll));
+      if (this.#sleepers.size === 0) epoll.start(() => this.#look());
       this.#sleepers.set(own, sleeper);
     });
   }
 
-  #look(epoll: Epoll): void {
-    for (const [own, sleeper] of this.#sleepers) {
-      if (epoll.isReady(own)) sleeper.resolve(true);
+  #look(): void {
+    for (const sleeper of this.#sleepers.values()) {
+      if (sleeper.isReady()) sleeper.resolve(true);
     }
   }
 

@@ -1,19 +1,19 @@
 /**
  * What BPF programs write to a perf_event_array, read where Linux puts it: a ring a CPU (perf_event_open(2)).
  *
- *     0         1024        1032                4096                            4096 + RING_BYTES
+ *     0         1024        1032                4096                            4096 * (1 + pages)
  *     | ....... | data_head | data_tail | ..... | records: | type | misc | size | ... |
  *                 Linux's     ours                             u32    u16    u16
  *
  *     a sample: | header | time u64 | size u32 | data |        lost: | header | id u64 | count u64 |
  */
 import { BpfError } from "../kernels/error.js";
-import type { UserBuffer } from "../kernels/kernel.js";
-import type { LinuxKernel } from "../kernels/linux/index.js";
+import type { Kernel, UserBuffer } from "../kernels/kernel.js";
 import { viewOf } from "../kernels/syscalls.js";
 
 const PAGE_BYTES = 4096;
-const RING_BYTES = 16 * PAGE_BYTES;
+/** A ring's size unless told. */
+export const DEFAULT_PAGES = 16;
 const HEAD = 1024 / 8;
 const TAIL = 1032 / 8;
 
@@ -34,26 +34,40 @@ export type PerfRecord = { readonly type: number; readonly size: number } & (
   | { readonly what: "other" }
 );
 
+/** A kernel that has perf events. */
+export type PerfKernel = Kernel & Required<Pick<Kernel, "perfEventOpen">>;
+
+export function hasPerfEvents(kernel: Kernel): kernel is PerfKernel {
+  return kernel.perfEventOpen !== undefined;
+}
+
 /** A CPU's ring. */
 export class PerfRing {
   readonly fd: number;
   readonly cpu: number;
   readonly index: number;
-  readonly #kernel: LinuxKernel;
+  readonly #kernel: PerfKernel;
   readonly #memory: UserBuffer;
+  readonly #bytes: Uint8Array;
   readonly #positions: BigUint64Array;
 
-  private constructor(kernel: LinuxKernel, fd: number, memory: UserBuffer, cpu: number, index: number) {
+  private constructor(kernel: PerfKernel, fd: number, memory: UserBuffer, cpu: number, index: number) {
     this.#kernel = kernel;
     this.fd = fd;
     this.cpu = cpu;
     this.index = index;
     this.#memory = memory;
-    this.#positions = new BigUint64Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset, PAGE_BYTES / 8);
+    this.#bytes = memory.bytes.subarray(PAGE_BYTES);
+    this.#positions = new BigUint64Array(memory.bytes.buffer, memory.bytes.byteOffset, PAGE_BYTES / 8);
   }
 
-  /** Opens the ring of a CPU; the caller puts its fd at `index` of the map. Returns a negative errno when it cannot. */
-  static open(kernel: LinuxKernel, cpu: number, index: number): PerfRing | number {
+  /**
+   * Opens the ring of a CPU; the caller puts its fd at `index` of the map.
+   *
+   * @param pages A power of two.
+   * @returns A negative errno when it cannot: -ENODEV for a CPU that is offline.
+   */
+  static open(kernel: PerfKernel, cpu: number, index: number, pages: number = DEFAULT_PAGES): PerfRing | number {
     using attr = kernel.alloc(ATTR_BYTES);
     const view = viewOf(attr);
     view.setUint32(0, PERF_TYPE_SOFTWARE, true);
@@ -65,7 +79,7 @@ export class PerfRing {
     const fd = kernel.perfEventOpen(attr, cpu);
     if (fd < 0) return fd;
     try {
-      const memory = kernel.mmap(fd, PAGE_BYTES + RING_BYTES, { writable: true });
+      const memory = kernel.mmap(fd, PAGE_BYTES * (1 + pages), { writable: true });
       return new PerfRing(kernel, fd, memory, cpu, index);
     } catch (error) {
       kernel.close(fd);
@@ -76,14 +90,21 @@ export class PerfRing {
 
   /** Takes what is there. */
   *take(): Generator<PerfRecord> {
+    for (let record = this.next(); record !== undefined; record = this.next()) yield record;
+  }
+
+  get isEmpty(): boolean {
+    return Atomics.load(this.#positions, TAIL) >= Atomics.load(this.#positions, HEAD);
+  }
+
+  /** Takes the next record, if there is one. */
+  next(): PerfRecord | undefined {
     const head = Atomics.load(this.#positions, HEAD);
-    let tail = Atomics.load(this.#positions, TAIL);
-    while (tail < head) {
-      const { record, size } = this.#read(Number(tail % BigInt(RING_BYTES)));
-      tail += BigInt(size);
-      Atomics.store(this.#positions, TAIL, tail);
-      yield record;
-    }
+    const tail = Atomics.load(this.#positions, TAIL);
+    if (tail >= head) return undefined;
+    const record = this.#read(Number(tail % BigInt(this.#bytes.length)));
+    Atomics.store(this.#positions, TAIL, tail + BigInt(record.size));
+    return record;
   }
 
   [Symbol.dispose](): void {
@@ -92,8 +113,8 @@ export class PerfRing {
   }
 
   /** Records lie at multiples of 8 bytes, so that a header does not wrap; what follows may. */
-  #read(off: number): { record: PerfRecord; size: number } {
-    const ring = this.#memory.bytes.subarray(PAGE_BYTES);
+  #read(off: number): PerfRecord {
+    const ring = this.#bytes;
     const size = viewOf({ bytes: ring }).getUint16(off + 6, true);
     const bytes = new Uint8Array(Math.max(size, 24));
     const whole = ring.subarray(off, off + size);
@@ -103,12 +124,12 @@ export class PerfRing {
     const type = view.getUint32(0, true);
     if (type === PERF_RECORD_SAMPLE) {
       const data = bytes.subarray(20, 20 + view.getUint32(16, true));
-      return { record: { what: "sample", type, size, time: view.getBigUint64(8, true), data }, size };
+      return { what: "sample", type, size, time: view.getBigUint64(8, true), data };
     }
     if (type === PERF_RECORD_LOST) {
       const [id, lost] = [view.getBigUint64(8, true), view.getBigUint64(16, true)];
-      return { record: { what: "lost", type, size, id, lost }, size };
+      return { what: "lost", type, size, id, lost };
     }
-    return { record: { what: "other", type, size }, size };
+    return { what: "other", type, size };
   }
 }
