@@ -6,6 +6,7 @@ import {
   ArrayMap,
   EmbeddedKernel,
   HashMap,
+  HashOfMaps,
   type Kernel,
   type LruHashMap,
   QueueMap,
@@ -483,6 +484,39 @@ describe.each([true, false])("hostile programs with timers, compiled: %s", (comp
       expect(kernel.runTimers()).toBe(1);
       expect(timed.get(0)!.rang).toBe(BigInt(i));
     }
+  });
+
+  it("what a listener of traces throws leaves the timer, and the others, in order", () => {
+    const print = "bad: *(u32 *)(r10 - 4) = 2593\nr1 = r10\nr1 += -4\nr2 = 3\ncall 6\nr0 = 0\nexit";
+    kernel.onTrace(() => {
+      throw new Error("not now");
+    });
+    expect(run(calls(""), print)).toBe(0);
+    expect(() => kernel.runTimers()).toThrow("not now");
+    kernel.onTrace(undefined);
+    expect(kernel.check()).toEqual([]);
+    expect(run(cancel())).toBe(0);
+    expect(run([set(), start()].join("\n"))).toBe(0);
+    expect(kernel.runTimers()).toBe(1);
+  });
+
+  it("of an elem of a map in a map", () => {
+    const make = (): HashMap<number, unknown> => HashMap.create(kernel, { key: u32, value: VALUE, maxEntries: 4 });
+    using outer = HashOfMaps.create(kernel, { key: u32, maxEntries: 2, inner: make });
+    const inner = HashMap.create(kernel, { key: u32, value: VALUE, maxEntries: 4 });
+    inner.set(0, zero);
+    outer.set(0, inner);
+    const lookup = (map: string): string => `r2 = r10\nr2 += -4\nr1 = ${map}\ncall 1\nif r0 == 0 goto out`;
+    const find = `${lookup(`map[fd:${outer.fd}]`)}\nr8 = r0\n${lookup("r8")}\nr6 = r0`;
+    const initInner = `r1 = r6\nr1 += 8\nr2 = r8\nr3 = 1\ncall 169`;
+    expect(run([find, initInner, set(), start()].join("\n"))).toBe(0);
+    expect(kernel.runTimers()).toBe(1);
+    expect(inner.get(0)!.rang).toBe(1n);
+    expect(run(`${find}\n${set()}\n${start()}`)).toBe(0);
+    // The outer map's hold is none of a user's.
+    inner.close();
+    expect(kernel.runTimers()).toBe(0);
+    expect(run(`${find}\n${initInner}`)).toBe(-EPERM);
   });
 
   it("no timer in programs of tracepoints", () => {
