@@ -18,7 +18,7 @@ export interface MemoryFigures {
   /** The same with keys and values of 4 bytes. */
   readonly embedded4: Filled | undefined;
   readonly js4: Filled | undefined;
-  /** Of the trie of bench/lpm_trie.ts. */
+  /** Of the tries of bench/lpm_trie.ts. */
   readonly routes: MemoryAnswer["routes"] | undefined;
 }
 

@@ -3,7 +3,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { type Codec, EmbeddedKernel, HashMap, u32, u64 } from "tsbpf";
-import { routesMemory } from "./lpm_trie.js";
+import { type RoutesMemory, routesMemory } from "./lpm_trie.js";
 import { figuresOf } from "./measure.js";
 import type { Filled, MemoryFigures } from "./memory.js";
 
@@ -17,7 +17,7 @@ export interface MemoryAnswer {
   js: Filled;
   embedded4: Filled;
   js4: Filled;
-  routes: Awaited<ReturnType<typeof routesMemory>>;
+  routes: RoutesMemory[];
 }
 
 async function createTimes(): Promise<MemoryAnswer["create"]> {

@@ -11,7 +11,7 @@ export interface Routes {
   readonly count: number;
   readonly lengths: Uint8Array;
   /** `words` for each, as a key has them: network byte order in memory. */
-  readonly addresses: Uint32Array;
+  readonly addresses: Int32Array;
   /** The number of the autonomous system. */
   readonly values: Uint32Array;
 }
@@ -42,7 +42,7 @@ export function readRoutes(bits: 32 | 128): Routes {
     words,
     count: lengths.length,
     lengths: Uint8Array.from(lengths),
-    addresses: Uint32Array.from(addresses),
+    addresses: Int32Array.from(addresses),
     values: Uint32Array.from(values),
   };
 }

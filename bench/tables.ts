@@ -210,11 +210,11 @@ export function memoryTable({ elems, createMs, embedded, js, embedded4, js4, rou
         : [
             `created in ${ms(createMs.median)} (best ${ms(createMs.min)}, a process's first ${ms(createMs.first)}), each on a fresh kernel`,
           ]),
-      ...(routes === undefined
-        ? []
-        : [
-            `an lpm_trie of ${routes.prefixes.toLocaleString("en")} IPv4 routes: ${routes.embeddedMb.toFixed(1)} MB; Linux charges ${routes.linuxMb?.toFixed(1) ?? "?"} MB`,
-          ]),
+      ...(routes ?? []).map(({ family, prefixes, embeddedMb, anyOrderMb, linuxMb }) => {
+        const mb = (value: number | undefined): string => (value === undefined ? "?" : `${value.toFixed(1)} MB`);
+        const title = `an lpm_trie of ${prefixes.toLocaleString("en")} ${family} routes`;
+        return `${title}: ${mb(embeddedMb)}, set in any order ${mb(anyOrderMb)}; Linux charges ${mb(linuxMb)}`;
+      }),
     ],
   };
 }

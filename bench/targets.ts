@@ -200,8 +200,6 @@ export function limitTargetsOf(results: Results): Target[] {
 
 /** Of LPM tries. */
 function tableTargets(ns: Looks["ns"], memory: Results["memory"]): Target[] {
-  const { embeddedMb, linuxMb } = memory?.routes ?? {};
-  const charged = embeddedMb === undefined || linuxMb === undefined ? undefined : embeddedMb / linuxMb;
   return [
     { what: "get in 564,580 IPv4 routes", ...ns(ROUTES4, LOOKUP, "embedded"), is: "under", limit: 100 },
     { what: "the same on Linux", ...ns(ROUTES4, LOOKUP, "linux"), ...information },
@@ -218,7 +216,13 @@ function tableTargets(ns: Looks["ns"], memory: Results["memory"]): Target[] {
       is: "under",
       limit: 1000,
     },
-    { what: "memory of 564,580 IPv4 routes, against Linux", value: charged, best: undefined, unit: "x", ...atMost(1) },
+    ...(memory?.routes ?? []).map(({ family, prefixes, embeddedMb, anyOrderMb, linuxMb }) => ({
+      what: `memory of ${prefixes.toLocaleString("en")} ${family} routes in any order, against Linux`,
+      value: linuxMb === undefined ? undefined : Math.max(embeddedMb, anyOrderMb) / linuxMb,
+      best: undefined,
+      unit: "x" as const,
+      ...atMost(1),
+    })),
   ];
 }
 

@@ -16,7 +16,7 @@ import {
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_LRU_HASH,
 } from "../src/uapi/bpf";
-import { E2BIG, EACCES, EEXIST, EFAULT, EINVAL, EOPNOTSUPP } from "../src/uapi/errno";
+import { E2BIG, EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from "../src/uapi/errno";
 import {
   Btf,
   KIND_ARRAY,
@@ -34,15 +34,17 @@ import {
   typeAt,
   vlen,
 } from "./_btf_types";
+import { placesOf } from "./_timer_places";
 import { BpfMap } from "./map";
 import { hashBytes } from "./maps/_htab";
 import { allocKernel, freePages } from "./mem/pages";
 import { shadow } from "./task";
+import { allocTimers } from "./timers";
 
 /** Kinds of fields, by their number in a mask. A struct has at most one of each below REFCOUNT. */
 export const SPIN_LOCK: u32 = 0;
 const RES_SPIN_LOCK: u32 = 1;
-const TIMER: u32 = 2;
+export const TIMER: u32 = 2;
 const WORKQUEUE: u32 = 3;
 const TASK_WORK: u32 = 4;
 const REFCOUNT: u32 = 5;
@@ -285,7 +287,7 @@ function mayHave(mapType: u32): u32 {
   return mapType == BPF_MAP_TYPE_LRU_HASH ? work : 0;
 }
 
-/** Notes the special fields of a map's values, which are of this type. 0, -EACCES or -EOPNOTSUPP. */
+/** Notes the special fields of a map's values, which are of this type. 0, -EACCES, -EOPNOTSUPP or -ENOMEM. */
 export function noteFields(map: BpfMap, btf: Btf, valueType: usize): i32 {
   // What cannot be is as if it was not there.
   if (findFields(btf, valueType, IN_VALUES) < 0 || search().count == 0) return 0;
@@ -296,7 +298,14 @@ export function noteFields(map: BpfMap, btf: Btf, valueType: usize): i32 {
   map.fieldKinds = search().kinds;
   map.fieldCount = search().count;
   map.fields = found;
-  return 0;
+  return (found & (1 << TIMER)) == 0 || allocTimers(map, placesOf(map)) ? 0 : -ENOMEM;
+}
+
+/** Where in a value its timer lies; of maps with timers. */
+export function timerOffset(map: BpfMap): u32 {
+  let i: u32 = 0;
+  while (kindIn(map.fieldKinds, i) != TIMER) i++;
+  return load<u32>(fieldOffAt(map, i));
 }
 
 // @ts-ignore: decorator

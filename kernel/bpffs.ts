@@ -35,7 +35,7 @@ import {
 import { TABLES, Tables, tables } from "./super";
 import { ME } from "./task";
 import { lock, unlock } from "./lock";
-import { collectDeadMaps, dropRef, endArray, mapAt, tablesLock } from "./map";
+import { collectDeadMaps, dropRef, endUserUse, mapAt, tablesLock } from "./map";
 import { allocKernel, freePages, isUser, ownRun } from "./mem/pages";
 import { READ, WRITE, fdEntry, installFd, installProgFd, isOpen, progOf } from "./fd";
 import { IS_PROG, dropProg, progAt } from "./prog";
@@ -150,7 +150,7 @@ function dropObject(object: u32): void {
   if ((object & IS_PROG) != 0) {
     dropProg(progAt(object ^ IS_PROG));
   } else {
-    endArray(mapAt(object));
+    endUserUse(mapAt(object));
     dropRef(mapAt(object));
   }
   collectDeadMaps();

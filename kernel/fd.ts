@@ -22,6 +22,7 @@ import { Btf } from "./_btf_types";
 import { btfAt, dropBtf } from "./btf";
 import { BpfMap, collectDeadMaps, dropRef, endFd, tablesLock } from "./map";
 import { BpfProg, IS_PROG, dropProg, progAt } from "./prog";
+import { allowTimers } from "./timers";
 
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
@@ -44,7 +45,10 @@ export function modeOf(flags: u32): u32 {
 /** The lowest free fd, now the map's; or -EMFILE. The caller holds the tables lock. */
 export function installFd(map: BpfMap, mode: u32): i32 {
   const fd = installWord(<u32>changetype<usize>(map), mode);
-  if (fd >= 0) map.refs++;
+  if (fd >= 0) {
+    map.refs++;
+    allowTimers(map);
+  }
   return fd;
 }
 

@@ -5,14 +5,16 @@ import { ArrayMap, arrayFind } from "./maps/_array";
 import { Htab, KEYS_OFF, cellsWith, hashOf, lineAt, lineOf, tagOf } from "./maps/_htab";
 import { find, htabFindElem } from "./maps/_htab_ops";
 import { mapAt } from "./map";
-import { progAt, usedMap } from "./prog";
+import { progAt, progElem, usedMap } from "./prog";
 import { loadSeq } from "./maps/_stripe";
 import { keepOrder } from "./order";
 import { me } from "./task";
 
+export { nextElem } from "./helpers/callbacks";
 export { findElem } from "./helpers/maps";
 export { callHelper as progHelper } from "./helpers";
-export { fault as progFault, progAccess, runArea, setBudget } from "./run";
+export { tailTarget } from "./helpers/tail_call";
+export { endScratch, fault as progFault, progAccess, runArea, setBudget, takeScratch } from "./run";
 
 export function progInsns(prog: usize): u32 {
   return progAt(prog).insns;
@@ -26,8 +28,9 @@ export function progType(prog: usize): u32 {
   return progAt(prog).type;
 }
 
+/** Also of one that has ended while it is running. */
 export function progId(prog: usize): u32 {
-  return progAt(prog).id;
+  return progAt(prog).number;
 }
 
 export function progMapCount(prog: usize): u32 {
@@ -36,6 +39,11 @@ export function progMapCount(prog: usize): u32 {
 
 export function progMap(prog: usize, n: u32): u32 {
   return usedMap(progAt(prog), n);
+}
+
+/** Of a PROG_ARRAY: where its elems are, 8 bytes each. */
+export function progElems(map: usize): u32 {
+  return <u32>progElem(mapAt(map), 0);
 }
 
 export function maxEntriesOf(map: usize): u32 {

@@ -65,6 +65,10 @@ import {
   BPF_FUNC_strtol,
   BPF_FUNC_strtoul,
   BPF_FUNC_tail_call,
+  BPF_FUNC_timer_cancel,
+  BPF_FUNC_timer_init,
+  BPF_FUNC_timer_set_callback,
+  BPF_FUNC_timer_start,
   BPF_FUNC_trace_printk,
   BPF_FUNC_trace_vprintk,
   BPF_FUNC_user_ringbuf_drain,
@@ -114,6 +118,7 @@ import { printk, snprintf, vprintk } from "./helpers/prints";
 import { output, perfOutput, query, release, releaseRecords, reserve } from "./helpers/rings";
 import { compare, toNumber } from "./helpers/strings";
 import { tailCall } from "./helpers/tail_call";
+import { timerCancel, timerInit, timerSetCallback, timerStart } from "./helpers/timers";
 import { writeBackTries } from "./helpers/tries";
 import { FAULT_HELPER, Run, fault, myRun } from "./run";
 import { me } from "./task";
@@ -172,6 +177,10 @@ export function hasHelper(id: i32, type: u32): bool {
     case BPF_FUNC_strtol:
     case BPF_FUNC_strtoul:
     case BPF_FUNC_strncmp:
+    case BPF_FUNC_timer_init:
+    case BPF_FUNC_timer_set_callback:
+    case BPF_FUNC_timer_start:
+    case BPF_FUNC_timer_cancel:
       return true;
     case BPF_FUNC_ktime_get_coarse_ns:
       return isNet(type);
@@ -215,6 +224,10 @@ export function isGplOnly(id: i32): bool {
     case BPF_FUNC_trace_printk:
     case BPF_FUNC_trace_vprintk:
     case BPF_FUNC_snprintf:
+    case BPF_FUNC_timer_init:
+    case BPF_FUNC_timer_set_callback:
+    case BPF_FUNC_timer_start:
+    case BPF_FUNC_timer_cancel:
     case BPF_FUNC_perf_event_output:
       return true;
     default:
@@ -327,6 +340,14 @@ export function callHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u6
       return toNumber(insn, r1, r2, r3, r4, false);
     case BPF_FUNC_strncmp:
       return compare(insn, r1, r2, r3);
+    case BPF_FUNC_timer_init:
+      return timerInit(insn, r1, r2, r3);
+    case BPF_FUNC_timer_set_callback:
+      return timerSetCallback(insn, r1, r2);
+    case BPF_FUNC_timer_start:
+      return timerStart(insn, r1, r2, r3);
+    case BPF_FUNC_timer_cancel:
+      return timerCancel(insn, r1);
     case BPF_FUNC_redirect:
       return redirect(r2);
     case BPF_FUNC_redirect_map:

@@ -23,6 +23,7 @@ import { Ringbuf, ringDiscard, ringDrain, ringOutput, ringQuery, ringReserve, ri
 import { allocUser, freePages, pagesLock, runBytes } from "./mem/pages";
 import { LAYOUT_VERSION, MAGIC, MAX_TASKS, PAGE_SHIFT, PAGE_SIZE, PAGE_TABLE, sb, tables, zones } from "./super";
 import { me, taskOf } from "./task";
+import { timersLock } from "./timers";
 
 /** Sets up a fresh memory of `pages` pages. */
 export function format(pages: u32, possibleCpus: u32, seed: u64, devices: u32): void {
@@ -271,8 +272,9 @@ export function pagesUsed(): u32 {
 
 // For who waits for a lock in vain: what it is, who has it, and in the middle of what.
 
-/** What a lock word guards: 1 the tables, 2 the pages, 3 nothing (everything stands still), 0 a part of `lockedMap`. */
+/** What a lock word guards: 1 the tables, 2 the pages, 3 nothing (everything stands still), 4 timers, 0 a part of `lockedMap`. */
 export function lockKind(word: usize): u32 {
+  if (word == timersLock()) return 4;
   return word == tablesLock() ? 1 : word == pagesLock() ? 2 : word == stillWord() ? 3 : 0;
 }
 

@@ -6,7 +6,8 @@
  *      task                  held
  *      task | WAITERS        held, and somebody sleeps on the word
  *
- * Lock order, outermost first: tables (fds, ids, pins) - line of a hash, or stripe of an elem - stripe of a CPU's slot - pages.
+ * Lock order, outermost first: tables (fds, ids, pins) - line of a hash, or stripe of an elem - stripe of a CPU's slot, or timers -
+ * pages.
  *
  * A task notes a lock in its record before it takes it, and strikes it out after it has let go: so whoever reaps the task
  * (reap.ts) knows where to look, and the word itself says whether the task had it. A map whose lock is noted stays: the

@@ -7,4 +7,5 @@ export * from "./host";
 export { giveUp, leave, reapLocks, reapRest, revive } from "./reap";
 export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";
+export { adoptTimers, runTimers } from "./timer_run";
 export * from "./for_compiler";

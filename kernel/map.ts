@@ -31,7 +31,8 @@ import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
 import { ADD_REFS, DROP_CLOSED, OWN_RUNS, callOp, freeMap, holdsMaps, isDevmap } from "./map_types";
 import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
-import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
+import { dropTimers, endTimers, haveDropped, settleTimers } from "./timers";
+import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, endLooseProgs, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
 
 @unmanaged
 export class BpfMap {
@@ -69,6 +70,8 @@ export class BpfMap {
   btf: u32;
   btfKeyTypeId: u32;
   btfValueTypeId: u32;
+  /** Where the timers of its values lie (timers.ts), or 0. */
+  timers: u32;
   /** Special fields of its values (_btf_fields.ts): a bit a kind, how many, which, and where each lies. */
   fields: u32;
   fieldKinds: u64;
@@ -335,6 +338,7 @@ function markIfLoose(map: BpfMap): void {
 
 /** Frees the maps that have ended and that no task is using any more. The caller holds the tables lock. */
 export function collectDeadMaps(): void {
+  if (haveDropped()) endLooseProgs();
   if (collectDeadProgs()) markAllLoose();
   while (tables().mapsDead != 0 && collectSome()) {
     collectDeadProgs();
@@ -349,6 +353,7 @@ function collectSome(): bool {
     const map = mapAt(at);
     const next = map.next;
     if (map.id == 0 && !isUsed(at)) {
+      dropTimers(map);
       // From here on its memory is this task's, whatever happens: see reap.ts.
       callOp(map.type, OWN_RUNS, at, ME, 0, 0);
       unlistMap(map);
@@ -381,14 +386,20 @@ function isUsed(at: u32): bool {
   return isSomeoneRunning();
 }
 
-/** A program array that is about to lose its last fd or name is emptied, even if programs hold it: prog_array_map_clear. */
-export function endArray(map: BpfMap): void {
-  if (map.type == BPF_MAP_TYPE_PROG_ARRAY && namesAndFds(<u32>changetype<usize>(map)) == 0) clearProgArray(map);
+/**
+ * What a map loses that has lost its last fd or name, even if programs hold it: a program array its programs, others their timers.
+ * Behaves as map_release_uref.
+ */
+export function endUserUse(map: BpfMap): void {
+  if (map.type != BPF_MAP_TYPE_PROG_ARRAY && map.timers == 0) return;
+  if (namesAndFds(<u32>changetype<usize>(map)) != 0) return;
+  if (map.timers != 0) endTimers(map);
+  else clearProgArray(map);
 }
 
 /** An fd of the map is closed: elems that it alone has kept end. The caller holds the tables lock, and collects. */
 export function endFd(map: BpfMap): void {
-  endArray(map);
+  endUserUse(map);
   if (map.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) callOp(map.type, DROP_CLOSED, changetype<usize>(map), 0, 0, 0);
 }
 
@@ -425,6 +436,7 @@ export function rebuildTables(): void {
   }
   t.mapsTail = before;
   countRefs();
+  settleTimers();
   t.mapsCount = 0;
   t.mapsDead = 0;
   for (let at = t.mapsHead; at != 0; at = mapAt(at).next) {

@@ -6,7 +6,7 @@
  *
  *      head, maps (64 addresses), instructions, func info, line info
  *
- * It is held by references: fds, pinned names, elems of PROG_ARRAYs and of DEVMAPs. With the last one its id goes; its memory, and its references to
+ * It is held by references: fds, pinned names, elems of PROG_ARRAYs and of DEVMAPs; and by timers. With the last one its id goes; its memory, and its references to
  * maps, when no task runs any program any more, since one may have come to it by a tail call.
  *
  * Threads: all under the tables lock. A thread that ends inside leaves what can be made again (`rebuildProgs`) from the fd table,
@@ -53,6 +53,7 @@ import { COUNT_REFS, callOp, isDevmap } from "./map_types";
 import { freePages, isUser, ownRun } from "./mem/pages";
 import { INSN_BYTES, MAX_FDS, MAX_TASKS, tables } from "./super";
 import { ME, Task, keyCopy, taskPtr } from "./task";
+import { endProg } from "./timers";
 
 /** As Linux: maps that a program may use. */
 export const MAX_USED_MAPS: u32 = 64;
@@ -90,6 +91,8 @@ export class BpfProg {
   name1: u64;
   /** Nanoseconds since boot. */
   loadTime: u64;
+  /** Its id, which it keeps: threads know by it what they have compiled. */
+  number: u32;
 }
 
 // @ts-ignore: decorator
@@ -125,6 +128,7 @@ export function listProg(prog: BpfProg): void {
   } while (t.progIdsWrapped != 0 && progById(id) != 0);
   t.lastProgId = id;
   prog.id = id;
+  prog.number = id;
   prog.prev = 0;
   prog.next = t.progsHead;
   const at = <u32>changetype<usize>(prog);
@@ -146,9 +150,13 @@ export function dropProg(prog: BpfProg): void {
 }
 
 function markIfLoose(prog: BpfProg): void {
-  if (prog.refs != 0 || prog.id == 0) return;
-  prog.id = 0;
+  if (prog.refs != 0 || prog.id == 0 || !endProg(changetype<usize>(prog))) return;
   tables().progsDead++;
+}
+
+/** Ends the programs that timers alone have held, and do no more. The caller holds the tables lock. */
+export function endLooseProgs(): void {
+  for (let at = tables().progsHead; at != 0; at = progAt(at).next) markIfLoose(progAt(at));
 }
 
 /** Whether a task runs a program, or may be about to. */
@@ -323,7 +331,7 @@ export function rebuildProgs(): void {
     const prog = progAt(at);
     prog.prev = before;
     prog.refs = progRefs(at);
-    if (prog.refs == 0) prog.id = 0;
+    if (prog.refs == 0 && prog.id != 0) endProg(at);
     if (prog.id == 0) t.progsDead++;
     before = at;
   }

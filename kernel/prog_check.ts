@@ -17,6 +17,8 @@ import {
   BPF_PSEUDO_MAP_IDX,
   BPF_PSEUDO_MAP_IDX_VALUE,
   BPF_PSEUDO_MAP_VALUE,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_TRACEPOINT,
 } from "../src/uapi/bpf";
 import { E2BIG, EACCES, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../src/uapi/errno";
 import { sha256 } from "./_sha256";
@@ -356,6 +358,7 @@ function checkLddw(prog: BpfProg, slot: u32, marks: usize, fdArray: u64, log: Lo
     return noMap(fd);
   }
   const map = mapOf(word);
+  if (map.timers != 0 && isTracing(prog.type)) return refuse(log, slot, "tracing progs cannot use bpf_timer yet");
   const wrong = isValue ? checkValueOff(map, load<u32>(insn, 12), slot, log) : 0;
   if (wrong != 0) return wrong;
   const index = useMap(prog, map);
@@ -363,6 +366,11 @@ function checkLddw(prog: BpfProg, slot: u32, marks: usize, fdArray: u64, log: Lo
   store<u8>(insn, <u8>(dstOf(insn) | ((isValue ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD) << 4)), 1);
   store<i32>(insn, index, 4);
   return 0;
+}
+
+/** is_tracing_prog_type, of the types that there are. */
+function isTracing(type: u32): bool {
+  return type == BPF_PROG_TYPE_TRACEPOINT || type == BPF_PROG_TYPE_RAW_TRACEPOINT;
 }
 
 /** Only an array of one elem has a value that can be named. */

@@ -18,13 +18,14 @@ import {
   BPF_XDP_DEVMAP,
 } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, ENODEV, ENOMEM, ENOSPC, ENXIO, ETIME } from "../src/uapi/errno";
+import { copyKeyOfPlace, valueOfPlace } from "./_timer_places";
 import { TestAttr } from "./attr";
 import { threadNs } from "./clock";
 import { fdEntry, notOfKind, progOf } from "./fd";
 import { releaseHeld } from "./helpers";
-import { interpret } from "./interpreter";
+import { funcSlot, interpret } from "./interpreter";
 import { lock, unlock } from "./lock";
-import { collectDeadMaps, tablesLock } from "./map";
+import { BpfMap, collectDeadMaps, tablesLock } from "./map";
 import { isUser } from "./mem/pages";
 import { BpfProg, progAt } from "./prog";
 import {
@@ -53,12 +54,17 @@ import {
   SKB_WIRE_LEN,
   TAILROOM,
   bufferArea,
+  compiledOf,
   ctxArea,
+  isProgMap,
   myRun,
+  noteReached,
   runArea,
+  takeScratch,
 } from "./run";
 import { Task, currentCpu, me } from "./task";
-import { deviceCount, tables } from "./super";
+import { deviceCount, tables, timerTable } from "./super";
+import { adoptTimers } from "./timer_run";
 
 const ETH_HLEN: u32 = 14;
 const XDP_MD_BYTES: u32 = 24;
@@ -84,12 +90,17 @@ export function progTestRun(attr: TestAttr, user: usize): i32 {
   else if (runArea() == 0) ret = -ENOMEM;
   else ret = currentCpu() < 0 ? -ENXIO : runOf(progAt(at), attr, user);
   atomic.store<u32>(running, 0);
-  if (tables().progsDead != 0 || tables().mapsDead != 0) {
-    lock(tablesLock());
-    collectDeadMaps();
-    unlock(tablesLock());
-  }
+  collectAfterRun();
+  adoptTimers();
   return ret;
+}
+
+/** Frees what has ended, and was not freed because a program was running. */
+export function collectAfterRun(): void {
+  if (tables().progsDead == 0 && tables().mapsDead == 0 && timerTable().dropped == 0) return;
+  lock(tablesLock());
+  collectDeadMaps();
+  unlock(tablesLock());
 }
 
 function runOf(prog: BpfProg, attr: TestAttr, user: usize): i32 {
@@ -138,7 +149,7 @@ function runMany(prog: BpfProg, ctx: usize, repeat: u32): i32 {
 
 // @ts-ignore: decorator
 @inline
-function runOnce(run: Run, prog: BpfProg, ctx: usize, compiled: u32): u64 {
+function begin(run: Run, prog: BpfProg, compiled: u32): void {
   run.prog = <u32>changetype<usize>(prog);
   run.compiled = compiled;
   run.fault = 0;
@@ -149,9 +160,63 @@ function runOnce(run: Run, prog: BpfProg, ctx: usize, compiled: u32): u64 {
   run.depth = 0;
   run.reached = 0;
   run.scratch = 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function runOnce(run: Run, prog: BpfProg, ctx: usize, compiled: u32): u64 {
+  begin(run, prog, compiled);
   const ret = compiled != 0 ? call_indirect<u64>(compiled, <u64>ctx) : interpret(0, ctx, 0, 0, 0, 0, run.top);
   if ((run.held | run.locked | run.tries) != 0) releaseHeld(run);
   return ret;
+}
+
+/** The same, but for what this thread has noted that the host has compiled. */
+function compileOnce(run: Run, prog: usize): u32 {
+  const number = progAt(prog).number;
+  const known = compiledOf(run, number);
+  if (known.prog == <u32>prog && known.number == number) return known.index;
+  const index = compile(prog);
+  if (index != 0) {
+    known.prog = <u32>prog;
+    known.number = number;
+    known.index = index;
+  }
+  return index;
+}
+
+/** Has compiled code go over to a program itself: where its main function is in the table; 0 if it has been run. */
+export function beginTail(run: Run, prog: usize, ctx: u64): u32 {
+  const index = compileOnce(run, prog);
+  if (index == 0) {
+    run.result = runTail(run, prog, ctx);
+    run.tail = 1;
+    return 0;
+  }
+  run.prog = <u32>prog;
+  run.compiled = index;
+  return index;
+}
+
+/** Calls a function of a program's with an elem of a map's: nobody runs the program, it has no context, and no packet. */
+export function runTimerFunc(prog: BpfProg, func: u32, map: BpfMap, place: u32): void {
+  const run = myRun();
+  const compiled = compile(changetype<usize>(prog));
+  begin(run, prog, compiled);
+  run.ctx = 0;
+  run.ctxSize = 0;
+  run.data = 0;
+  run.dataEnd = 0;
+  run.packet = 0;
+  const at = changetype<usize>(map);
+  const key = takeScratch(map.keySize);
+  const isReached = isProgMap(at) || noteReached(<u32>at);
+  // The elem may have gone.
+  if (key == 0 || !isReached || !copyKeyOfPlace(map, place, key)) return;
+  const value = valueOfPlace(map, place);
+  if (compiled != 0) call_indirect<u64>(compiled + 1, func, <u64>at, <u64>key, <u64>value, <u64>0, <u64>0, run.top);
+  else interpret(funcSlot(func), at, key, value, 0, 0, run.top);
+  if ((run.held | run.locked | run.tries) != 0) releaseHeld(run);
 }
 
 /** Goes over to the program of a tail call: in the frame that the caller has. */

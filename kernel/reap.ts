@@ -5,7 +5,7 @@
  *
  *  1. Locks that it held, innermost first: what it did under them is finished or undone, then they are free.
  *  2. What the task was reaping itself is reaped on: its own locks, which it took for that, are inside of those.
- *  3. Its CPU, the map that it was using, the maps that it held are let go.
+ *  3. Its CPU, the map that it was using, the maps that it held are let go; its timers are others'.
  *  4. Memory: runs of pages that it owns, and that no map and no name leads to, are freed. (Buffers of user memory are among
  *     them; what it was making, too, or destroying.)
  *  5. Its slot is free.
@@ -25,6 +25,7 @@ import { nextName } from "./bpffs";
 import { ownBtfs } from "./btf";
 import { dropLoading, ownProgs } from "./prog";
 import { settleUndo } from "./maps/_count";
+import { endFiring, leaveTimers, rebuildTimers, reviveTimers, timersLock } from "./timers";
 
 /**
  * Declares a task dead, first half: the locks that it holds are free afterwards. It must be dead, or it would go on in memory that
@@ -96,9 +97,12 @@ export function leave(): void {
 /** Gives up the system call, or other operation, that this thread is in the middle of, as if it had ended there. */
 export function giveUp(): void {
   unwind(ME);
+  endFiring(ME);
   const task = me();
   task.using = 0;
   task.depth = 0;
+  task.firingUntil = 0;
+  atomic.store<u32>(changetype<usize>(task) + offsetof<Task>("running"), 0);
 }
 
 /** Finishes or undoes what a task did under the locks that it holds, and frees them. */
@@ -121,6 +125,8 @@ function unwind(id: u32): void {
 function repair(word: usize, id: u32): void {
   if (word == pagesLock()) {
     rebuild();
+  } else if (word == timersLock()) {
+    rebuildTimers();
   } else if (word == tablesLock()) {
     rebuildTables();
   } else {
@@ -134,6 +140,7 @@ function repair(word: usize, id: u32): void {
 function letGo(id: u32): void {
   releaseCpuOf(id);
   atomic.store<u32>(taskPtr(id) + offsetof<Task>("using"), 0);
+  leaveTimers(id);
   atomic.store<u32>(taskPtr(id) + offsetof<Task>("running"), 0);
   lock(tablesLock());
   dropLoading(id);
@@ -165,6 +172,7 @@ export function revive(): void {
     callOp(mapAt(at).type, CLEAR_LOCKS, at, 0, 0, 0);
     memory.fill(mapAt(at).holds, 0, HOLDS_BYTES);
   }
+  reviveTimers();
   rebuildTables();
   // UserBuffers are not in the image, but in its page table; and so is what was being made.
   ownAllRuns(LOST);

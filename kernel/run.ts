@@ -11,6 +11,7 @@
  *     86016  packet      headroom, at most 64 KiB, tailroom
  *    152128  scratch     a page of helpers' own; then what helpers hand out: copies of keys, samples
  *    221760  tries       copies of values of tries (helpers/tries.ts)
+ *    254528  compiled    programs that this thread has compiled, and where they are
  *
  * Program memory is its frames, its context, its packet, values of its maps, and records of ring buffers that it holds. Nothing
  * else can be read or written: each access is proven by the compiler or goes through `progAccess`.
@@ -90,6 +91,15 @@ export class Run {
   random: u64;
 }
 
+/** A program that this thread has compiled: while there is one of its number at its address, it is where it was in the table. */
+@unmanaged
+export class Compiled {
+  prog: u32;
+  number: u32;
+  index: u32;
+  pad: u32;
+}
+
 const WINDOWS_OFF: usize = 512;
 export const WINDOW_BYTES: u32 = 96;
 export const MAX_WINDOWS: u32 = 120;
@@ -111,7 +121,9 @@ const OWN_SCRATCH: u32 = 4096;
 const SCRATCH_BYTES: u32 = 65536;
 const TRIES_OFF: usize = SCRATCH_OFF + OWN_SCRATCH + SCRATCH_BYTES;
 const TRIES_BYTES: u32 = 32768;
-const RUN_BYTES: u32 = <u32>TRIES_OFF + TRIES_BYTES;
+const COMPILED_OFF: usize = TRIES_OFF + TRIES_BYTES;
+export const COMPILED: u32 = 64;
+const RUN_BYTES: u32 = <u32>COMPILED_OFF + COMPILED * <u32>offsetof<Compiled>();
 
 /** How many jumps back a program may take. */
 export const DEFAULT_BUDGET: i64 = 1 << 28;
@@ -159,6 +171,15 @@ export function scratchArea(run: Run): usize {
 @inline
 function handedOut(run: Run): u32 {
   return <u32>changetype<usize>(run) + <u32>SCRATCH_OFF + OWN_SCRATCH;
+}
+
+export function compiledArea(run: Run): usize {
+  return changetype<usize>(run) + COMPILED_OFF;
+}
+
+/** Where what is compiled of a program is noted. */
+export function compiledOf(run: Run, number: u32): Compiled {
+  return changetype<Compiled>(compiledArea(run) + offsetof<Compiled>() * <usize>(number % COMPILED));
 }
 
 /** So many bytes that the program may touch until it ends, or `endScratch`; 0 when there are no more. */

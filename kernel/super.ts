@@ -34,7 +34,7 @@ export const PAGE_TABLE: usize = 0xc7000;
 /** "tsbp" in memory order. */
 export const MAGIC: u32 = 0x70627374;
 /** Of the memory's layout: an image of another version is refused. Raise it with any change of what bytes mean. */
-export const LAYOUT_VERSION: u32 = 5;
+export const LAYOUT_VERSION: u32 = 6;
 
 /** Size classes of free page runs: class k holds runs of 2^k to 2^(k+1)-1 pages. */
 export const PAGE_CLASSES: u32 = 24;
@@ -109,6 +109,20 @@ export class Zones {
   pagesUsed: u32;
 }
 
+/** What the timers lock guards (timers.ts). */
+export const TIMERS: usize = SUPER + 1024;
+
+@unmanaged
+export class TimerTable {
+  timersLock: u32;
+  /** The timers of maps where one was ever inited. */
+  mapsHead: u32;
+  /** Root of the heap of armed timers whose threads have left. */
+  orphans: u32;
+  /** 1 where a timer has let go of a program since somebody looked. */
+  dropped: u32;
+}
+
 /** Heads of the lists of free page runs: a word a size class, for each zone. */
 export const KERNEL_FREE: usize = SUPER + 256;
 export const USER_FREE: usize = KERNEL_FREE + 4 * <usize>PAGE_CLASSES;
@@ -141,6 +155,12 @@ export function zones(): Zones {
 /** How many network devices there are: the first is lo. */
 export function deviceCount(): u32 {
   return max<u32>(sb().devices, 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function timerTable(): TimerTable {
+  return changetype<TimerTable>(TIMERS);
 }
 
 /** The next of a stream of 64-bit random numbers (splitmix64), different for each caller. */

@@ -86,6 +86,13 @@ export class Task {
   loading: u32;
   /** Where its programs run (prog_run.ts), or 0. */
   run: u32;
+  /** Root of the heap of timers that it has armed (timers.ts); the one whose function it runs, or 0; that function, and its program. */
+  timers: u32;
+  firing: u32;
+  firingProg: u32;
+  firingFunc: u32;
+  /** Up to when it fires what is due; 0 while it fires none. */
+  firingUntil: u64;
   /** How many jumps back a program may take, less what is in `DEFAULT_BUDGET`: so that 0 is the start. */
   budget: i64;
   /** The fd by which it updates a map, of one that minds (maps/perf_event_array.ts). */

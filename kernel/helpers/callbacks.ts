@@ -9,6 +9,7 @@ import { isHash } from "../map_types";
 import { ArrayMap, arrayFind } from "../maps/_array";
 import { Htab, fullCells, homeLine, keyAt, lineAt, linesInAll } from "../maps/_htab";
 import { cellValue } from "../maps/_htab_ops";
+import { copy } from "../maps/_value";
 import { FAULT_BUDGET, FAULT_CALL, endScratch, fault, myRun, takeScratch } from "../run";
 import { FRAME_BYTES } from "../super";
 import { me } from "../task";
@@ -48,7 +49,7 @@ export function forEachElem(insn: u32, r1: u64, pointer: u64, ctx: u64, flags: u
   if (key == 0) return refuse(insn, r1);
   const seen = isArray
     ? forEachIndex(insn, map, key, pointer, ctx)
-    : forEachCell(insn, changetype<Htab>(map), key, pointer, ctx);
+    : forEachCell(insn, map, key, pointer, ctx);
   endScratch(key);
   return seen;
 }
@@ -64,20 +65,42 @@ function forEachIndex(insn: u32, map: BpfMap, key: usize, pointer: u64, ctx: u64
   return map.maxEntries;
 }
 
-/** Elems that come and go meanwhile may be seen or not. */
-function forEachCell(insn: u32, map: Htab, key: usize, pointer: u64, ctx: u64): u64 {
-  let seen: u32 = 0;
-  for (let n: u32 = 0; n < linesInAll(map); n++) {
-    if (homeLine(map, n) == 0) continue;
-    const line = lineAt(map, n);
-    for (let cells = fullCells(map, line); cells != 0; cells &= cells - 1) {
-      const i = <u32>ctz<u32>(cells);
-      memory.copy(key, keyAt(map, line, i), map.keySize);
-      const ret = callFunc(insn, pointer, changetype<usize>(map), key, cellValue(map, line, i, me().cpu - 1), ctx);
-      seen++;
-      if (myRun().fault != 0) return 0;
-      if (ret != 0) return seen;
+/** Cells of a line, at the most, in a cursor. */
+const CELLS_SHIFT: u32 = 4;
+
+/**
+ * The first elem of a hash from a cursor on, 0 at first: its key is copied, and the value's address comes with the next cursor above it; 0
+ * when there are no more. Elems that come and go meanwhile may be seen or not.
+ */
+export function nextElem(at: usize, cursor: u32, key: usize): u64 {
+  const map = changetype<Htab>(at);
+  const lines = linesInAll(map);
+  // Of the first line the cells that are left.
+  let mask = u32.MAX_VALUE << (cursor & ((1 << CELLS_SHIFT) - 1));
+  for (let n = cursor >> CELLS_SHIFT; n < lines; n++) {
+    if (homeLine(map, n) != 0) {
+      const line = lineAt(map, n);
+      const cells = fullCells(map, line) & mask;
+      if (cells != 0) {
+        const i = <u32>ctz<u32>(cells);
+        copy(key, keyAt(map, line, i), map.keySize);
+        const value = cellValue(map, line, i, me().cpu - 1);
+        return ((<u64>((n << CELLS_SHIFT) | (i + 1))) << 32) | value;
+      }
     }
+    mask = u32.MAX_VALUE;
+  }
+  return 0;
+}
+
+function forEachCell(insn: u32, map: BpfMap, key: usize, pointer: u64, ctx: u64): u64 {
+  const at = changetype<usize>(map);
+  let seen: u32 = 0;
+  for (let next = nextElem(at, 0, key); next != 0; next = nextElem(at, <u32>(next >> 32), key)) {
+    const ret = callFunc(insn, pointer, at, key, <u32>next, ctx);
+    seen++;
+    if (myRun().fault != 0) return 0;
+    if (ret != 0) return seen;
   }
   return seen;
 }

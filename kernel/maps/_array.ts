@@ -97,17 +97,20 @@ export function arrayAlloc(attr: CreateAttr): isize {
 }
 
 export function arrayFree(map: ArrayMap): void {
+  if (map.timers != 0) freePages(map.timers);
   freePages(map.values);
   freePages(changetype<usize>(map));
 }
 
 /** Bytes of all that the map has allocated. */
 export function arrayMemory(map: ArrayMap): u32 {
-  return runBytes(changetype<usize>(map)) + runBytes(map.values);
+  const timerBytes = map.timers == 0 ? 0 : runBytes(map.timers);
+  return runBytes(changetype<usize>(map)) + runBytes(map.values) + timerBytes;
 }
 
 export function arrayOwnRuns(map: ArrayMap, owner: u32): void {
   ownRun(map.values, owner);
+  if (map.timers != 0) ownRun(map.timers, owner);
   ownRun(changetype<usize>(map), owner);
 }
 

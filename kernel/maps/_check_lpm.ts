@@ -2,7 +2,8 @@
  * The check of an LPM trie: nodes and elems lie where their bits lead, and the sums are right.
  */
 import { finding } from "../finding";
-import { LpmTrie, PREFIX_BYTES, elemOf, itemOf, prefixOf, sameBytes } from "./_lpm";
+import { LpmTrie, PREFIX_BYTES, itemOf, prefixOf, sameBytes } from "./_lpm";
+import { isShort, isShortSound } from "./_lpm_item";
 import { BYTES, IS_NODE, countOf, depthOf, isNodeSound, nextPlace, pathOf, placeOf, wordsOf } from "./_lpm_node";
 import { checkTops } from "./_lpm_top";
 import { usedBlocks } from "./_slab";
@@ -42,7 +43,7 @@ function checkFrom(trie: LpmTrie, node: usize, parent: usize, byte: u32): u64 {
     if (place >= BYTES && (word & IS_NODE) != 0) {
       sums += checkFrom(trie, word - IS_NODE, node, place - BYTES);
     } else if (word != 0) {
-      sums += checkElem(trie, elemOf(trie, item, word), node, place);
+      sums += checkElem(trie, item, word, node, place);
     }
   }
   return sums;
@@ -57,15 +58,20 @@ function isBelow(node: usize, parent: usize, byte: u32): bool {
   return sameBytes(parent, path, 0) == depth;
 }
 
-function checkElem(trie: LpmTrie, elem: usize, node: usize, place: u32): u64 {
+function checkElem(trie: LpmTrie, item: usize, word: u32, node: usize, place: u32): u64 {
+  const depth = depthOf(node);
+  if (isShort(word)) {
+    if (!isShortSound(trie, depth, place, word)) finding(LPM_ELEM, <u32>item, word, place);
+    return 1;
+  }
+  const elem: usize = word;
   const prefix = prefixOf(elem);
   const data = elem + PREFIX_BYTES;
-  const depth = depthOf(node);
   const isHere =
     prefix <= trie.dataBytes << 3 &&
     prefix >= depth << 3 &&
     sameBytes(node, data, 0) == depth &&
     placeOf(depth, prefix, data) == place;
   if (!isHere) finding(LPM_ELEM, <u32>elem, prefix, place);
-  return trie.isInline != 0 ? 1 : ((<u64>1) << 32) | 1;
+  return ((<u64>1) << 32) | 1;
 }

@@ -310,12 +310,14 @@ function allocParts(map: Htab): bool {
 /** Bytes of all that the map has allocated. */
 export function htabMemory(map: Htab): u32 {
   const exactBytes = map.exact == 0 ? 0 : runBytes(map.exact);
-  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map)) + exactBytes;
+  const timerBytes = map.timers == 0 ? 0 : runBytes(map.timers);
+  return runBytes(changetype<usize>(map)) + runBytes(map.lines) + chunksBytes(slotsOf(map)) + exactBytes + timerBytes;
 }
 
 export function htabFree(map: Htab): void {
   freeChunks(slotsOf(map));
   if (map.exact != 0) freePages(map.exact);
+  if (map.timers != 0) freePages(map.timers);
   if (map.lines != 0) freePages(map.lines);
   freePages(changetype<usize>(map));
 }
@@ -323,6 +325,7 @@ export function htabFree(map: Htab): void {
 export function htabOwnRuns(map: Htab, owner: u32): void {
   ownChunks(slotsOf(map), owner);
   if (map.exact != 0) ownRun(map.exact, owner);
+  if (map.timers != 0) ownRun(map.timers, owner);
   ownRun(map.lines, owner);
   ownRun(changetype<usize>(map), owner);
 }

@@ -6,6 +6,7 @@
  */
 import { BPF_EXIST, BPF_F_NO_PREALLOC, BPF_NOEXIST } from "../../src/uapi/bpf";
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../../src/uapi/errno";
+import { freeTimerOf, freeTimersOfGone } from "../_timer_places";
 import { awaitMore, unlock } from "../lock";
 import { fence, keepOrder, storeInOrder } from "../order";
 import { sb } from "../super";
@@ -336,6 +337,8 @@ function insert<K>(map: Htab, key: K, hash: u32, line: usize, value: usize, lane
   putKey<K>(map, lineOfTag(tag), cellOfTag(tag), key);
   fillValue(map, valueOfTag(map, tag), value, lanes);
   if (isLru(map)) noteNew(map, line, tag, hash);
+  // A program may have inited one after the elem that was here had gone.
+  if (map.timers != 0) freeTimerOf(map, valueOfTag(map, tag));
   // Until the tag is stored it is an empty line.
   if (fresh != 0) storeInOrder<u32>(last + NEXT_OFF, <u32>fresh);
   storeInOrder<u8>(tag, <u8>tagOf(hash));
@@ -445,6 +448,7 @@ export function removeElem(map: Htab, line: usize, tag: usize, index: u32, to: u
   beginDown(countWord(map), tag);
   storeInOrder<u8>(tag, 0);
   bumpSeq(line);
+  if (map.timers != 0) freeTimerOf(map, valueOfTag(map, tag));
   const at = lineOfTag(tag);
   if (at != line && load<u64>(at + TAGS_OFF) == 0) unlinkLine(map, line, at, task);
   if (slot != 0) {
@@ -582,6 +586,7 @@ export function htabRepair(map: Htab, word: usize, id: u32): void {
 /** What a task has taken, or was about to give back, for a line that does not lead to it, is free; an empty line goes. */
 function settleSpares(map: Htab, home: usize, task: Task): void {
   const number = homeNumber(map, home);
+  if (map.timers != 0 && map.slotted == 0) freeTimersOfGone(map, home);
   const line: usize = task.spareLine;
   if (line != 0 && homeOf(overflowOf(map), line) == number && !leadsTo(home, line)) dropLine(map, line, task);
   for (let at = nextLine(home); at != 0; ) {
@@ -592,6 +597,7 @@ function settleSpares(map: Htab, home: usize, task: Task): void {
   const slot: usize = task.spareSlot;
   const slots = slotsOf(map);
   if (slot != 0 && homeOf(slots, slot) == number && !hasSlot(map, home, slot)) {
+    if (map.timers != 0) freeTimerOf(map, slot + map.valueOff);
     giveSlot(slots, slot, indexOf(slots, slot));
   }
   task.spareLine = 0;

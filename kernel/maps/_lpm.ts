@@ -15,8 +15,9 @@ export class LpmTrie extends BpfMap {
   count: u32;
   dataBytes: u32;
   elemBytes: u32;
-  /** From one item of a node to the next: an inline elem's size, or 4. */
+  /** From one item of a node to the next. */
   itemBytes: u32;
+  /** Whether elems can be short: _lpm_item.ts. */
   isInline: u32;
   slabs: u32;
   /** The tables, items' words, or 0: see TOP_COUNT. */
@@ -42,13 +43,6 @@ export function itemOf(trie: LpmTrie, node: usize, words: u32, place: u32): usiz
   return node + itemsOffOf(node) + rankOf(node, words, place) * trie.itemBytes;
 }
 
-/** Where the elem is that an item is, or leads to. */
-// @ts-ignore: decorator
-@inline
-export function elemOf(trie: LpmTrie, item: usize, word: u32): usize {
-  return trie.isInline != 0 ? item : <usize>word;
-}
-
 /** How many of the first `limit` bits of two data are the same. */
 // @ts-ignore: decorator
 @inline
@@ -68,6 +62,24 @@ function commonBitsOfMany(a: usize, b: usize, bytes: u32, limit: u32): u32 {
     if (differ != 0) return min<u32>((i << 3) + clz<u32>(differ) - 24, limit);
   }
   return limit;
+}
+
+/**
+ * Whether a key's data begins with a node's path, whose first `from` bytes are known to be the same. Without a loop where it can be: how
+ * long paths are nobody can foretell.
+ */
+// @ts-ignore: decorator
+@inline
+export function hasPath(trie: LpmTrie, node: usize, data: usize, from: u32): bool {
+  const depth = depthOf(node);
+  if (depth == from) return true;
+  const path = pathOf(node, wordsOf(node));
+  if (trie.dataBytes >= 8 && depth <= 8) {
+    // By words, as keys are written: a longer load would have to wait for them.
+    const first = <u64>load<u32>(data) | (<u64>load<u32>(data, 4) << 32);
+    return (load<u64>(path) ^ first) << (64 - (depth << 3)) == 0;
+  }
+  return sameBytesOfMany(path, data, from, depth) == depth;
 }
 
 /** The first byte, at or behind `from`, in which a node's path and a key's data differ; the node's depth if none does. */

@@ -8,20 +8,13 @@
  *             8  ranks     two bytes for each word that is there: how many items the words before it have. Rounded up to 4
  *             +  bits      of 512 places those that have an item; only the words that are there
  *             +  path      the bytes before, `depth` of them. Rounded up to 4
- *             +  items     in the order of their places
+ *             +  items     in the order of their places: see _lpm_item.ts
  *
  *      place  1            the prefix that ends before the byte
  *             2 .. 3       those that end one bit later: their bits, behind a 1
  *             4 .. 7       two bits; and so on
  *             128 .. 255   seven bits
  *             256 .. 511   all eight: whatever begins with this byte, a node or an elem
- *
- *      item   0  word      (prefixlen + 1) << 1: an inline elem, of which this is the first word; or the address of an elem;
- *                          or of a node, + 1; or 0: nothing any more (memory was out when it was deleted)
- *
- *      elem   0            (prefixlen + 1) << 1
- *             4  data      as many bytes as the key has behind its prefixlen, network byte order, host bits as given
- *             +  value
  *
  * Threads: a node is filled before anything leads to it, and is then never written, but for the first words of its items.
  */

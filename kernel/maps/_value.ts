@@ -11,11 +11,12 @@
  */
 import { ENOMEM } from "../../src/uapi/errno";
 import { awaitWriter, beginWrite, endWrite, loadSeq, lockStripe, oddSeq, settleSeq } from "./_stripe";
+import { freeTimerOf } from "../_timer_places";
 import { unlock } from "../lock";
 import { BpfMap } from "../map";
 import { allocKernel, freePages } from "../mem/pages";
 import { keepOrder } from "../order";
-import { SHADOW_BYTES, me, shadow, taskOf } from "../task";
+import { SHADOW_BYTES, Task, me, shadow, taskOf } from "../task";
 
 /** From here on memory.copy is faster than single words. */
 const BLOCK_BYTES: u32 = 128;
@@ -130,7 +131,14 @@ function copyNoted(stripe: usize, to: usize, from: usize, bytes: u32): void {
   beginWrite(stripe);
   copy(to, from, bytes);
   endWrite(stripe);
+  endTimerOf(task, to);
   task.redoTo = 0;
+}
+
+/** A timer does not outlive the value that it was in. */
+function endTimerOf(task: Task, value: usize): void {
+  const map = changetype<BpfMap>(<usize>task.map);
+  if (map.timers != 0) freeTimerOf(map, value);
 }
 
 /** Finishes what a task that has ended was writing under a stripe. */
@@ -140,6 +148,7 @@ export function settleWrite(stripe: usize, id: u32): void {
     // It may have ended before it made seq odd: readers must not see the copy being made.
     oddSeq(stripe);
     copy(task.redoTo, task.redoFrom, task.redoBytes);
+    endTimerOf(task, task.redoTo);
   }
   settleSeq(stripe);
   task.redoTo = 0;

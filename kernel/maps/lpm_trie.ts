@@ -2,7 +2,7 @@
  * BPF_MAP_TYPE_LPM_TRIE: prefixes, and the longest of them that matches. Behaves as kernel/bpf/lpm_trie.c.
  *
  *      map     head, holds, one stripe: one run of pages
- *      pages   nodes, and elems that are not inline: see _slab.ts
+ *      pages   nodes, and elems apart: see _slab.ts
  *
  *      root -> node at byte 0 -- 10 --> node at byte 1 -- 1 --> elem 10.1.0.0/16
  *                  |                        |--- 1001.... ----> elem 10.144.0.0/12
@@ -12,7 +12,8 @@
  *
  * A multibit trie, eight bits a node, with paths compressed: a node has two items or more (but for the root's), and lies at
  * the first byte in which what is below it differs. Nodes are packed (_lpm_node.ts): bitmaps of which places have an item,
- * and the items, elems of up to INLINE_BYTES among them. Which nodes there are follows from the elems alone.
+ * and the items (_lpm_item.ts). What the way to an elem says of its key is not kept again: most elems are a word and their value.
+ * Which nodes there are follows from the elems alone.
  *
  * Threads: writers take the map's stripe. A changed node is a new one, filled before a single store leads to it; so
  * the trie is whole at any instruction, and that store is the change: count, free blocks and pages follow from it
@@ -68,16 +69,20 @@ import {
   rowBytes,
   settleSeq,
 } from "./_stripe";
+import { LpmTrie, PREFIX_BYTES, hasPath, itemOf, rootSlot, sameBytes } from "./_lpm";
 import {
-  LpmTrie,
-  PREFIX_BYTES,
-  commonBits,
-  elemOf,
-  itemOf,
-  prefixOf,
-  rootSlot,
-  sameBytes,
-} from "./_lpm";
+  INLINE_VALUE_BYTES,
+  SHORT_VALUE_OFF,
+  commonWithItem,
+  isApart,
+  isElemOf,
+  isShort,
+  isShortOf,
+  prefixOfItem,
+  shortWord,
+  valueOf,
+  writeKey,
+} from "./_lpm_item";
 import {
   BYTES,
   IS_NODE,
@@ -99,7 +104,7 @@ import {
   wordsOf,
   wordsWithout,
 } from "./_lpm_node";
-import { TOP_BYTES, fillTops, fitTop, setTops, tableSlot, tablesOf } from "./_lpm_top";
+import { TOP_BYTES, fillTops, fitTop, setTops, tablesOf, topNode } from "./_lpm_top";
 import { checkLpm } from "./_check_lpm";
 import {
   SLABS_BYTES,
@@ -122,15 +127,13 @@ const MAX_KEY_BYTES: u32 = PREFIX_BYTES + 256;
 const CURSOR_BYTES: u32 = (MAX_KEY_BYTES + 7) & ~7;
 /** What Linux has room for in a node of 4 MiB: its own fields take 24, and a key's data 256. */
 const MAX_VALUE_BYTES: u32 = 4 * 1024 * 1024 - 256 - 24;
-/** Elems up to this size lie in their nodes: an IPv6 prefix and 12 bytes. Larger ones would make each change a long copy. */
-const INLINE_BYTES: u32 = 32;
 
 /** As the depth of a change that is none of nodes. */
 const INNERMOST: u32 = 256;
 /** As the byte before which a prefix parts from another: it does not. */
 const NO_FORK: u32 = u32.MAX_VALUE;
 
-/** Instead of an elem: the trie changed under the reader; the key is not there. No elem has such an address. */
+/** Instead of a value's address: the trie changed under the reader; the key is not there. No value has such an address. */
 const CHANGED: usize = 1;
 const NOT_THERE: usize = 2;
 /** Looks without the lock, before a reader takes it. */
@@ -162,8 +165,8 @@ function alloc(attr: CreateAttr): isize {
   initStripes(trie, run + head + HOLDS_BYTES, 1, 1);
   trie.dataBytes = attr.keySize - PREFIX_BYTES;
   trie.elemBytes = (attr.keySize + attr.valueSize + 3) & ~3;
-  trie.isInline = trie.elemBytes <= INLINE_BYTES ? 1 : 0;
-  trie.itemBytes = trie.isInline != 0 ? trie.elemBytes : 4;
+  trie.isInline = attr.valueSize <= INLINE_VALUE_BYTES ? 1 : 0;
+  trie.itemBytes = trie.isInline != 0 ? (<u32>SHORT_VALUE_OFF + attr.valueSize + 3) & ~3 : 4;
   trie.slabs = <u32>(run + offsetof<LpmTrie>());
   return run;
 }
@@ -185,126 +188,148 @@ function memUsage(trie: LpmTrie): u32 {
   return runBytes(changetype<usize>(trie)) + top + slabsMemory(trie.slabs);
 }
 
-/** Whether what a reader has seen since it looked at seq may not be so. */
+/** Whether what a reader has seen since it looked at a stripe's seq may not be so. */
 // @ts-ignore: decorator
 @inline
-function isStale(trie: LpmTrie, seq: u32): bool {
+function isStale(word: usize, seq: u32): bool {
   keepOrder();
-  return loadSeq(stripe(trie)) != seq;
+  return loadSeq(word) != seq;
 }
 
 /**
- * The longest prefix that matches a key and is not longer than the key's own; 0 if there is none; or CHANGED.
+ * The value of the longest prefix that matches a key and is not longer than the key's own; 0 if there is none; or CHANGED.
  *
  * @param seq The stripe's, when the reader began.
+ * @param toKey Where the prefix goes, or 0.
  */
 // @ts-ignore: decorator
 @inline
-function match(trie: LpmTrie, key: usize, seq: u32): usize {
-  const prefix = load<u32>(key);
-  if (prefix > trie.dataBytes << 3) return 0;
-  const found = trie.top == 0 ? 0 : matchTop(trie, key, seq);
-  return found != 0 ? found : matchFrom(trie, trie.root, 0, key, seq);
-}
-
-/** The same of what the tables lead to. */
-// @ts-ignore: decorator
-@inline
-function matchTop(trie: LpmTrie, key: usize, seq: u32): usize {
+function match(trie: LpmTrie, key: usize, seq: u32, toKey: usize): usize {
   const prefix = load<u32>(key);
   const data = key + PREFIX_BYTES;
+  if (prefix > trie.dataBytes << 3) return 0;
+  const root: usize = trie.root & ~IS_NODE;
+  // Where to begin, and where then if nothing is found: where a place of a table is a hash a node is perhaps of other bytes.
+  let node = root;
+  let from: u32 = 0;
+  let next = root;
   const top: usize = trie.top;
-  if (tablesOf(trie) == 1) {
-    const at: usize = prefix < 16 ? 0 : load<u32>(tableSlot(top, 0, 2, data));
-    return at == 0 ? 0 : matchFrom(trie, at, 2, key, seq);
+  if (top != 0 && trie.dataBytes <= 4) {
+    if (prefix >= 16) {
+      node = topNode(top, 0, 2, data);
+      from = 2;
+    }
+  } else if (top != 0 && prefix >= 40) {
+    const by3 = topNode(top, 0, 3, data);
+    const by4 = topNode(top, 1, 4, data);
+    const by5 = topNode(top, 2, 5, data);
+    node = choose(by5, choose(by4, by3, by4 != 0 ? 1 : 0), by5 != 0 ? 1 : 0);
+    next = by3;
   }
-  if (prefix < 32) return 0;
-  const outer = load<u32>(tableSlot(top, 0, 3, data));
-  const inner = load<u32>(tableSlot(top, 1, 4, data));
-  const at: usize = choose(inner, outer, inner != 0 ? 1 : 0);
-  if (at == 0) return 0;
-  // Where a place is a hash the node is perhaps of other bytes.
-  const found = matchFrom(trie, at, 0, key, seq);
-  return found != 0 || inner == 0 || outer == 0 ? found : matchFrom(trie, outer, 0, key, seq);
+  while (true) {
+    const found = matchFrom(trie, node, from, key, seq, toKey);
+    if (found != 0 || node == root) return found;
+    node = next != 0 && next != node ? next : root;
+    next = root;
+    from = 0;
+  }
 }
 
 /**
  * The same of what hangs on a node, which is a prefix itself up to byte `from`.
  *
- * @param at The node, as an item's word.
+ * @param node 0 for none.
  */
-function matchFrom(trie: LpmTrie, at: usize, from: u32, key: usize, seq: u32): usize {
-  const bytes = trie.dataBytes;
+function matchFrom(trie: LpmTrie, node: usize, from: u32, key: usize, seq: u32, toKey: usize): usize {
+  const lock = stripe(trie);
   const prefix = load<u32>(key);
   const data = key + PREFIX_BYTES;
   let found: usize = 0;
-  while (at != 0) {
-    if (isStale(trie, seq)) return CHANGED;
-    const node = at - IS_NODE;
+  while (node != 0) {
+    if (isStale(lock, seq)) return CHANGED;
     const depth = depthOf(node);
-    if (prefix < depth << 3 || sameBytes(node, data, from) != depth) break;
+    if (prefix < depth << 3 || !hasPath(trie, node, data, from)) break;
     const words = wordsOf(node);
     if (prefix - (depth << 3) < 8) {
-      const elem = longestAt(trie, node, words, placeOf(depth, prefix, data), seq);
-      return elem == 0 ? found : elem;
+      const value = longestAt(trie, node, words, placeOf(depth, prefix, data), seq, toKey);
+      return value == 0 ? found : value;
     }
     const byte = <u32>load<u8>(data + depth);
     const place = longestIn(node, words, byte);
     const isWhole = bitAt(node, words, BYTES | byte);
-    const longest = choose(BYTES | byte, place, isWhole);
-    if (longest == 0) break;
-    const item = itemOf(trie, node, words, longest);
-    if (isStale(trie, seq)) return CHANGED;
-    at = load<u32>(item);
-    if (isStale(trie, seq)) return CHANGED;
-    if (at != 0 && (at & IS_NODE) == 0) {
-      const elem = elemOf(trie, item, <u32>at);
-      const its = prefixOf(elem);
-      if (its <= prefix && commonBits(data, elem + PREFIX_BYTES, bytes, its) == its) return elem;
+    if ((place | isWhole) == 0) break;
+    // Both are counted, though one is needed: which one is known late.
+    const rank = choose(rankOf(node, words, BYTES | byte), rankOf(node, words, place), isWhole);
+    const item = node + itemsOffOf(node) + rank * trie.itemBytes;
+    if (isStale(lock, seq)) return CHANGED;
+    const word = load<u32>(item);
+    if (isShort(word)) {
+      if (isShortOf(depth, word, prefix, data, trie.dataBytes)) {
+        if (toKey != 0) writeKey(trie, node, choose(BYTES | byte, place, isWhole), word, toKey);
+        return item + SHORT_VALUE_OFF;
+      }
+    } else {
+      if (isStale(lock, seq)) return CHANGED;
+      if (isApart(word) && isElemOf(word, prefix, data, trie.dataBytes)) {
+        if (toKey != 0) writeKey(trie, node, 0, word, toKey);
+        return <usize>word + trie.keySize;
+      }
     }
     if (place != 0) {
-      const elem = longestAt(trie, node, words, place, seq);
-      if (elem == CHANGED) return CHANGED;
-      if (elem != 0) found = elem;
+      const value = longestAt(trie, node, words, place, seq, toKey);
+      if (value == CHANGED) return CHANGED;
+      if (value != 0) found = value;
     }
-    if ((at & IS_NODE) == 0) break;
+    if ((word & IS_NODE) == 0) break;
+    if (isStale(lock, seq)) return CHANGED;
+    node = word - IS_NODE;
     from = depth + 1;
   }
   return found;
 }
 
-/** The elem of the longest prefix of a place that has one, of less than eight bits; 0 if none has; or CHANGED. */
-function longestAt(trie: LpmTrie, node: usize, words: u32, place: u32, seq: u32): usize {
+/** The same of a place that stands for less than eight bits, and of those that it begins with. */
+function longestAt(trie: LpmTrie, node: usize, words: u32, place: u32, seq: u32, toKey: usize): usize {
+  const lock = stripe(trie);
   for (; place != 0; place >>= 1) {
     if (!has(node, words, place)) continue;
     const item = itemOf(trie, node, words, place);
-    if (isStale(trie, seq)) return CHANGED;
+    if (isStale(lock, seq)) return CHANGED;
     const word = load<u32>(item);
-    if (isStale(trie, seq)) return CHANGED;
-    if (word != 0) return elemOf(trie, item, word);
+    if (isStale(lock, seq)) return CHANGED;
+    if (word == 0) continue;
+    if (toKey != 0) writeKey(trie, node, place, word, toKey);
+    return valueOf(trie, item, word);
   }
   return 0;
 }
 
-/** The first elem behind a place in post-order, of what hangs on a node; 0 if there is none; or CHANGED. */
-function nextIn(trie: LpmTrie, node: usize, place: u32, seq: u32): usize {
+/** The value of the first elem behind a place in post-order, of what hangs on a node; 0 if there is none; or CHANGED. */
+function nextIn(trie: LpmTrie, node: usize, place: u32, seq: u32, toKey: usize): usize {
+  const lock = stripe(trie);
   const words = wordsOf(node);
   while (true) {
     place = nextPlace(node, words, place);
-    if (isStale(trie, seq)) return CHANGED;
+    if (isStale(lock, seq)) return CHANGED;
     if (place == 0) return 0;
     const item = itemOf(trie, node, words, place);
-    if (isStale(trie, seq)) return CHANGED;
+    if (isStale(lock, seq)) return CHANGED;
     const word = load<u32>(item);
-    if (isStale(trie, seq)) return CHANGED;
+    if (isStale(lock, seq)) return CHANGED;
     if (word == 0) continue;
-    const elem = (word & IS_NODE) == 0 ? elemOf(trie, item, word) : nextIn(trie, word - IS_NODE, 0, seq);
-    if (elem != 0) return elem;
+    if (word & IS_NODE) {
+      const value = nextIn(trie, word - IS_NODE, 0, seq, toKey);
+      if (value != 0) return value;
+    } else {
+      writeKey(trie, node, place, word, toKey);
+      return valueOf(trie, item, word);
+    }
   }
 }
 
 /** The same of what follows a key. 0 if the key is there and none follows it; NOT_THERE; or CHANGED. */
-function behind(trie: LpmTrie, node: usize, from: u32, key: usize, seq: u32): usize {
+function behind(trie: LpmTrie, node: usize, from: u32, key: usize, seq: u32, toKey: usize): usize {
+  const lock = stripe(trie);
   const prefix = load<u32>(key);
   const data = key + PREFIX_BYTES;
   const depth = depthOf(node);
@@ -313,65 +338,59 @@ function behind(trie: LpmTrie, node: usize, from: u32, key: usize, seq: u32): us
   const place = placeOf(depth, prefix, data);
   if (!has(node, words, place)) return NOT_THERE;
   const item = itemOf(trie, node, words, place);
-  if (isStale(trie, seq)) return CHANGED;
+  if (isStale(lock, seq)) return CHANGED;
   const word = load<u32>(item);
-  if (isStale(trie, seq)) return CHANGED;
+  if (isStale(lock, seq)) return CHANGED;
   if (word & IS_NODE) {
-    const elem = behind(trie, word - IS_NODE, depth + 1, key, seq);
-    if (elem != 0) return elem;
-  } else if (word == 0 || !isElemOf(trie, elemOf(trie, item, word), key)) {
+    const value = behind(trie, word - IS_NODE, depth + 1, key, seq, toKey);
+    if (value != 0) return value;
+  } else if (word == 0 || !isItemOf(trie, depth, place, word, key)) {
     return NOT_THERE;
   }
-  return nextIn(trie, node, place, seq);
+  return nextIn(trie, node, place, seq, toKey);
 }
 
-/** Whether an elem has a key's prefix. */
+/** Whether the item of the place that a key has is an elem of the key's prefix. */
 // @ts-ignore: decorator
 @inline
-function isElemOf(trie: LpmTrie, elem: usize, key: usize): bool {
+function isItemOf(trie: LpmTrie, depth: u32, place: u32, word: u32, key: usize): bool {
   const prefix = load<u32>(key);
-  const itsData = elem + PREFIX_BYTES;
-  return prefixOf(elem) == prefix && commonBits(itsData, key + PREFIX_BYTES, trie.dataBytes, prefix) == prefix;
+  if (prefixOfItem(depth, place, word) != prefix) return false;
+  return place < BYTES || commonWithItem(trie, depth, word, prefix, key + PREFIX_BYTES) == prefix;
 }
 
 /**
- * The elem that follows a key in post-order: longer prefixes before those that they begin with. The first for no key, and for one
- * that is not there.
+ * The value of the elem that follows a key in post-order: longer prefixes before those that they begin with. The first for no key, and
+ * for one that is not there.
  *
  * @returns 0 behind the last; or CHANGED
  */
-function follower(trie: LpmTrie, key: usize, seq: u32): usize {
+function follower(trie: LpmTrie, key: usize, seq: u32, toKey: usize): usize {
+  const lock = stripe(trie);
   const root: usize = trie.root;
   if (root == 0) return 0;
-  if (isStale(trie, seq)) return CHANGED;
+  if (isStale(lock, seq)) return CHANGED;
   const node = root - IS_NODE;
   if (key != 0 && load<u32>(key) <= trie.dataBytes << 3) {
-    const elem = behind(trie, node, 0, key, seq);
-    if (elem != NOT_THERE) return elem;
-    if (isStale(trie, seq)) return CHANGED;
+    const value = behind(trie, node, 0, key, seq, toKey);
+    if (value != NOT_THERE) return value;
+    if (isStale(lock, seq)) return CHANGED;
   }
-  return nextIn(trie, node, 0, seq);
-}
-
-/** Copies the elem found, each part unless its address is 0. */
-// @ts-ignore: decorator
-@inline
-function copyOut(trie: LpmTrie, elem: usize, toKey: usize, toValue: usize): void {
-  if (toKey != 0) {
-    store<u32>(toKey, prefixOf(elem));
-    copy(toKey + PREFIX_BYTES, elem + PREFIX_BYTES, trie.dataBytes);
-  }
-  if (toValue != 0) copy(toValue, elem + trie.keySize, trie.valueSize);
+  return nextIn(trie, node, 0, seq, toKey);
 }
 
 /** BPF_MAP_LOOKUP_ELEM. */
 export function lpmLookupElem(trie: LpmTrie, key: usize, to: usize): i32 {
-  return readElem(trie, key, 0, to, false);
+  return readMatch(trie, key, 0, to);
 }
 
 /** The same, with the prefix that matched. */
 export function lpmFindElem(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 {
-  return load<u32>(key) > trie.dataBytes << 3 ? -ENOENT : readElem(trie, key, toKey, toValue, false);
+  return load<u32>(key) > trie.dataBytes << 3 ? -ENOENT : readMatch(trie, key, toKey, toValue);
+}
+
+function readMatch(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 {
+  return readElem(trie, key, toKey, toValue, false);
 }
 
 /** The key, and the value where it is wanted, of the elem that follows `key`. */
@@ -379,28 +398,28 @@ function readNext(trie: LpmTrie, key: usize, toKey: usize, toValue: usize): i32 
   return readElem(trie, key, toKey, toValue, true);
 }
 
-/** Copies out the elem that matches a key, or that follows it. */
+/** Copies out the elem that matches a key, or that follows it: each part unless its address is 0. */
 // @ts-ignore: decorator
 @inline
 function readElem(trie: LpmTrie, key: usize, toKey: usize, toValue: usize, follows: bool): i32 {
-  const word = stripe(trie);
-  for (let tries = 0; tries < OPTIMISTIC_READS; tries++) {
-    const seq = loadSeq(word);
+  const lock = stripe(trie);
+  let tries = 0;
+  while (true) {
+    const isLocked = tries++ == OPTIMISTIC_READS;
+    if (isLocked) lockStripe(trie, lock);
+    const seq = loadSeq(lock);
     if (seq & 1) {
-      awaitWriter(trie, word);
+      awaitWriter(trie, lock);
       continue;
     }
     keepOrder();
-    const elem = follows ? follower(trie, key, seq) : match(trie, key, seq);
-    if (elem == CHANGED) continue;
-    if (elem != 0) copyOut(trie, elem, toKey, toValue);
-    if (!isStale(trie, seq)) return elem == 0 ? -ENOENT : 0;
+    const value = follows ? follower(trie, key, seq, toKey) : match(trie, key, seq, toKey);
+    if (value == CHANGED) continue;
+    if (value != 0 && toValue != 0) copy(toValue, value, trie.valueSize);
+    const isWhole = !isStale(lock, seq);
+    if (isLocked) unlock(lock);
+    if (isWhole) return value == 0 ? -ENOENT : 0;
   }
-  lockStripe(trie, word);
-  const elem = follows ? follower(trie, key, loadSeq(word)) : match(trie, key, loadSeq(word));
-  if (elem != 0) copyOut(trie, elem, toKey, toValue);
-  unlock(word);
-  return elem == 0 ? -ENOENT : 0;
 }
 
 /** BPF_MAP_UPDATE_ELEM. The key does not change meanwhile: syscall.ts has copied it. */
@@ -446,9 +465,8 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
       continue;
     }
     if (place >= BYTES && word != 0) {
-      const elem = elemOf(trie, item, word);
-      const its = prefixOf(elem);
-      const common = commonBits(data, elem + PREFIX_BYTES, trie.dataBytes, min(prefix, its));
+      const its = prefixOfItem(depth, place, word);
+      const common = commonWithItem(trie, depth, word, prefix, data);
       if (common != prefix || common != its) fork = common >> 3;
     }
     break;
@@ -460,26 +478,27 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
     if (flags == BPF_EXIST) return -ENOENT;
     if (trie.count == trie.maxEntries) return -ENOSPC;
   }
-  if (isThere && isWordInPlace(trie) && isSameData(trie, item, data)) {
-    publish(trie, item + trie.keySize, load<u32>(value), 0, key, INNERMOST);
+  const depth = fork != NO_FORK ? fork : node == 0 ? 0 : depthOf(node);
+  const short = shortWord(trie, depth, key);
+  const old = fork == NO_FORK && item != 0 ? load<u32>(item) : 0;
+  if (short != 0 && old == short && trie.valueSize == 4) {
+    publish(trie, item + SHORT_VALUE_OFF, load<u32>(value), 0, key, INNERMOST);
     return 0;
   }
-  // An elem that is not inline. Inline ones are put where they stay.
   let apart: usize = 0;
-  if (trie.isInline == 0) {
+  if (short == 0) {
     apart = takeBlock(trie.slabs, trie.elemBytes);
     if (apart == 0) return -ENOMEM;
     writeElem(trie, apart, key, value);
     if (fork == NO_FORK && item != 0) {
-      const old: usize = load<u32>(item);
       publish(trie, item, <u32>apart, isThere ? 0 : 1, key, INNERMOST);
-      if (old != 0) giveBlock(trie.slabs, old);
+      if (isApart(old)) giveBlock(trie.slabs, old);
       return 0;
     }
   }
   let made: usize;
   if (fork != NO_FORK) {
-    made = makeFork(trie, fork, node, item, key);
+    made = makeFork(trie, fork, node, place, item, key);
     place = placeOf(fork, prefix, data);
   } else if (item == 0) {
     made = makeWith(trie, node, place);
@@ -492,29 +511,17 @@ function update(trie: LpmTrie, key: usize, value: usize, flags: u32): i32 {
   }
   const to = itemOf(trie, made, wordsOf(made), place);
   if (apart != 0) store<u32>(to, <u32>apart);
-  else writeElem(trie, to, key, value);
+  else writeShort(trie, to, short, value);
   if (fork != NO_FORK) {
+    const was = item == 0 ? 0 : load<u32>(item);
     publish(trie, item == 0 ? slot : item, <u32>made + IS_NODE, 1, key, item == 0 ? slotDepth : depthOf(node));
+    if (isApart(was) && !hasWord(trie, made, was)) giveBlock(trie.slabs, was);
   } else {
     publish(trie, slot, <u32>made + IS_NODE, isThere ? 0 : 1, key, slotDepth);
     if (node != 0) giveBlock(trie.slabs, node);
+    if (isApart(old)) giveBlock(trie.slabs, old);
   }
   return 0;
-}
-
-/** Whether a value is a word of an inline elem: then it can be replaced by one store. */
-// @ts-ignore: decorator
-@inline
-function isWordInPlace(trie: LpmTrie): bool {
-  return trie.isInline != 0 && trie.valueSize == 4 && (trie.keySize & 3) == 0;
-}
-
-/** Whether an elem has the same data, host bits too. */
-// @ts-ignore: decorator
-@inline
-function isSameData(trie: LpmTrie, elem: usize, data: usize): bool {
-  const bits = trie.dataBytes << 3;
-  return commonBits(elem + PREFIX_BYTES, data, trie.dataBytes, bits) == bits;
 }
 
 function writeElem(trie: LpmTrie, elem: usize, key: usize, value: usize): void {
@@ -523,24 +530,49 @@ function writeElem(trie: LpmTrie, elem: usize, key: usize, value: usize): void {
   copy(elem + trie.keySize, value, trie.valueSize);
 }
 
-/** A node at a byte for a key, whose item is not written yet, and for the item; or for the node, if that is 0. 0 when memory is out. */
-function makeFork(trie: LpmTrie, depth: u32, node: usize, item: usize, key: usize): usize {
+function writeShort(trie: LpmTrie, item: usize, word: u32, value: usize): void {
+  store<u32>(item, word);
+  copy(item + SHORT_VALUE_OFF, value, trie.valueSize);
+}
+
+/** Whether a node of two items has one with such a word. */
+function hasWord(trie: LpmTrie, fork: usize, word: u32): bool {
+  const first = fork + itemsOffOf(fork);
+  return load<u32>(first) == word || load<u32>(first + trie.itemBytes) == word;
+}
+
+/** Room for the key of an elem that gets another place; the key of this change is perhaps in the first half. */
+function movedKey(): usize {
+  return keyCopy() + CURSOR_BYTES;
+}
+
+/**
+ * A node at a byte for a key, whose item is not written yet, and for the item; or for the node, if that is 0. 0 when memory is out.
+ *
+ * @param place The item's.
+ */
+function makeFork(trie: LpmTrie, depth: u32, node: usize, place: u32, item: usize, key: usize): usize {
   let other: u32;
+  let word: u32 = 0;
+  let short: u32 = 0;
   if (item == 0) {
     other = BYTES | load<u8>(pathOf(node, wordsOf(node)) + depth);
   } else {
-    const elem = elemOf(trie, item, load<u32>(item));
-    other = placeOf(depth, prefixOf(elem), elem + PREFIX_BYTES);
+    word = load<u32>(item);
+    writeKey(trie, node, place, word, movedKey());
+    short = shortWord(trie, depth, movedKey());
+    other = placeOf(depth, load<u32>(movedKey()), movedKey() + PREFIX_BYTES);
   }
-  const place = placeOf(depth, load<u32>(key), key + PREFIX_BYTES);
-  const words = wordBit(place) | wordBit(other);
+  const its = placeOf(depth, load<u32>(key), key + PREFIX_BYTES);
+  const words = wordBit(its) | wordBit(other);
   const fork = takeBlock(trie.slabs, nodeBytes(depth, words, 2, trie.itemBytes));
   if (fork == 0) return 0;
   startNode(fork, depth, words, 2, key + PREFIX_BYTES);
-  setBits(fork, 0, place, other, 0);
+  setBits(fork, 0, its, other, 0);
   const to = itemOf(trie, fork, words, other);
   if (item == 0) store<u32>(to, <u32>node + IS_NODE);
-  else memory.copy(to, item, trie.itemBytes);
+  else if (short == 0) store<u32>(to, word);
+  else writeShort(trie, to, short, valueOf(trie, item, word));
   return fork;
 }
 
@@ -640,10 +672,10 @@ function remove(trie: LpmTrie, key: usize): i32 {
     node = word - IS_NODE;
   }
   const word = load<u32>(item);
-  if (word == 0 || !isElemOf(trie, elemOf(trie, item, word), key)) return -ENOENT;
+  if (word == 0 || !isItemOf(trie, depthOf(node), place, word, key)) return -ENOENT;
   if (parent != 0 && countOf(node) == 2) takeFork(trie, parentSlot, parent, slot, node, item, key);
   else takeItem(trie, slot, node, place, item, key);
-  if (trie.isInline == 0) giveBlock(trie.slabs, word);
+  if (isApart(word)) giveBlock(trie.slabs, word);
   return 0;
 }
 
@@ -674,22 +706,31 @@ function takeFork(
   const first = node + itemsOffOf(node);
   const other = item == first ? first + trie.itemBytes : first;
   const word = load<u32>(other);
-  if (word == 0) {
-    publish(trie, item, 0, -1, key, INNERMOST);
-  } else if (trie.isInline == 0 || (word & IS_NODE) != 0) {
-    publish(trie, slot, word, -1, key, 0);
-    giveBlock(trie.slabs, node);
-  } else {
-    const made = makeCopy(trie, parent);
-    if (made == 0) {
-      publish(trie, item, 0, -1, key, INNERMOST);
-      return;
+  // What the parent gets in the node's place: a word, or a short elem.
+  let short: u32 = 0;
+  let moved = word;
+  let made: usize = 0;
+  if (isShort(word)) {
+    const place = nextPlace(node, wordsOf(node), 0);
+    const isFirst = itemOf(trie, node, wordsOf(node), place) == other;
+    writeKey(trie, node, isFirst ? place : nextPlace(node, wordsOf(node), place), word, movedKey());
+    short = shortWord(trie, depthOf(parent), movedKey());
+    if (short != 0) {
+      made = makeCopy(trie, parent);
+      if (made != 0) writeShort(trie, made + (slot - parent), short, valueOf(trie, other, word));
+    } else {
+      moved = <u32>takeBlock(trie.slabs, trie.elemBytes);
+      if (moved != 0) writeElem(trie, moved, movedKey(), valueOf(trie, other, word));
     }
-    memory.copy(made + (slot - parent), other, trie.itemBytes);
-    publish(trie, parentSlot, <u32>made + IS_NODE, -1, key, 0);
-    giveBlock(trie.slabs, parent);
-    giveBlock(trie.slabs, node);
   }
+  if (short != 0 ? made == 0 : moved == 0) {
+    publish(trie, item, 0, -1, key, INNERMOST);
+    return;
+  }
+  if (short != 0) publish(trie, parentSlot, <u32>made + IS_NODE, -1, key, 0);
+  else publish(trie, slot, moved, -1, key, 0);
+  if (short != 0) giveBlock(trie.slabs, parent);
+  giveBlock(trie.slabs, node);
 }
 
 /**
@@ -764,7 +805,7 @@ function markFrom(trie: LpmTrie, node: usize): u32 {
       elems += markFrom(trie, word - IS_NODE);
     } else if (word != 0) {
       elems++;
-      if (trie.isInline == 0) markBlock(word);
+      if (isApart(word)) markBlock(word);
     }
   }
   return elems;

@@ -4,7 +4,7 @@
  *      elem i    address of a program, or 0; 4 bytes of 8, as in any array (_array.ts)
  *
  * All its programs are of one type: that of the first, or of the program that it is used by (`owner`). It is emptied when its last fd or name goes,
- * though programs hold it still (map.ts endArray), since it may hold the very program that holds it.
+ * though programs hold it still (map.ts endUserUse), since it may hold the very program that holds it.
  *
  * Threads: elems change under the tables lock; programs that run read them without. An elem holds one reference of its program.
  */

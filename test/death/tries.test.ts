@@ -7,6 +7,7 @@ import { ArrayMap } from "../../src/maps/array.js";
 import { LpmTrie } from "../../src/maps/lpm_trie.js";
 import { prefix4, prefix6, u32 } from "../../src/codec/index.js";
 import { bytes } from "../../src/codec/bytes.js";
+import type { Codec } from "../../src/codec/codec.js";
 import { type Scenario, exhaust, report } from "./harness.js";
 
 type Routes = LpmTrie<string, Uint8Array>;
@@ -23,6 +24,8 @@ interface Change {
   /** Those that went again, so that there are free nodes. */
   readonly gone?: readonly string[];
   readonly set?: string;
+  /** What `set` replaces: the same prefix with other host bits. */
+  readonly instead?: string;
   readonly delete?: string;
   /** No memory is left for it. */
   readonly isFull?: boolean;
@@ -79,6 +82,25 @@ const changes: readonly Change[] = [
     isFull: true,
   },
   { name: "deleting what is not there", before: ["10.0.0.0/8"], delete: "11.0.0.0/8" },
+  { name: "one with host bits", before: three, set: "10.4.1.1/16" },
+  { name: "host bits that come", before: three, set: "10.3.1.1/16", instead: "10.3.0.0/16" },
+  { name: "host bits that go", before: ["10.1.0.0/16", "10.2.1.1/16"], set: "10.2.0.0/16", instead: "10.2.1.1/16" },
+  { name: "a fork beside host bits", before: ["10.1.1.1/16"], set: "10.2.0.0/16" },
+  { name: "deleting one beside host bits", before: ["10.1.1.1/16", "10.2.0.0/16"], delete: "10.2.0.0/16" },
+];
+
+/** At the root these prefixes are too long to be short elems; below a fork they are. */
+const changes6: readonly Change[] = [
+  { name: "a fork that makes short", before: ["2001:db8:1::/48"], set: "2001:db9:1::/48" },
+  { name: "the end of one", before: ["2001:db8:1::/48", "2001:db9:1::/48"], delete: "2001:db9:1::/48" },
+  {
+    name: "the end of one when memory is out",
+    before: ["2001:db8:1::/48", "2001:db9:1::/48"],
+    delete: "2001:db9:1::/48",
+    isFull: true,
+  },
+  { name: "a fork that does not", before: ["2001:db8::1/128"], set: "2001:db9::1/128" },
+  { name: "a replacement", before: ["2001:db8::1/128"], set: "2001:db8::1/128" },
 ];
 
 const valueOf = (version: number, valueSize: number): Uint8Array => new Uint8Array(valueSize).fill(version);
@@ -103,8 +125,19 @@ function fillMemory(kernel: EmbeddedKernel): { close(): void }[] {
   return maps;
 }
 
-function scenario(change: Change, valueSize: number): Scenario<State> {
-  const codecs = { key: prefix4, value: bytes(valueSize) };
+interface Kind {
+  readonly key: Codec<string>;
+  /** A prefix of 8 bits, of a byte; and an address in it. */
+  readonly wide: (byte: number) => string;
+  readonly inside: (byte: number) => string;
+}
+
+const kind4: Kind = { key: prefix4, wide: (byte) => `${byte}.0.0.0/8`, inside: (byte) => `${byte}.1.1.1` };
+const word = (byte: number): string => (byte << 8).toString(16);
+const kind6: Kind = { key: prefix6, wide: (byte) => `${word(byte)}::/8`, inside: (byte) => `${word(byte)}::1` };
+
+function scenario(change: Change, valueSize: number, { key, wide, inside }: Kind): Scenario<State> {
+  const codecs = { key, value: bytes(valueSize) };
   const value = (version: number): Uint8Array => valueOf(version, valueSize);
   const open = (kernel: EmbeddedKernel, id: number): Routes => LpmTrie.fromId(kernel, id, codecs);
   let theirs: Routes | undefined;
@@ -119,6 +152,7 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
       const before = new Map(change.before.map((key, i) => [key, i + 1]));
       for (const [key, version] of before) routes.set(key, value(version));
       const after = new Map(before);
+      if (change.instead !== undefined) after.delete(change.instead);
       if (change.set !== undefined) after.set(change.set, NEW);
       if (change.delete !== undefined) after.delete(change.delete);
       theirs = open(victim, routes.id);
@@ -145,18 +179,21 @@ function scenario(change: Change, valueSize: number): Scenario<State> {
       expect(routes.count()).toBe(found.length);
       // The capacity is whole.
       routes.clear();
-      for (let i = 0; i < ENTRIES; i++) routes.set(`${i}.0.0.0/8`, value(i));
-      expect(() => routes.set("77.0.0.0/8", value(1))).toThrow("ENOSPC");
-      for (let i = 0; i < ENTRIES; i++) expect(routes.get(`${i}.1.1.1`)).toEqual(value(i));
+      for (let i = 0; i < ENTRIES; i++) routes.set(wide(i), value(i));
+      expect(() => routes.set(wide(77), value(1))).toThrow("ENOSPC");
+      for (let i = 0; i < ENTRIES; i++) expect(routes.get(inside(i))).toEqual(value(i));
       routes.close();
     },
   };
 }
 
-// Values of up to 24 bytes lie in the nodes, others apart; the largest in pages of their own.
+// Values of up to 24 bytes can lie in the nodes, others apart; the largest in pages of their own.
 describe.each([4, 30, 3000])("values of %i", (valueSize) => {
   it.each(changes)("$name", async (change) => {
-    expect(await exhaust(scenario(change, valueSize))).toBeGreaterThan(3);
+    expect(await exhaust(scenario(change, valueSize, kind4))).toBeGreaterThan(3);
+  });
+  it.each(changes6)("IPv6: $name", async (change) => {
+    expect(await exhaust(scenario(change, valueSize, kind6))).toBeGreaterThan(3);
   });
 });
 
@@ -169,19 +206,23 @@ interface Large {
   readonly count: number;
 }
 
-/** IPv4 has one table, IPv6 two, by hashes. */
+/** IPv4 has one table, IPv6 three, by hashes; `others` fork before the byte that each goes by. */
 const families = [
   {
     key: prefix4,
     textOf: (i: number): string => `10.0.${i >> 6}.${(i & 63) << 2}/30`,
     probe: "10.0.1.1",
-    others: ["10.1.1.0/24", "10.1.2.0/24"],
+    others: [["10.1.1.0/24", "10.1.2.0/24"]],
   },
   {
     key: prefix6,
     textOf: (i: number): string => `2001:0:${(i >> 6).toString(16)}:${(i & 63).toString(16)}::/64`,
     probe: "2001:0:1::1",
-    others: ["2002:100:100::/48", "2002:100:200::/48"],
+    others: [
+      ["2002:110::/28", "2002:120::/28"],
+      ["2002:100:1000::/36", "2002:100:2000::/36"],
+      ["2002:100:101::/48", "2002:100:102::/48"],
+    ],
   },
 ] as const;
 
@@ -218,10 +259,12 @@ describe.each(families)("many of $probe", (family) => {
   it.each([
     largeScenario("getting tables", family, MANY - 1, MANY - 1, (routes) => routes.set(textOf(MANY - 1), 1)),
     largeScenario("losing them", family, MANY, MANY / 4, (routes) => routes.delete(textOf(MANY / 4 - 1))),
-    largeScenario("first nodes that come and go", family, MANY, MANY - 2, (routes) => {
-      for (const other of others) routes.set(other, 1);
-      for (const other of others) routes.delete(other);
-    }),
+    ...others.map((pair) =>
+      largeScenario(`first nodes that come and go: ${pair[0]}`, family, MANY, MANY - 2, (routes) => {
+        for (const other of pair) routes.set(other, 1);
+        for (const other of pair) routes.delete(other);
+      }),
+    ),
   ])("$name", async (large) => {
     expect(await exhaust(large)).toBeGreaterThan(10);
   });

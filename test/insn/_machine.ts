@@ -81,6 +81,7 @@ export function runCompiled(insns: readonly Insn[], withPacket = false): Outcome
     insns: encodeInsns(insns),
     maps: [{ ...map, values: VALUES, slotSize: VALUE_SIZE }],
     type: withPacket ? XDP : SYSCALL,
+    address: 0,
     run: RUN,
   });
   const progFault = (kind: number, insn: number): void => {
@@ -104,6 +105,11 @@ export function runCompiled(insns: readonly Insn[], withPacket = false): Outcome
     findHash8: () => 0,
     findHash: () => 0,
     findPerCpu: () => 0,
+    nextElem: () => 0n,
+    takeScratch: () => 0,
+    endScratch: () => undefined,
+    tailTarget: () => 0,
+    table: new WebAssembly.Table({ initial: 0, element: "anyfunc" }),
   };
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory }, k });
   const { run } = instance.exports as { run(r1: bigint): bigint };

@@ -19,6 +19,7 @@ let other: ArrayMap<Uint8Array>;
 
 beforeAll(async () => {
   kernel = await EmbeddedKernel.create({ maxMemory: 2 ** 26 });
+  kernel.setProgramBudget(2 ** 22);
   array = ArrayMap.create(kernel, { value: bytes(VALUE_BYTES), maxEntries: 4 });
   single = ArrayMap.create(kernel, { value: bytes(VALUE_BYTES), maxEntries: 1 });
   hash = HashMap.create(kernel, { key: u32, value: bytes(VALUE_BYTES), maxEntries: 8 });
@@ -76,6 +77,12 @@ function run(text: string): string {
 
 const at = (off: number): string => `${off < 0 ? "-" : "+"} ${Math.abs(off)}`;
 const SIZES = [1, 2, 4, 8];
+/** Calls `body` back so many times, with r3 as its context in r2; then does something more. */
+const loops = (times: string, body: string, ctx = "r3 = 0", then = ""): string =>
+  `r5 = subprog[other]\nr1 = ${times}\nr2 = subprog[body]\n${ctx}\nr4 = 0\ncall 181\n${then}\nr0 = 0\nexit\nother: r0 = 0\nexit\nbody: ${body}`;
+/** The same for each elem of a map, with key and value in r2 and r3. */
+const each = (map: string, body: string): string =>
+  `r1 = map[${map}]\nr2 = subprog[body]\nr3 = r10\nr4 = 0\ncall 164\nr0 = 0\nexit\nbody: ${body}`;
 /** Pointers of all kinds, in r2, and the bytes that may be accessed from there. */
 const POINTERS: readonly (readonly [what: string, text: string, low: number, high: number])[] = [
   ["the frame", "r2 = r10", -4096, 0],
@@ -160,6 +167,29 @@ describe("accesses at the edges", () => {
     ["a key that ends behind the frame", "r1 = map[array]\nr2 = r10\nr2 += -3\ncall 1\nr2 = r10\nr2 = *(u8 *)(r2 + 0)"],
     ["main through a pointer", "r1 = 1\nr2 = map[array]\ncallx r1"],
     ["a callback that is main", "r1 = 3\nr2 = 1\nr3 = map[array]\nr4 = 0\ncall 181"],
+    ["a callback that is main, known to be", "r1 = 3\nr2 = subprog[-3]\nr3 = map[array]\nr4 = 0\ncall 181"],
+    ["a callback that is no function", "r1 = 3\nr2 = 77\nr3 = 0\nr4 = 0\ncall 181"],
+    ["a callback that loops for ever", loops("8000000", "\nagain: if r1 < 9000000 goto again")],
+    ["loops that are too many in all", loops("8000000", "r1 = 8000000\nr2 = subprog[other]\nr4 = 0\ncall 181")],
+    ["callbacks that call back without end", loops("2", "r1 = 2\nr2 = subprog[body]\nr4 = 0\ncall 181")],
+    ["a callback that reads behind the frame", loops("2", "r1 = *(u64 *)(r2 - 7)", "r3 = r10")],
+    ["a callback that writes behind the frame", loops("2", "*(u64 *)(r2 - 7) = 1", "r3 = r10")],
+    ["a callback that reads below the frames", loops("2", "r1 = *(u64 *)(r2 - 4104)", "r3 = r10")],
+    ["a callback that reads behind a value", loops("2", "r1 = *(u64 *)(r2 + 9)", "r3 = map[single][0]+0")],
+    ["a callback that reads what it was not given", loops("2", "r1 = *(u64 *)(r1 + 0)", "r3 = 0")],
+    ["a callback that reads behind a key", each("array", "r1 = *(u64 *)(r2 + 8)")],
+    ["a callback that reads before a key", each("array", "r1 = *(u64 *)(r2 - 8)")],
+    ["a callback that writes before a value", each("single", "*(u64 *)(r3 - 8) = 1")],
+    ["a callback that writes behind a value", each("single", "*(u64 *)(r3 + 9) = 1")],
+    ["a callback that has a map's head", each("array", "*(u64 *)(r1 + 0) = 1")],
+    [
+      "a callback of what is no map",
+      "r1 = 4096\nr2 = subprog[body]\nr3 = 0\nr4 = 0\ncall 164\nr0 = 0\nexit\nbody: r0 = 0",
+    ],
+    [
+      "a spilled pointer that a callback has changed",
+      `r1 = map[single][0]+0\n*(u64 *)(r10 - 8) = r1\n${loops("1", "*(u64 *)(r2 - 8) = 77", "r3 = r10", "r1 = *(u64 *)(r10 - 8)\n*(u8 *)(r1 + 0) = 1")}`,
+    ],
     ["frames without end", "r1 = subprog[+4]\ncallx r1\nr0 = 0\nexit\ncallx r1"],
     ["a loop without end", "again: if r6 != 0 goto again"],
     ["an atomic operation that is not aligned", "r1 = map[single][0]+1\nr2 = 1\nlock *(u64 *)(r1 + 0) += r2"],
@@ -244,6 +274,18 @@ const line = fc.oneof(
       ),
   },
   { weight: 1, arbitrary: fc.constantFrom(1, 2, 3, 8).map((id) => `call ${id}\n${FRESH}`) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.integer({ min: 0, max: 5 }), fc.constantFrom("add", "stop", "see", "any"), register)
+      .map(([times, body, ctx]) => `r3 = r${ctx}\nr1 = ${times}\nr2 = subprog[_${body}]\nr4 = 0\ncall 181\n${FRESH}`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom("array", "hash", "single"), fc.constantFrom("add", "stop", "see", "any"), register)
+      .map(([map, body, ctx]) => `r3 = r${ctx}\nr1 = map[${map}]\nr2 = subprog[_${body}]\nr4 = 0\ncall 164\n${FRESH}`),
+  },
   { weight: 1, arbitrary: fc.constantFrom(`call pc_wild\n${FRESH}`, `call pc_tame\n${FRESH}`) },
   {
     weight: 2,
@@ -253,23 +295,35 @@ const line = fc.oneof(
   },
 );
 
+const lines = (maxLength: number): fc.Arbitrary<string[]> => fc.array(line, { minLength: 2, maxLength });
+
+/** A function's text; jumps lead on, by a part of what follows. */
+function bodyOf(label: string, texts: readonly string[]): string {
+  const body = texts.map((text, n) => {
+    const to = (_: string, part: string): string =>
+      `goto ${label}${n + 1 + Math.floor(((texts.length - n) * Number(part)) / 100)}`;
+    return `${label}${n}: ${text.replace(/goto (\d+)$/, to)}`;
+  });
+  return [...body, `${label}${texts.length}: exit`].join("\n");
+}
+
 describe("random programs that nobody has verified", () => {
   it("end compiled as interpreted", { timeout: 300_000 }, () => {
     fc.assert(
-      fc.property(fc.array(line, { minLength: 2, maxLength: 24 }), (lines) => {
-        const body = lines.map(
-          (text, n) =>
-            `l${n}: ${text.replace(/goto (\d+)$/, (_, to: string) => `goto l${n + 1 + Math.floor(((lines.length - n) * Number(to)) / 100)}`)}`,
-        );
+      fc.property(lines(24), lines(8), (main, called) => {
         run(
           [
             ...Array.from({ length: 10 }, (_, n) => (n === 6 ? "" : `r${n} = ${n}`)),
             "if r6 == 77 goto functions",
-            ...body,
-            `l${lines.length}: exit`,
-            "functions: call pc_wild\ncall pc_tame\nexit",
+            bodyOf("l", main),
+            "functions: call pc_wild\ncall pc_tame",
+            "r1 = subprog[_add]\nr1 = subprog[_stop]\nr1 = subprog[_see]\nr1 = subprog[_any]\nexit",
             "_wild: *(u64 *)(r1 - 8) = r2\nr0 = r10\nr0 += 500\n*(u32 *)(r0 + 0) = r3\nexit",
             "_tame: *(u64 *)(r10 - 8) = r2\nr0 = *(u64 *)(r10 - 8)\nexit",
+            "_add: r3 = *(u64 *)(r2 - 8)\nr3 += r1\n*(u64 *)(r2 - 8) = r3\nr0 = 0\nexit",
+            "_stop: r0 = r1\nr0 &= 2\nexit",
+            "_see: r0 = *(u32 *)(r2 + 0)\n*(u64 *)(r3 + 8) = r0\n*(u64 *)(r4 - 16) = r0\nr0 = 0\nexit",
+            ["_any: r0 = 0", ...[6, 7, 8, 9].map((n) => `r${n} = ${n}`), bodyOf("m", called)].join("\n"),
           ].join("\n"),
         );
       }),

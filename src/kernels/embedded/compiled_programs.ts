@@ -1,7 +1,7 @@
 /**
  * Programs as this thread runs them: compiled on first use, and put into the engine's table of functions.
  */
-import { BPF_MAP_TYPE_ARRAY } from "../../uapi/bpf.js";
+import { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PROG_ARRAY } from "../../uapi/bpf.js";
 import { INSN_SIZE } from "../../insn/insn.js";
 import { type MapView, type ProgramView, compileProgram } from "./compiler/compile.js";
 import type { Engine } from "./engine.js";
@@ -67,7 +67,7 @@ function viewOf(engine: Engine, memory: WebAssembly.Memory, prog: number): Progr
   const maps = Array.from({ length: engine.progMapCount(prog) }, (_, n) =>
     mapViewOf(engine, engine.progMap(prog, n) >>> 0),
   );
-  return { insns, maps, type: engine.progType(prog), run: engine.runArea() >>> 0 };
+  return { insns, maps, type: engine.progType(prog), address: prog, run: engine.runArea() >>> 0 };
 }
 
 function mapViewOf(engine: Engine, address: number): MapView {
@@ -79,6 +79,7 @@ function mapViewOf(engine: Engine, address: number): MapView {
     valueSize: engine.valueSizeOf(address) >>> 0,
     maxEntries: engine.maxEntriesOf(address) >>> 0,
     flags: engine.mapFlagsOf(address) >>> 0,
+    ...(type === BPF_MAP_TYPE_PROG_ARRAY && { progs: engine.progElems(address) >>> 0 }),
     ...(type === BPF_MAP_TYPE_ARRAY && {
       values: engine.arrayValues(address) >>> 0,
       slotSize: engine.arraySlotSize(address) >>> 0,

@@ -17,6 +17,7 @@ import type {
   ReadableOptions,
   UserBuffer,
 } from "../kernel.js";
+import { Alarm } from "./alarm.js";
 import { FINDING_BYTES, describeFindings } from "./check.js";
 import { fdinfoOf, otherFdinfoOf } from "./fdinfo.js";
 import { type PinnedName, directoryEntries, pinnedNames } from "./pins.js";
@@ -103,6 +104,7 @@ export class EmbeddedKernel implements Kernel {
   readonly #engine: Engine;
   #open = true;
   readonly #waits = new Waits();
+  readonly #alarm = new Alarm(() => this.runTimers());
   /** Slots of threads that have ended, and could not be reaped yet. */
   readonly #unreaped = new Set<number>();
 
@@ -121,6 +123,8 @@ export class EmbeddedKernel implements Kernel {
     this.possibleCpus = possibleCpus;
     this.maxMemory = memory.buffer.byteLength;
     this.shared = !(memory.buffer instanceof ArrayBuffer);
+    instance.onArm = (delayNs) => this.#alarm.set(delayNs);
+    this.#engine.adoptTimers();
   }
 
   /**
@@ -216,6 +220,8 @@ export class EmbeddedKernel implements Kernel {
       if (!this.#open) return;
       for (const slot of tasksOf(this.#memory, thread)) this.#unreaped.add(slot);
       this.#reapAll(0);
+      // It may have left in good order.
+      this.#engine.adoptTimers();
     });
   }
 
@@ -253,6 +259,7 @@ export class EmbeddedKernel implements Kernel {
     const mine = slots.filter((slot) => this.#engine.reapLocks(slot) !== 0);
     for (const slot of mine) this.#engine.reapRest(slot);
     for (const slot of slots) this.#unreaped.delete(slot);
+    this.#engine.adoptTimers();
   }
 
   /** The whole kernel as bytes, for `EmbeddedKernel.load`. Other threads' calls wait meanwhile. */
@@ -436,6 +443,18 @@ export class EmbeddedKernel implements Kernel {
     this.#engine.setBudget(BigInt(inRange("jumps", jumps, 1, Number.MAX_SAFE_INTEGER)));
   }
 
+  /**
+   * Fires the timers (bpf_timer_start) of this thread that are due. The thread does so by itself when it comes back to its event loop; this
+   * is for one that does not, or does not want to wait.
+   *
+   * A timer fires in the thread that has started it; when that has ended, in one that reaps it, attaches, or runs a program.
+   *
+   * @returns How many have fired. What they start is for the next time.
+   */
+  runTimers(): number {
+    return this.#open ? this.#engine.runTimers() : 0;
+  }
+
   directRing(fd: number): DirectRing | undefined {
     const engine = this.#engine;
     const map = engine.hold(fd);
@@ -540,6 +559,7 @@ export class EmbeddedKernel implements Kernel {
   [Symbol.dispose](): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#alarm[Symbol.dispose]();
     this.#waits[Symbol.dispose]();
     this.#engine.leave();
     giveTask(this.#memory, this.slot);

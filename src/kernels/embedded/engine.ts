@@ -94,11 +94,14 @@ export interface Engine {
   progId(prog: number): number;
   progMapCount(prog: number): number;
   progMap(prog: number, index: number): number;
+  progElems(map: number): number;
   maxEntriesOf(map: number): number;
   valueSizeOf(map: number): number;
   mapFlagsOf(map: number): number;
   arrayValues(map: number): number;
   arraySlotSize(map: number): number;
+  runTimers(): number;
+  adoptTimers(): void;
   runArea(): number;
   setBudget(budget: bigint): void;
   progAccess(address: bigint, size: number, write: number, insn: number): number;
@@ -109,6 +112,10 @@ export interface Engine {
   findHash8(map: number, key: bigint): number;
   findHash(map: number, key: number): number;
   findPerCpu(map: number, index: number): number;
+  nextElem(map: number, cursor: number, key: number): bigint;
+  takeScratch(bytes: number): number;
+  endScratch(address: number): void;
+  tailTarget(map: number, index: number): number;
 }
 
 /** Of WebAssembly: what a Memory is sized in. */
@@ -185,6 +192,8 @@ export interface Instance {
   compile: (prog: number) => number;
   /** What bpf_trace_printk prints, a line a call. */
   onTrace?: ((line: string) => void) | undefined;
+  /** What is told in how many nanoseconds a timer is due: before the call that started it returns. */
+  onArm?: ((delayNs: number) => void) | undefined;
 }
 
 /** An instance of the engine on a memory, for the thread that has this task. */
@@ -217,8 +226,9 @@ export async function instantiate(
         new TextDecoder().decode(new Uint8Array(memory.buffer).slice(address >>> 0, (address >>> 0) + bytes)),
       );
   };
+  const arm = (delayNs: number): void => self.onArm?.(delayNs);
   const instance = await WebAssembly.instantiate(module, {
-    env: { memory, me: task, wait, weak, clock, compile, print },
+    env: { memory, me: task, wait, weak, clock, compile, print, arm },
   });
   const engine = instance.exports as unknown as Engine;
   const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;

@@ -38,6 +38,7 @@ export function bugOf(engine: Engine, word: number, held: number, waitedMs: numb
     1: "the lock of the tables (fds, ids, names)",
     2: "the lock of the pages",
     3: "everything to go on after a save or a check",
+    4: "the lock of the timers",
   };
   const lock = names[kind] ?? `a lock of the map with id ${map}`;
   return new KernelBug(lock, holder, doingName(engine.doingOf(holder)), waitedMs);

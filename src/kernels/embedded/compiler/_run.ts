@@ -1,8 +1,9 @@
 /**
  * What compiled code and the engine agree on: fields of Run (kernel/run.ts), faults, and what is imported.
  */
-import { I32, I64, type Import } from "./wasm.js";
+import { I32, I64, type Import, type Signature } from "./wasm.js";
 
+export const RUN_PROG = 0;
 export const RUN_FAULT = 4;
 export const RUN_BUDGET = 8;
 export const RUN_FAULT_INSN = 24;
@@ -15,10 +16,26 @@ export const RUN_RESULT = 48;
 export const RUN_TAIL = 56;
 export const RUN_BASE = 60;
 export const RUN_TOP = 64;
+export const RUN_TAILS = 84;
+export const RUN_COMPILED = 100;
+export const RUN_LOCKED = 104;
+
+/** Programs that this thread has compiled (kernel/run.ts, Compiled), by the lower bits of their numbers. */
+export const COMPILED_AT = 254528;
+export const COMPILED_PROGS = 64;
+export const COMPILED_BYTES = 16;
+export const COMPILED_NUMBER = 4;
+export const COMPILED_INDEX = 8;
+/** Of a program (kernel/prog.ts). */
+export const PROG_TYPE = 16;
+export const PROG_NUMBER = 112;
+/** As Linux: tail calls of a run. */
+export const MAX_TAIL_CALLS = 33;
 
 export const FAULT_ACCESS = 1;
 export const FAULT_BUDGET = 3;
 export const FAULT_STACK = 4;
+export const FAULT_HELPER = 5;
 export const FAULT_CALL = 6;
 export const FAULT_ALIGN = 7;
 export const FAULT_INSN = 8;
@@ -32,6 +49,10 @@ export const FIND_HASH4 = 4;
 export const FIND_HASH8 = 5;
 export const FIND_HASH = 6;
 export const FIND_PER_CPU = 7;
+export const NEXT_ELEM = 8;
+export const TAKE_SCRATCH = 9;
+export const END_SCRATCH = 10;
+export const TAIL_TARGET = 11;
 
 const k = (name: string, params: number[], results: number[]): Import => ({ module: "k", name, params, results });
 
@@ -44,6 +65,10 @@ export const imports: readonly Import[] = [
   k("findHash8", [I32, I64], [I32]),
   k("findHash", [I32, I32], [I32]),
   k("findPerCpu", [I32, I32], [I32]),
+  k("nextElem", [I32, I32, I32], [I64]),
+  k("takeScratch", [I32], [I32]),
+  k("endScratch", [I32], []),
+  k("tailTarget", [I32, I32], [I32]),
 ];
 
 /** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */
@@ -75,4 +100,6 @@ export const funcLocals: readonly (readonly [count: number, type: number])[] = [
 ];
 /** Of main, which has r1 as its only param: the same numbers. */
 export const mainLocals: readonly (readonly [count: number, type: number])[] = [[4, I64], [1, I32], ...funcLocals];
+/** Of what the table of functions has for a program: main, with the context. */
+export const mainSignature: Signature = { params: [I64], results: [I64] };
 export const funcParams: readonly number[] = [I64, I64, I64, I64, I64, I32];

@@ -14,19 +14,24 @@ import {
   BPF_MAP_TYPE_LRU_PERCPU_HASH,
   BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF_MAP_TYPE_PERCPU_HASH,
+  BPF_MAP_TYPE_PROG_ARRAY,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
 } from "../../../uapi/bpf.js";
 import { type Insn, imm64Of } from "../../../insn/insn.js";
-import type { Graph, Listing } from "./cfg.js";
+import { type Graph, type Listing, NOWHERE, calleeOf } from "./cfg.js";
+import { type Part, partsOf } from "./helper_memory.js";
 import {
   CTX,
   FRAME_BYTES,
   KIND_CTX,
   KIND_FRAME,
+  KIND_FUNC,
+  KIND_KEY,
   KIND_MAP,
+  KIND_OUTER,
   KIND_PACKET,
   KIND_SCALAR,
   KIND_VALUE,
@@ -35,13 +40,17 @@ import {
   State,
   UNKNOWN,
   type Value,
+  ZERO,
+  funcAt,
   isConst,
   isPointer,
   join,
+  keyOf,
   loaded,
   lookedUp,
   mapAt,
   moved,
+  outerAt,
   scalar,
   valueOf,
   withoutLookup,
@@ -62,6 +71,8 @@ export interface MapView {
   /** Of an ARRAY: where its values are, and how far apart. */
   readonly values?: number;
   readonly slotSize?: number;
+  /** Of a PROG_ARRAY: where its elems are. */
+  readonly progs?: number;
 }
 
 /** A program that is compiled. */
@@ -74,11 +85,14 @@ export interface Program {
 
 export const HELPER_LOOKUP = 1;
 export const HELPER_TAIL_CALL = 12;
-/** Helpers that are given no memory: clocks, random numbers, who runs where. */
-const PLAIN_HELPERS: ReadonlySet<number> = new Set([5, 7, 8, 14, 15, 125, 160, 208]);
-/** Those, and what writes to no memory but the maps' own: lookup, update, delete. All leave the packet where it is. */
-const QUIET_HELPERS: ReadonlySet<number> = new Set([1, 2, 3, ...PLAIN_HELPERS]);
-
+export const HELPER_SPIN_LOCK = 93;
+const HELPER_EACH = 164;
+const HELPER_LOOP = 181;
+const HELPER_DRAIN = 209;
+/** As Linux: rounds of bpf_loop. */
+export const MAX_LOOPS: number = 2 ** 23;
+/** Helpers that run more of the program, or another one: jumps back there cost too. */
+const RUNNING_HELPERS: ReadonlySet<number> = new Set([HELPER_TAIL_CALL, HELPER_EACH, HELPER_LOOP, HELPER_DRAIN]);
 /** Maps that a program can look up in by a key. */
 const TYPES_WITH_LOOKUP: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_HASH,
@@ -138,6 +152,10 @@ export function accessOf(program: Program, at: Value, off: number, size: number,
       if (at.min + off < 0 || at.max + off + size > valueSize) return ACCESS_CHECKED;
       return at.isNullable ? ACCESS_NULLABLE : ACCESS_PROVEN;
     }
+    case KIND_OUTER:
+      return at.min + off >= -FRAME_BYTES && at.max + off + size <= 0 ? ACCESS_PROVEN : ACCESS_CHECKED;
+    case KIND_KEY:
+      return at.min + off >= 0 && at.max + off + size <= program.maps[at.map]!.keySize ? ACCESS_PROVEN : ACCESS_CHECKED;
     case KIND_CTX:
       if (isWrite || at.min + off < 0) return ACCESS_CHECKED;
       return at.min + off + size <= (CONTEXTS[program.type]?.size ?? 0) ? ACCESS_PROVEN : ACCESS_CTX;
@@ -159,11 +177,23 @@ export class Facts {
   movesPacket = false;
   /** Sizes of accesses to the packet, as bits. */
   packetSizes = 0;
-  hasBackJump = false;
+  /** Whether it counts down the budget itself; and whether what it calls may do so, or it. */
+  countsBudget = false;
+  usesBudget = false;
 }
 
 /** What is known of a function that is called. */
-export type Callee = Pick<Facts, "isNosy" | "isWild" | "movesPacket">;
+export type Callee = Pick<Facts, "isNosy" | "isWild" | "movesPacket" | "usesBudget">;
+
+/** What is known of the function that begins with an instruction. */
+export type Callees = (entry: number) => Callee | undefined;
+
+/** A helper's call that calls a known function back: for each round, or for each elem of a map. */
+export interface Callback {
+  readonly entry: number;
+  /** The map's index; undefined of bpf_loop. */
+  readonly map: number | undefined;
+}
 
 /** A function with what holds where its blocks begin. */
 export interface Analysed {
@@ -175,17 +205,12 @@ export interface Analysed {
 /** Ways into a loop before its ranges are widened. */
 const ROUNDS = 3;
 
-/** Analyses a function. `entry` is what it begins with; `calleeAt` knows the functions that it calls. */
-export function analyse(
-  program: Program,
-  graph: Graph,
-  entry: State,
-  calleeAt: (i: number) => Callee | undefined,
-): Analysed {
+/** Analyses a function. `entry` is what it begins with; `callees` knows the functions that it calls. */
+export function analyse(program: Program, graph: Graph, entry: State, callees: Callees): Analysed {
   const { blocks } = graph;
   const { listing } = program;
   const facts = new Facts();
-  const analysis = new Analysis(program, facts, calleeAt);
+  const analysis = new Analysis(program, facts, callees);
   const states: (State | undefined)[] = Array.from({ length: blocks.length });
   states[0] = entry;
   const visits = new Int32Array(blocks.length);
@@ -319,12 +344,12 @@ function narrow(state: State, insn: Insn, reg: number, of: Value, holds: string,
 export class Analysis {
   readonly program: Program;
   readonly facts: Facts;
-  readonly calleeAt: (i: number) => Callee | undefined;
+  readonly #callees: Callees;
 
-  constructor(program: Program, facts: Facts, calleeAt: (i: number) => Callee | undefined) {
+  constructor(program: Program, facts: Facts, callees: Callees) {
     this.program = program;
     this.facts = facts;
-    this.calleeAt = calleeAt;
+    this.#callees = callees;
   }
 
   step(state: State, i: number): void {
@@ -339,7 +364,7 @@ export class Analysis {
       case "cast":
         return put(state, dst, UNKNOWN);
       case "lddw":
-        return put(state, dst, this.#lddw(insn));
+        return put(state, dst, this.#lddw(i, insn));
       case "load":
         return this.#load(state, insn);
       case "store":
@@ -347,7 +372,7 @@ export class Analysis {
       case "atomic":
         return this.#atomic(state, insn);
       case "jump":
-        if (isBackJump(insn)) this.facts.hasBackJump = true;
+        if (isBackJump(insn)) this.#countBudget();
         return undefined;
       case "call":
         return this.#call(state, i, insn);
@@ -366,7 +391,34 @@ export class Analysis {
     return access === ACCESS_FRAME || access === ACCESS_PROVEN ? map.map : -1;
   }
 
-  #lddw(insn: Insn): Value {
+  /** The function that a helper calls back, if it is known. */
+  callbackOf(state: State, { opcode, imm }: Insn): Callback | undefined {
+    const func = state.reg(2);
+    if (opcode.op !== "helper" || func.kind !== KIND_FUNC) return undefined;
+    if (imm === HELPER_LOOP) return { entry: func.map, map: undefined };
+    const map = state.reg(1);
+    if (imm !== HELPER_EACH || map.kind !== KIND_MAP) return undefined;
+    return TYPES_WITH_VALUES.has(this.program.maps[map.map]!.type) ? { entry: func.map, map: map.map } : undefined;
+  }
+
+  /** The map of a tail call that is given the context, if it is known. */
+  tailMapOf(state: State, { opcode, imm }: Insn): MapView | undefined {
+    const [ctx, map] = [state.reg(1), state.reg(2)];
+    if (opcode.op !== "helper" || imm !== HELPER_TAIL_CALL) return undefined;
+    if (map.kind !== KIND_MAP || ctx.kind !== KIND_CTX || ctx.min !== 0 || ctx.max !== 0) return undefined;
+    const view = this.program.maps[map.map]!;
+    return view.type === BPF_MAP_TYPE_PROG_ARRAY ? view : undefined;
+  }
+
+  /** What is known of a function that is called there, by the program or by a helper. */
+  calleeAt(state: State, i: number): Callee | undefined {
+    const insn = this.program.listing.insns[i]!;
+    if (insn.opcode.op === "local") return this.#callees(calleeOf(this.program.listing, i));
+    const callback = this.callbackOf(state, insn);
+    return callback && this.#callees(callback.entry);
+  }
+
+  #lddw(i: number, insn: Insn): Value {
     const { maps } = this.program;
     switch (insn.opcode.op) {
       case "imm64": {
@@ -379,6 +431,10 @@ export class Analysis {
       case "map_value":
       case "map_idx_value":
         return insn.imm >= 0 && insn.imm < maps.length ? valueOf(insn.imm, insn.next >>> 0) : UNKNOWN;
+      case "func": {
+        const entry = calleeOf(this.program.listing, i);
+        return entry === NOWHERE ? UNKNOWN : funcAt(entry);
+      }
       default:
         return UNKNOWN;
     }
@@ -423,14 +479,10 @@ export class Analysis {
     if (access === ACCESS_FRAME && at.min === at.max) return state.write(at.min + off, size, what);
     if (access === ACCESS_FRAME) {
       // One of several places: each may hold it now.
-      for (let slot = (at.min + off + FRAME_BYTES) >> 3; slot <= (at.max + off + size - 1 + FRAME_BYTES) >> 3; slot++) {
-        state.slots[slot] = UNKNOWN;
-      }
-      return undefined;
+      return state.blur(at.min + off, at.max + off + size);
     }
-    if (access !== ACCESS_CHECKED) return undefined;
-    this.facts.isWild = true;
-    state.forgetSlots();
+    if (access === ACCESS_CHECKED) this.#forget(state);
+    else if (at.kind === KIND_OUTER) this.facts.isWild = true;
   }
 
   #accessed(state: State, at: Value, off: number, size: number, isWrite: boolean): number {
@@ -438,6 +490,7 @@ export class Analysis {
     if (access === ACCESS_PACKET) this.facts.packetSizes |= size;
     else if (access === ACCESS_FRAME) this.#read(state, at.min + off, at.max + off + size);
     else if (access === ACCESS_CHECKED) this.#readAll(state);
+    else if (at.kind === KIND_OUTER) this.facts.isNosy = true;
     return access;
   }
 
@@ -461,27 +514,75 @@ export class Analysis {
       const key = state.reg(2);
       const { type, keySize } = this.program.maps[map]!;
       if (key.kind === KIND_FRAME) this.#read(state, key.min, key.max + keySize);
+      else if (key.kind === KIND_OUTER) this.facts.isNosy = true;
       // A lookup is known by its slot.
       state.endLookup(i + 1);
       if (TYPES_WITH_VALUES.has(type)) result = lookedUp(map, i + 1);
     } else {
-      const callee = op === "local" ? this.calleeAt(i) : undefined;
-      if (callee?.isNosy ?? !(op === "helper" && PLAIN_HELPERS.has(insn.imm))) this.#readAll(state);
-      if (!isQuiet(insn)) {
-        if (callee?.isWild ?? true) {
-          this.facts.isWild = true;
-          state.forgetSlots();
-        }
+      const callee = this.calleeAt(state, i);
+      if (this.callbackOf(state, insn) !== undefined) this.#countBudget();
+      else if (callee?.usesBudget ?? !isFree(insn)) this.facts.usesBudget = true;
+      const parts = op === "helper" ? partsOf(insn.imm) : undefined;
+      if (parts !== undefined) {
+        for (const part of parts) this.#given(state, part);
+      } else {
+        // A program that is gone over to has the frame for its own, and zeroes it; of others it may read.
+        if (op === "helper" && insn.imm === HELPER_TAIL_CALL) this.facts.isNosy = true;
+        else if (callee?.isNosy ?? true) this.#readAll(state);
+        if (callee?.isWild ?? true) this.#forget(state);
         if (callee?.movesPacket ?? true) this.facts.movesPacket = true;
       }
     }
     for (let reg = 1; reg <= 5; reg++) state.regs[reg] = UNKNOWN;
     state.regs[0] = result;
   }
+
+  /** A helper reads, or writes, what an argument points to. */
+  #given(state: State, { reg, bytes, isWritten = false }: Part): void {
+    const at = state.reg(reg);
+    const size = this.#sizeOf(state, bytes);
+    const access = size === undefined ? ACCESS_CHECKED : accessOf(this.program, at, 0, size, isWritten);
+    if (access === ACCESS_CHECKED || access === ACCESS_PACKET) {
+      // It may be in the frame.
+      this.#readAll(state);
+      if (isWritten) this.#forget(state);
+    } else if (access === ACCESS_FRAME) {
+      this.#read(state, at.min, at.max + size!);
+      if (isWritten) state.blur(at.min, at.max + size!);
+    } else if (at.kind === KIND_OUTER) {
+      this.facts.isNosy = true;
+      if (isWritten) this.facts.isWild = true;
+    }
+  }
+
+  /** How many bytes at the most; undefined if nobody knows. */
+  #sizeOf(state: State, bytes: Part["bytes"]): number | undefined {
+    if (typeof bytes === "object") {
+      const size = state.reg(bytes.reg);
+      return size.kind === KIND_SCALAR ? size.max : undefined;
+    }
+    const map = state.reg(1);
+    if (map.kind !== KIND_MAP) return undefined;
+    const { keySize, valueSize } = this.program.maps[map.map]!;
+    return bytes === "key" ? keySize : valueSize;
+  }
+
+  #forget(state: State): void {
+    this.facts.isWild = true;
+    state.forgetSlots();
+  }
+
+  #countBudget(): void {
+    this.facts.countsBudget = true;
+    this.facts.usesBudget = true;
+  }
 }
 
-/** Whether a helper may move the packet or write to memory. */
-export const isQuiet = (insn: Insn): boolean => insn.opcode.op === "helper" && QUIET_HELPERS.has(insn.imm);
+/** Whether a helper leaves the budget alone. */
+export const isFree = (insn: Insn): boolean => insn.opcode.op === "helper" && !RUNNING_HELPERS.has(insn.imm);
+
+/** Whether a helper leaves the packet where it is. */
+export const keepsPacket = ({ opcode, imm }: Insn): boolean => opcode.op === "helper" && partsOf(imm) !== undefined;
 
 /** Whether a jump leads back, or to itself: those cost. */
 export function isBackJump({ opcode, off, imm }: Insn): boolean {
@@ -571,15 +672,32 @@ function numbers(op: string, a: Value, b: Value, bits: number): Value {
   return UNKNOWN;
 }
 
-/** What a function begins with that is called there: what was in r1 to r5, but for pointers to the caller's frame. */
+/** What a function begins with that is called there: what was in r1 to r5; what pointed to the frame is the caller's then. */
 export function calledState(states: readonly State[]): State {
   const state = State.atEntry();
   for (let reg = 1; reg <= 5; reg++) {
-    const [first, ...rest] = states.map(({ regs }) => withoutLookup(regs[reg]!));
-    const what = rest.reduce(join, first ?? UNKNOWN);
-    if (what.kind !== KIND_FRAME) state.regs[reg] = what;
+    const [first, ...rest] = states.map(({ regs }) => argument(regs[reg]!));
+    state.regs[reg] = rest.reduce(join, first ?? UNKNOWN);
   }
   return state;
+}
+
+/** A value in another function: what pointed to a frame further out may be anywhere. */
+function argument(of: Value): Value {
+  if (of.kind === KIND_OUTER) return UNKNOWN;
+  return of.kind === KIND_FRAME ? outerAt(of.min, of.max) : withoutLookup(of);
+}
+
+/** What a function begins with that a helper calls back. */
+export function callbackState(state: State, { map }: Callback): State {
+  const entry = calledState([state]);
+  const ctx = entry.reg(3);
+  entry.regs[1] = map === undefined ? scalar(0, MAX_LOOPS - 1) : mapAt(map);
+  entry.regs[2] = map === undefined ? ctx : keyOf(map);
+  entry.regs[3] = map === undefined ? ZERO : valueOf(map, 0);
+  entry.regs[4] = map === undefined ? ZERO : ctx;
+  entry.regs[5] = ZERO;
+  return entry;
 }
 
 /** What main begins with: the context in r1. */

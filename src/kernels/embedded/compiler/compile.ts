@@ -17,21 +17,24 @@ import {
   funcParams,
   imports,
   mainLocals,
+  mainSignature,
 } from "./_run.js";
 import {
   type Analysed,
   Analysis,
-  type Callee,
+  type Callees,
+  HELPER_SPIN_LOCK,
   type MapView,
   type Program,
   analyse,
   calledState,
+  callbackState,
   mainState,
 } from "./analysis.js";
 import { type Graph, type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
 import { FunctionCode, type Surroundings } from "./function_code.js";
 import { State } from "./values.js";
-import { Code, type Func, I32, I64, moduleOf, op } from "./wasm.js";
+import { Code, type Func, I32, I64, hasTailCalls, moduleOf, op } from "./wasm.js";
 
 export type { MapView } from "./analysis.js";
 
@@ -42,6 +45,8 @@ export interface ProgramView {
   readonly maps: readonly MapView[];
   /** BPF_PROG_TYPE_*. */
   readonly type: number;
+  /** Where the program is. */
+  readonly address: number;
   /** Address of the thread's Run. */
   readonly run: number;
 }
@@ -51,31 +56,94 @@ export interface ProgramView {
  *
  * @throws {InsnError} The bytes hold what is no instruction
  */
-export function compileProgram({ insns, maps, type, run }: ProgramView): Uint8Array<ArrayBuffer> {
+export function compileProgram({ insns, maps, type, address, run }: ProgramView): Uint8Array<ArrayBuffer> {
   const program: Program = { listing: listingOf(insns), maps, type };
   const functions = functionsOf(program.listing);
-  const { entries, pointed, calls, mainIsCalled } = functions;
-  const analysed = analyseAll(program, functions);
+  const { entries, pointed, mainIsCalled } = functions;
+  const { analysed, callees } = analyseAll(program, functions);
   const funcs = new Map(entries.map((entry, n) => [entry, imports.length + n]));
   const around: Surroundings = {
     program,
+    address,
     run,
     funcs,
     dispatch: imports.length + entries.length,
     offPacket: imports.length + entries.length + 1,
     pointed,
     mainIsCalled,
-    calleeAt: (i) => analysed.get(calls.get(i) ?? NOWHERE)?.facts,
+    callees,
+    hasTailCalls: (tailCalls ??= hasTailCalls()),
+    mayLock: program.listing.insns.some(({ opcode, imm }) => opcode.op === "helper" && imm === HELPER_SPIN_LOCK),
   };
+  const more = (): Func[] => [
+    dispatchFunc(around),
+    offPacketFunc(run),
+    callFunc(around),
+    ...(mainIsCalled ? [runFunc(around)] : []),
+  ];
+  const callbacks = new Callbacks(program, analysed, callees, imports.length + entries.length + more().length);
   const compiled = entries.map((entry): Func => {
     const isMain = entry === 0 && !mainIsCalled;
-    const { code } = new FunctionCode(around, analysed.get(entry)!, isMain);
+    const one = analysed.get(entry)!;
+    const { code } = new FunctionCode(around, one, isMain, callbacks.of(one));
     const shape = { results: [I64], code };
     if (isMain) return { ...shape, params: [I64], locals: mainLocals, exportAs: "run" };
     return { ...shape, params: funcParams, locals: funcLocals };
   });
-  const more = [dispatchFunc(around), offPacketFunc(run), callFunc(around)];
-  return moduleOf(imports, [...compiled, ...more, ...(mainIsCalled ? [runFunc(around)] : [])]);
+  const called: Func[] = [];
+  // Callbacks may have some of their own, which then are added to the list.
+  for (const one of callbacks.list) {
+    const { code } = new FunctionCode(around, one, false, callbacks.of(one));
+    called.push({ params: funcParams, results: [I64], locals: funcLocals, code });
+  }
+  return moduleOf(imports, [...compiled, ...more(), ...called], mainSignature);
+}
+
+/** Callbacks are compiled once more for each place: so many, and of so many instructions in all. */
+const MAX_CALLBACKS = 64;
+const MAX_CALLBACK_INSNS = 10_000;
+
+let tailCalls: boolean | undefined;
+
+/**
+ * Functions that helpers call back, each compiled for the one call that does so: nobody else calls that code, and so it is known what the
+ * function begins with.
+ */
+class Callbacks {
+  readonly list: Analysed[] = [];
+  readonly #program: Program;
+  readonly #analysed: ReadonlyMap<number, Analysed>;
+  readonly #callees: Callees;
+  readonly #first: number;
+  #insnsLeft = MAX_CALLBACK_INSNS;
+
+  /** `first`: the number of the list's first function. */
+  constructor(program: Program, analysed: ReadonlyMap<number, Analysed>, callees: Callees, first: number) {
+    this.#program = program;
+    this.#analysed = analysed;
+    this.#callees = callees;
+    this.#first = first;
+  }
+
+  /** Numbers of the functions that a function has called back, by the instructions that call the helpers. */
+  of(caller: Analysed): Map<number, number> {
+    const { insns } = this.#program.listing;
+    const found = new Map<number, number>();
+    const calls = insnsIn(caller.graph, (i) => insns[i]!.opcode.op === "helper");
+    if (!caller.facts.countsBudget) return found;
+    const analysis = new Analysis(this.#program, caller.facts, this.#callees);
+    for (const [i, state] of statesAt(this.#program, caller, calls, this.#callees)) {
+      const callback = analysis.callbackOf(state, insns[i]!);
+      const { graph } = this.#analysed.get(callback?.entry ?? NOWHERE) ?? {};
+      if (callback === undefined || graph === undefined) continue;
+      const size = graph.blocks.reduce((sum, { start, end }) => sum + end - start, 0);
+      if (this.list.length === MAX_CALLBACKS || size > this.#insnsLeft) continue;
+      this.#insnsLeft -= size;
+      found.set(i, this.#first + this.list.length);
+      this.list.push(analyse(this.#program, graph, callbackState(state, callback), this.#callees));
+    }
+    return found;
+  }
 }
 
 /** A program's functions, by the instructions that they begin with. */
@@ -107,17 +175,26 @@ function functionsOf(listing: Listing): Functions {
  * Analyses callees before their callers, as far as that is possible, for what they may do: of those that are not known yet the worst is
  * taken. Then once more, callers first, for what functions that have no pointers are called with.
  */
-function analyseAll(program: Program, functions: Functions): Map<number, Analysed> {
+function analyseAll(
+  program: Program,
+  functions: Functions,
+): { analysed: ReadonlyMap<number, Analysed>; callees: Callees } {
   const { entries, pointed, calls, mainIsCalled } = functions;
-  const graphs = new Map(entries.map((entry) => [entry, graphOf(program.listing, entry)]));
-  const callsOf = new Map(entries.map((entry) => [entry, callsIn(graphs.get(entry)!, calls)]));
+  const { listing } = program;
+  const graphs = new Map(entries.map((entry) => [entry, graphOf(listing, entry)]));
+  const callsOf = new Map(entries.map((entry) => [entry, insnsIn(graphs.get(entry)!, (i) => calls.has(i))]));
   const analysed = new Map<number, Analysed>();
-  const calleeAt = (i: number): Callee | undefined => analysed.get(calls.get(i) ?? NOWHERE)?.facts;
+  const callees: Callees = (entry) => analysed.get(entry)?.facts;
   const entryState = (entry: number): State => (entry === 0 && !mainIsCalled ? mainState() : State.atEntry());
-  for (const entry of inCallOrder(entries, (of) => callsOf.get(of)!.map((i) => calls.get(i)!))) {
-    analysed.set(entry, analyse(program, graphs.get(entry)!, entryState(entry), calleeAt));
+  const isNamed = (i: number): boolean => calls.has(i) || listing.insns[i]!.opcode.op === "func";
+  const namedBy = (entry: number): number[] =>
+    insnsIn(graphs.get(entry)!, isNamed)
+      .map((i) => calleeOf(listing, i))
+      .filter((callee) => callee !== NOWHERE);
+  for (const entry of inCallOrder(entries, namedBy)) {
+    analysed.set(entry, analyse(program, graphs.get(entry)!, entryState(entry), callees));
   }
-  if (calls.size === 0) return analysed;
+  if (calls.size === 0) return { analysed, callees };
   const callersFirst = [...analysed.keys()].toReversed();
   const arguments_ = new Map<number, State[]>();
   const isDone = new Set<number>();
@@ -127,21 +204,21 @@ function analyseAll(program: Program, functions: Functions): Map<number, Analyse
       !pointed.has(entry) &&
       entries.every((caller) => isDone.has(caller) || !callsOf.get(caller)!.some((i) => calls.get(i) === entry));
     const state = isKnown ? calledState(arguments_.get(entry) ?? []) : entryState(entry);
-    const result = analyse(program, graphs.get(entry)!, state, calleeAt);
+    const result = analyse(program, graphs.get(entry)!, state, callees);
     analysed.set(entry, result);
     isDone.add(entry);
-    for (const [i, at] of statesAt(program, result, callsOf.get(entry)!, calleeAt)) {
+    for (const [i, at] of statesAt(program, result, callsOf.get(entry)!, callees)) {
       const callee = calls.get(i)!;
       arguments_.set(callee, [...(arguments_.get(callee) ?? []), at]);
     }
   }
-  return analysed;
+  return { analysed, callees };
 }
 
-function callsIn({ blocks }: Graph, calls: ReadonlyMap<number, number>): number[] {
+function insnsIn({ blocks }: Graph, isWanted: (i: number) => boolean): number[] {
   const found: number[] = [];
   for (const { start, end } of blocks) {
-    for (let i = Math.max(start, 0); i < end; i++) if (calls.has(i)) found.push(i);
+    for (let i = Math.max(start, 0); i < end; i++) if (isWanted(i)) found.push(i);
   }
   return found;
 }
@@ -168,11 +245,11 @@ function statesAt(
   program: Program,
   { graph, states, facts }: Analysed,
   insns: readonly number[],
-  calleeAt: (i: number) => Callee | undefined,
+  callees: Callees,
 ): Map<number, State> {
   const found = new Map<number, State>();
   const wanted = new Set(insns);
-  const analysis = new Analysis(program, facts, calleeAt);
+  const analysis = new Analysis(program, facts, callees);
   for (const [b, { start, end }] of graph.blocks.entries()) {
     const state = states[b]!.copy();
     for (let i = start; i < end; i++) {
@@ -237,7 +314,7 @@ function runFunc({ run, funcs }: Surroundings): Func {
   const code = new Code();
   code.get(0);
   for (let reg = 2; reg <= 5; reg++) code.i64(0);
-  code.i32(run).access(op.i32Load, RUN_TOP).call(funcs.get(0)!);
+  code.i32(run).access(op.i32Load, RUN_FRAME).call(funcs.get(0)!);
   return { params: [I64], results: [I64], locals: [], code, exportAs: "run" };
 }
 

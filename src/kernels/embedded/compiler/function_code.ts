@@ -12,9 +12,16 @@ import {
 import type { Insn } from "../../../insn/insn.js";
 import {
   BUDGET,
+  COMPILED_AT,
+  COMPILED_BYTES,
+  COMPILED_INDEX,
+  COMPILED_NUMBER,
+  COMPILED_PROGS,
+  END_SCRATCH,
   FAULT_ACCESS,
   FAULT_ALIGN,
   FAULT_BUDGET,
+  FAULT_HELPER,
   FAULT_INSN,
   FAULT_STACK,
   FIND_ELEM,
@@ -24,23 +31,35 @@ import {
   FIND_PER_CPU,
   FRAME_LOCAL,
   LOW,
+  MAX_TAIL_CALLS,
   MAY_GOTO,
+  NEXT,
+  NEXT_ELEM,
   PACKET_START,
   PROG_ACCESS,
   PROG_FAULT,
   PROG_HELPER,
+  PROG_NUMBER,
+  PROG_TYPE,
   RUN_BASE,
   RUN_BUDGET,
+  RUN_COMPILED,
   RUN_CTX_SIZE,
   RUN_DATA,
   RUN_DATA_END,
   RUN_FAULT,
   RUN_FAULT_INSN,
   RUN_FRAME,
+  RUN_LOCKED,
+  RUN_PROG,
   RUN_RESULT,
   RUN_TAIL,
+  RUN_TAILS,
+  TAIL_TARGET,
+  TAKE_SCRATCH,
   TEMP,
   TEMP32,
+  TEMP32B,
   localOf,
   roomOf,
 } from "./_run.js";
@@ -53,18 +72,22 @@ import {
   ACCESS_PROVEN,
   type Analysed,
   Analysis,
-  type Callee,
+  type Callback,
+  type Callees,
   HELPER_LOOKUP,
   HELPER_TAIL_CALL,
+  MAX_LOOPS,
   type Program,
   accessOf,
   isBackJump,
-  isQuiet,
+  isFree,
+  keepsPacket,
 } from "./analysis.js";
 import { type Block, NOWHERE } from "./cfg.js";
 import { writeGraph } from "./structure.js";
-import { FRAME_BYTES, KIND_FRAME, KIND_VALUE, type State, type Value } from "./values.js";
+import { FRAME_BYTES, KIND_FRAME, KIND_OUTER, KIND_VALUE, type State, type Value } from "./values.js";
 import { Code, type Label, atomic, op } from "./wasm.js";
+import { E2BIG, EINVAL } from "../../../uapi/errno.js";
 
 const FRAMES_BYTES = 8 * FRAME_BYTES;
 const MAY_GOTO_ROUNDS = 8_388_608;
@@ -109,6 +132,8 @@ const log2 = (size: number): number => 31 - Math.clz32(size);
 /** What a function's code refers to. */
 export interface Surroundings {
   readonly program: Program;
+  /** Where the program is. */
+  readonly address: number;
   /** Address of Run. */
   readonly run: number;
   /** Numbers of functions by the instruction that they begin with. */
@@ -121,7 +146,10 @@ export interface Surroundings {
   readonly pointed: ReadonlySet<number>;
   /** Whether main is called like any other function. */
   readonly mainIsCalled: boolean;
-  readonly calleeAt: (i: number) => Callee | undefined;
+  readonly callees: Callees;
+  readonly hasTailCalls: boolean;
+  /** Whether the program takes locks: with one held it may call no helper. */
+  readonly mayLock: boolean;
 }
 
 /** Where memory is accessed: what is put on the stack before, and the offset that comes with the instruction. */
@@ -143,16 +171,23 @@ export class FunctionCode {
   readonly #around: Surroundings;
   readonly #analysed: Analysed;
   readonly #analysis: Analysis;
+  readonly #callbacks: ReadonlyMap<number, number>;
+  readonly #isMain: boolean;
   readonly #fault: Label;
   #state: State;
   /** The lookup that the block's jump tests, if that is the last thing before it. */
   #fused: (() => void) | undefined;
 
-  /** `isMain`: takes its frame from Run; others look whether there is room for one. */
-  constructor(around: Surroundings, analysed: Analysed, isMain: boolean) {
+  /**
+   * `isMain`: takes its frame from Run; others look whether there is room for one. `callbacks`: the numbers of functions that helpers call
+   * back, by the calls of the helpers.
+   */
+  constructor(around: Surroundings, analysed: Analysed, isMain: boolean, callbacks: ReadonlyMap<number, number>) {
     this.#around = around;
     this.#analysed = analysed;
-    this.#analysis = new Analysis(around.program, analysed.facts, around.calleeAt);
+    this.#callbacks = callbacks;
+    this.#isMain = isMain;
+    this.#analysis = new Analysis(around.program, analysed.facts, around.callees);
     this.#state = analysed.states[0]!;
     this.#fault = this.code.open(op.block);
     this.#begin(isMain);
@@ -163,7 +198,7 @@ export class FunctionCode {
   #begin(isMain: boolean): void {
     const { code } = this;
     const { run } = this.#around;
-    const { unwritten, hasBackJump } = this.#analysed.facts;
+    const { unwritten, countsBudget } = this.#analysed.facts;
     const { insns } = this.#around.program.listing;
     if (isMain) code.i32(run).access(op.i32Load, RUN_FRAME).set(FRAME_LOCAL);
     code.get(FRAME_LOCAL).i32(FRAME_BYTES).op(op.i32Sub).set(LOW);
@@ -176,7 +211,7 @@ export class FunctionCode {
       const bits = unwritten[at >> 7]! >>> ((at >> 2) & 31);
       if ((bits & 15) !== 0) code.get(LOW).zero16(at);
     }
-    if (hasBackJump) this.#loadBudget();
+    if (countsBudget) this.#loadBudget();
     this.#loadPacket();
     if (this.#analysed.graph.blocks.some(({ end }) => end > 0 && insns[end - 1]!.opcode.op === "may_goto")) {
       code.i32(MAY_GOTO_ROUNDS).set(MAY_GOTO);
@@ -265,7 +300,7 @@ export class FunctionCode {
   }
 
   #exit(): void {
-    if (this.#analysed.facts.hasBackJump) this.#storeBudget();
+    if (this.#analysed.facts.countsBudget) this.#storeBudget();
     this.code.get(localOf(0)).op(op.return);
   }
 
@@ -417,7 +452,7 @@ export class FunctionCode {
   #isAligned({ reg, off, size }: Target): boolean {
     const at = this.#state.reg(reg);
     if (at.min !== at.max || (at.min + off) % size !== 0) return false;
-    if (at.kind === KIND_FRAME) return true;
+    if (at.kind === KIND_FRAME || at.kind === KIND_OUTER) return true;
     if (at.kind !== KIND_VALUE) return false;
     const { values, slotSize } = this.#around.program.maps[at.map]!;
     return values !== undefined && slotSize !== undefined && values % size === 0 && slotSize % size === 0;
@@ -512,12 +547,15 @@ export class FunctionCode {
     const { op: name } = insn.opcode;
     if (name === "kfunc") return this.#stop(FAULT_INSN, i);
     if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup(i)) return undefined;
+    if (this.#callBack(i, insn) || this.#tailCall(i, insn)) return undefined;
     const func =
       name === "local"
         ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
         : 0;
     if (func === undefined) return this.#stop(FAULT_INSN, i);
-    if (facts.hasBackJump) this.#storeBudget();
+    const callee = this.#analysis.calleeAt(this.#state, i);
+    const countsOn = facts.countsBudget && (callee?.usesBudget ?? !isFree(insn));
+    if (countsOn) this.#storeBudget();
     if (name === "helper") {
       code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
       code.i32(insn.imm).i32(this.#slot(i));
@@ -530,14 +568,171 @@ export class FunctionCode {
     else code.get(LOW).call(name === "callx" ? this.#around.dispatch : func);
     code.set(localOf(0));
     this.#returnOnFault();
-    if (name === "helper" && insn.imm === HELPER_TAIL_CALL) {
-      code.i32(run).access(op.i32Load, RUN_TAIL).open(op.if);
-      code.i32(run).i32(0).access(op.i32Store, RUN_TAIL);
-      code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
-    }
-    if (facts.hasBackJump) this.#loadBudget();
-    if (!isQuiet(insn) && (this.#around.calleeAt(i)?.movesPacket ?? true)) this.#loadPacket();
+    if (name === "helper" && insn.imm === HELPER_TAIL_CALL) this.#returnIfTaken();
+    if (countsOn) this.#loadBudget();
+    if (!keepsPacket(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
     return undefined;
+  }
+
+  /** Of a tail call that the engine has made. */
+  #returnIfTaken(): void {
+    const { code } = this;
+    const { run } = this.#around;
+    code.i32(run).access(op.i32Load, RUN_TAIL).open(op.if);
+    code.i32(run).i32(0).access(op.i32Store, RUN_TAIL);
+    code.i32(run).access(op.i64Load, RUN_RESULT).op(op.return).end();
+  }
+
+  /**
+   * A tail call by a map that is known: the program is called through the table. Where it is there stands in Run, if this thread has come to
+   * it before; for the rest the engine is asked. Returns whether it was one.
+   */
+  #tailCall(i: number, insn: Insn): boolean {
+    const map = this.#analysis.tailMapOf(this.#state, insn);
+    if (map?.progs === undefined) return false;
+    const { code } = this;
+    const { run, program } = this.#around;
+    // NEXT is for between blocks.
+    const [index, prog, known] = [TEMP32, TEMP32B, NEXT];
+    this.#refuseIfLocked(i, insn);
+    if (this.#analysed.facts.countsBudget) this.#storeBudget();
+    code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
+    code.i32(run).access(op.i64Load32U, RUN_COMPILED).set(TEMP);
+    const asks = code.open(op.block);
+    code.get(localOf(3)).op(op.i32WrapI64).tee(index).i32(map.maxEntries).op(op.i32GeU).brIf(asks);
+    code.i32(run).access(op.i32Load, RUN_TAILS).i32(MAX_TAIL_CALLS).op(op.i32GeU).brIf(asks);
+    code.get(index).i32(3).op(op.i32Shl).i32(map.progs).op(op.i32Add).atomic(atomic.i32Load, 2, 0);
+    code.tee(prog).op(op.i32Eqz).brIf(asks);
+    code.get(prog).access(op.i32Load, PROG_TYPE).i32(program.type).op(op.i32Ne).brIf(asks);
+    code.get(prog).access(op.i32Load, PROG_NUMBER).tee(index);
+    code
+      .i32(COMPILED_PROGS - 1)
+      .op(op.i32And)
+      .i32(COMPILED_BYTES)
+      .op(op.i32Mul);
+    code
+      .i32(run + COMPILED_AT)
+      .op(op.i32Add)
+      .tee(known)
+      .access(op.i32Load, 0)
+      .get(prog)
+      .op(op.i32Ne)
+      .brIf(asks);
+    code.get(known).access(op.i32Load, COMPILED_NUMBER).get(index).op(op.i32Ne).brIf(asks);
+    code.i32(run).i32(run).access(op.i32Load, RUN_TAILS).i32(1).op(op.i32Add).access(op.i32Store, RUN_TAILS);
+    code.i32(run).get(prog).access(op.i32Store, RUN_PROG);
+    code.i32(run).get(known).access(op.i32Load, COMPILED_INDEX).tee(index).access(op.i32Store, RUN_COMPILED);
+    this.#goOver(index);
+    code.end();
+    code.i32(map.address).get(localOf(3)).op(op.i32WrapI64).call(TAIL_TARGET).tee(index);
+    code.i32(0).op(op.i32GtS).open(op.if);
+    this.#goOver(index);
+    code.end();
+    this.#returnIfTaken();
+    code.get(index).op(op.i64ExtendI32S).set(localOf(0));
+    return true;
+  }
+
+  /** Returns what the program returns whose main function is in the table, by a local that has its index. TEMP has `compiled` of Run. */
+  #goOver(index: number): void {
+    const { code } = this;
+    const { run, address, hasTailCalls } = this.#around;
+    code.get(localOf(1)).get(index);
+    if (this.#isMain && hasTailCalls) {
+      code.returnCallTable();
+      return;
+    }
+    code.callTable();
+    // Functions that have called this one go on in this program.
+    code.i32(run).i32(address).access(op.i32Store, RUN_PROG);
+    code.i32(run).get(TEMP).op(op.i32WrapI64).access(op.i32Store, RUN_COMPILED);
+    code.op(op.return);
+  }
+
+  /** With a lock held a program may call no helper. */
+  #refuseIfLocked(i: number, { imm }: Insn): void {
+    if (!this.#around.mayLock) return;
+    this.code.i32(this.#around.run).access(op.i32Load, RUN_LOCKED);
+    this.#faultIf(FAULT_HELPER, i, () => this.code.i64(imm));
+  }
+
+  /** A helper that calls a function back which is known. Returns whether it was one. */
+  #callBack(i: number, insn: Insn): boolean {
+    const func = this.#callbacks.get(i);
+    const callback = this.#analysis.callbackOf(this.#state, insn);
+    if (func === undefined || callback === undefined) return false;
+    const { code } = this;
+    this.#refuseIfLocked(i, insn);
+    // Flags: there are none.
+    code.get(localOf(4)).i64(0).op(op.i64Ne).open(op.if);
+    code.i64(-EINVAL).set(localOf(0)).op(op.else);
+    if (callback.map === undefined) this.#rounds(i, func, callback);
+    else this.#elems(i, func, callback, callback.map);
+    code.end();
+    if (this.#around.callees(callback.entry)?.movesPacket ?? true) this.#loadPacket();
+    return true;
+  }
+
+  /** bpf_loop: r1 times with r3. The round is in r4. */
+  #rounds(i: number, func: number, callback: Callback): void {
+    const { code } = this;
+    const [result, count, ctx, round] = [localOf(0), localOf(1), localOf(3), localOf(4)];
+    code.get(count).i64(0xffff_ffffn).op(op.i64And).tee(count).i64(MAX_LOOPS).op(op.i64GtU);
+    code.open(op.if);
+    code.i64(-E2BIG).set(result).op(op.else);
+    code.i64(0).set(round);
+    const done = code.open(op.block);
+    const next = code.open(op.loop);
+    code.get(round).get(count).op(op.i64GeU).brIf(done);
+    this.#callOnce(i, callback, () => code.get(round).get(ctx).i64(0).i64(0).i64(0).get(LOW).call(func));
+    code.get(round).i64(1).op(op.i64Add).set(round);
+    code.get(result).op(op.i64Eqz).brIf(next);
+    code.end().end().get(round).set(result).end();
+  }
+
+  /** bpf_for_each_map_elem. The key's address is in r2; the index, or the cursor, in r4; how many were seen in r5. */
+  #elems(i: number, func: number, callback: Callback, index: number): void {
+    const { code } = this;
+    const { address, type, keySize, maxEntries } = this.#around.program.maps[index]!;
+    const [result, key, ctx, at, seen] = [localOf(0), localOf(2), localOf(3), localOf(4), localOf(5)];
+    const push32 = (local: number): Code => code.get(local).op(op.i32WrapI64);
+    code.i32(keySize).call(TAKE_SCRATCH).op(op.i64ExtendI32U).tee(key).op(op.i64Eqz);
+    this.#faultIf(FAULT_HELPER, i, () => code.i64(BigInt(address)));
+    code.i64(0).tee(at).set(seen);
+    const done = code.open(op.block);
+    const next = code.open(op.loop);
+    if (HASHES.has(type)) {
+      // The next cursor above, the value's address below.
+      push32(at);
+      code.set(TEMP32).i32(address).get(TEMP32);
+      push32(key).call(NEXT_ELEM).tee(TEMP).i64(32).op(op.i64ShrU).set(at);
+      code.get(TEMP).i64(0xffff_ffffn).op(op.i64And).tee(TEMP).op(op.i64Eqz).brIf(done);
+    } else {
+      push32(at).tee(TEMP32).i32(maxEntries).op(op.i32GeU).brIf(done);
+      push32(key).get(TEMP32).access(op.i32Store, 0);
+      if (type === BPF_MAP_TYPE_ARRAY) this.#arrayValue(index);
+      else code.i32(address).get(TEMP32).call(FIND_PER_CPU).op(op.i64ExtendI32U);
+      code.set(TEMP).get(at).i64(1).op(op.i64Add).set(at);
+    }
+    code.get(seen).i64(1).op(op.i64Add).set(seen);
+    this.#callOnce(i, callback, () => code.i64(BigInt(address)).get(key).get(TEMP).get(ctx).i64(0).get(LOW).call(func));
+    code.get(result).op(op.i64Eqz).brIf(next);
+    code.end().end();
+    push32(key).call(END_SCRATCH);
+    code.get(seen).set(result);
+  }
+
+  /** Calls a function back: that costs, and its result is in r0. */
+  #callOnce(i: number, { entry }: Callback, call: () => void): void {
+    const { code } = this;
+    const uses = this.#around.callees(entry)?.usesBudget ?? true;
+    code.get(BUDGET).i64(1).op(op.i64Sub).tee(BUDGET).i64(0).op(op.i64LtS);
+    this.#faultIf(FAULT_BUDGET, i, () => code.i64(0));
+    if (uses) this.#storeBudget();
+    call();
+    code.set(localOf(0));
+    this.#returnOnFault();
+    if (uses) this.#loadBudget();
   }
 
   /** The key's bytes: proven to be readable. */

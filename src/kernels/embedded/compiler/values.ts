@@ -16,6 +16,12 @@ export const KIND_PACKET = 4;
 export const KIND_MAP = 5;
 /** A value of the map, plus min to max. */
 export const KIND_VALUE = 6;
+/** A pointer to a function of the program: `map` is the instruction that it begins with. */
+export const KIND_FUNC = 7;
+/** The copy of a key that bpf_for_each_map_elem gives, plus min to max. */
+export const KIND_KEY = 8;
+/** The caller's r10, plus min to max. */
+export const KIND_OUTER = 9;
 
 export interface Value {
   readonly kind: number;
@@ -39,6 +45,9 @@ export const CTX: Value = value(KIND_CTX, 0, 0);
 export const FRAME: Value = value(KIND_FRAME, 0, 0);
 export const ZERO: Value = value(KIND_SCALAR, 0, 0);
 export const mapAt = (map: number): Value => value(KIND_MAP, 0, 0, map);
+export const funcAt = (entry: number): Value => value(KIND_FUNC, 0, 0, entry);
+export const outerAt = (min: number, max: number): Value => value(KIND_OUTER, min, max);
+export const keyOf = (map: number): Value => value(KIND_KEY, 0, 0, map);
 export const valueOf = (map: number, offset: number): Value => value(KIND_VALUE, offset, offset, map);
 export const lookedUp = (map: number, lookup: number): Value => value(KIND_VALUE, 0, 0, map, true, lookup);
 export const notNull = (of: Value): Value => value(of.kind, of.min, of.max, of.map);
@@ -70,6 +79,8 @@ export function moved(of: Value, min: number, max: number): Value {
     case KIND_CTX:
       return min === max ? offsetBy(of, min, max) : UNKNOWN;
     case KIND_FRAME:
+    case KIND_KEY:
+    case KIND_OUTER:
       return offsetBy(of, min, max);
     case KIND_VALUE:
       return of.isNullable && (min !== 0 || max !== 0) ? UNKNOWN : offsetBy(of, min, max);
@@ -92,11 +103,16 @@ export function join(a: Value, b: Value): Value {
   switch (a.kind) {
     case KIND_SCALAR:
     case KIND_FRAME:
+    case KIND_OUTER:
       return min === a.min && max === a.max ? a : value(a.kind, min, max);
     case KIND_CTX:
       return min === max ? a : UNKNOWN;
     case KIND_MAP:
+    case KIND_FUNC:
       return a.map === b.map ? a : UNKNOWN;
+    case KIND_KEY:
+      if (a.map !== b.map) return UNKNOWN;
+      return min === a.min && max === a.max ? a : value(a.kind, min, max, a.map);
     case KIND_VALUE: {
       if (a.map !== b.map) return UNKNOWN;
       const isNullable = a.isNullable || b.isNullable;
@@ -191,6 +207,11 @@ export class State {
     for (let i = at >> 3; i <= (at + size - 1) >> 3; i++) this.slots[i] = UNKNOWN;
     if (size === 8 && (at & 7) === 0) this.slots[at >> 3] = what;
     for (let i = (at + 3) >> 2; i < (at + size) >> 2; i++) this.written[i >> 5]! |= 1 << (i & 31);
+  }
+
+  /** Bytes from `start` to `end` may have been written. */
+  blur(start: number, end: number): void {
+    for (let i = (start + FRAME_BYTES) >> 3; i <= (end - 1 + FRAME_BYTES) >> 3; i++) this.slots[i] = UNKNOWN;
   }
 
   /** What 8 bytes from `offset` hold. */

@@ -17,6 +17,8 @@ export const op = {
   brTable: 0x0e,
   return: 0x0f,
   call: 0x10,
+  callIndirect: 0x11,
+  returnCallIndirect: 0x13,
   drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
@@ -99,6 +101,7 @@ export const op = {
 
 /** Behind the byte ATOMIC. */
 export const atomic = {
+  i32Load: 0x10,
   i64Load: 0x11,
   i64Load8U: 0x14,
   i64Load16U: 0x15,
@@ -219,6 +222,16 @@ export class Code extends Bytes {
     return this.byte(op.call).u32(func);
   }
 
+  /** Of the function in the table whose index is on the stack; see `moduleOf`. */
+  callTable(): this {
+    return this.byte(op.callIndirect).u32(0).byte(0);
+  }
+
+  /** The same, and returns what it returns: without this function's frame on the stack. See `hasTailCalls`. */
+  returnCallTable(): this {
+    return this.byte(op.returnCallIndirect).u32(0).byte(0);
+  }
+
   /** A load or store at the address on the stack plus `offset`; nothing is said about alignment. */
   access(code: number, offset: number): this {
     return this.byte(code).byte(0).u32(offset);
@@ -281,12 +294,27 @@ export interface Func extends Signature {
   readonly exportAs?: string;
 }
 
+/** Whether this engine has WebAssembly's tail calls: all have had them since 2024. */
+export function hasTailCalls(): boolean {
+  const signature = { params: [I32], results: [I32] };
+  const code = new Code().get(0).get(0).returnCallTable();
+  return WebAssembly.validate(moduleOf([], [{ ...signature, locals: [], code }], signature));
+}
+
 const FUNC = 0x60;
+const FUNCREF = 0x70;
 const SHARED_WITH_MAXIMUM = 3;
 const MAX_PAGES = 65536;
 
-/** A module on a shared memory, "env" "memory". Functions are numbered from the imports on. */
-export function moduleOf(imports: readonly Import[], funcs: readonly Func[]): Uint8Array<ArrayBuffer> {
+/**
+ * A module on a shared memory, "env" "memory", and a table, "k" "table", of functions that are all called with `inTable`. Functions are
+ * numbered from the imports on.
+ */
+export function moduleOf(
+  imports: readonly Import[],
+  funcs: readonly Func[],
+  inTable: Signature,
+): Uint8Array<ArrayBuffer> {
   const types = new Map<string, number>();
   const typeSection = new Bytes();
   const typeOf = ({ params, results }: Signature): number => {
@@ -300,12 +328,16 @@ export function moduleOf(imports: readonly Import[], funcs: readonly Func[]): Ui
     return type;
   };
 
+  // The first, as `callTable` has it.
+  typeOf(inTable);
+
   // The memory comes first: engine.ts finds its limits there.
   const importSection = new Bytes()
-    .u32(imports.length + 1)
+    .u32(imports.length + 2)
     .name("env")
     .name("memory");
   importSection.byte(2).byte(SHARED_WITH_MAXIMUM).u32(1).u32(MAX_PAGES);
+  importSection.name("k").name("table").byte(1).byte(FUNCREF).byte(0).u32(0);
   for (const one of imports) importSection.name(one.module).name(one.name).byte(0).u32(typeOf(one));
 
   const funcSection = new Bytes().u32(funcs.length);
