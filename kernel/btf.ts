@@ -36,6 +36,7 @@ import { Btf, KIND_DATASEC, KIND_INT, KIND_STRUCT, NO_TYPE, intBits, intOffset, 
 import { btfOf, fdEntry, installBtfFd, notOfKind, notWanted } from "./fd";
 import { lock, unlock } from "./lock";
 import { BpfMap, mapAt, tablesLock } from "./map";
+import { isDevmap } from "./map_types";
 import { progsWithBtf } from "./prog";
 import { allocKernel, freePages, isUser, ownRun } from "./mem/pages";
 import { MAX_FDS, tables } from "./super";
@@ -312,7 +313,8 @@ function refusesBtf(mapType: u32): bool {
   return (
     mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
     mapType == BPF_MAP_TYPE_HASH_OF_MAPS ||
-    mapType == BPF_MAP_TYPE_PERF_EVENT_ARRAY
+    mapType == BPF_MAP_TYPE_PERF_EVENT_ARRAY ||
+    isDevmap(mapType)
   );
 }
 

@@ -30,3 +30,5 @@ export function findings(): u32 {
 
 /** Code of a finding of maps whose elems are maps: an elem's id is no such map's. */
 export const ELEM_OF_NO_MAP: u32 = 44;
+/** Of maps of devices: an elem's id is no program's. */
+export const ELEM_OF_NO_PROG: u32 = 46;

@@ -5,7 +5,7 @@
  * A helper looks at its own arguments: pointers must be the program's (progAccess), maps ones that it uses (mapArg). What is wrong ends the
  * program, since there is no verifier that would have refused it.
  *
- * To add one: write it in helpers/, and add its row to the switches below. Which types may call it, and whether under the GPL alone, is what
+ * To add one: write it in helpers/, and add its row to the switches below, and its name to helpers_by_name.ts. Which types may call it, and whether under the GPL alone, is what
  * Linux answers to a program that calls it (test/program/helpers.test.ts asks).
  */
 import {
@@ -45,6 +45,7 @@ import {
   BPF_FUNC_probe_read_user,
   BPF_FUNC_probe_read_user_str,
   BPF_FUNC_redirect,
+  BPF_FUNC_redirect_map,
   BPF_FUNC_ringbuf_discard,
   BPF_FUNC_ringbuf_discard_dynptr,
   BPF_FUNC_ringbuf_output,
@@ -101,6 +102,7 @@ import {
   l3CsumReplace,
   l4CsumReplace,
   redirect,
+  redirectMap,
   skbChangeTail,
   skbLoadBytes,
   skbPullData,
@@ -188,6 +190,7 @@ export function hasHelper(id: i32, type: u32): bool {
     case BPF_FUNC_redirect:
     case BPF_FUNC_csum_diff:
       return type == BPF_PROG_TYPE_SCHED_CLS || type == BPF_PROG_TYPE_XDP;
+    case BPF_FUNC_redirect_map:
     case BPF_FUNC_xdp_adjust_head:
     case BPF_FUNC_xdp_adjust_meta:
     case BPF_FUNC_xdp_adjust_tail:
@@ -347,6 +350,8 @@ export function callHelper(id: i32, insn: u32, r1: u64, r2: u64, r3: u64, r4: u6
       return timerCancel(insn, r1);
     case BPF_FUNC_redirect:
       return redirect(r2);
+    case BPF_FUNC_redirect_map:
+      return redirectMap(insn, r1, r2, r3);
     case BPF_FUNC_csum_diff:
       return csumDiff(insn, r1, r2, r3, r4, r5);
     case BPF_FUNC_xdp_adjust_head:

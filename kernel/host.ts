@@ -26,11 +26,12 @@ import { me, taskOf } from "./task";
 import { timersLock } from "./timers";
 
 /** Sets up a fresh memory of `pages` pages. */
-export function format(pages: u32, possibleCpus: u32, seed: u64): void {
+export function format(pages: u32, possibleCpus: u32, seed: u64, devices: u32): void {
   checkLayouts();
   const s = sb();
   s.pages = pages;
   s.possibleCpus = possibleCpus;
+  s.devices = devices;
   s.random = seed;
   const z = zones();
   z.kernelStart = <u32>((PAGE_TABLE + 16 * <usize>pages + PAGE_SIZE - 1) >> PAGE_SHIFT);

@@ -29,7 +29,7 @@ import { btfAt, dropBtf, rebuildBtfs } from "./btf";
 import { FD_TABLE, MAPS_BY_ID, MAPS_BY_ID_COUNT, MAX_FDS, MAX_TASKS, TABLES, Tables, tables } from "./super";
 import { ME, Task, taskPtr } from "./task";
 import { lock, unlock } from "./lock";
-import { ADD_REFS, DROP_CLOSED, OWN_RUNS, callOp, freeMap, holdsMaps } from "./map_types";
+import { ADD_REFS, DROP_CLOSED, OWN_RUNS, callOp, freeMap, holdsMaps, isDevmap } from "./map_types";
 import { isDirectory, nextName, pinnedWord, settleNames } from "./bpffs";
 import { dropTimers, endTimers, haveDropped, settleTimers } from "./timers";
 import { IS_PROG, clearProgArray, collectDeadProgs, countProgUses, endLooseProgs, isSomeoneRunning, rebuildProgs, settleProgs } from "./prog";
@@ -346,7 +346,7 @@ export function collectDeadMaps(): void {
   }
 }
 
-/** Whether there was a map among them that held others: they may have ended with it. */
+/** Whether there was a map among them that held others, or programs: they may have ended with it. */
 function collectSome(): bool {
   let hadInner = false;
   for (let at = tables().mapsHead; at != 0; ) {
@@ -359,7 +359,7 @@ function collectSome(): bool {
       unlistMap(map);
       tables().mapsDead--;
       if (map.btf != 0) dropBtf(btfAt(map.btf));
-      if (holdsMaps(map.type)) {
+      if (holdsMaps(map.type) || isDevmap(map.type)) {
         callOp(map.type, ADD_REFS, at, <usize>-1, 0, 0);
         hadInner = true;
       } else if (map.type == BPF_MAP_TYPE_PROG_ARRAY) {

@@ -8,6 +8,8 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
@@ -29,6 +31,7 @@ import { arenaOps } from "./maps/arena";
 import { arrayOps } from "./maps/array";
 import { arrayOfMapsOps } from "./maps/array_of_maps";
 import { bloomFilterOps } from "./maps/bloom_filter";
+import { devmapOps } from "./maps/devmap";
 import { hashOps } from "./maps/hash";
 import { hashOfMapsOps } from "./maps/hash_of_maps";
 import { lpmTrieOps } from "./maps/lpm_trie";
@@ -60,8 +63,9 @@ import { ringbufOps } from "./maps/ringbuf";
  *      MMAP             a = offset, b = bytes, flags = writable | page that is asked for     the address, or a negative errno
  *      POLL             a = whether to be woken, b = for room   1 if it can be read (for room: written), 0 if not yet
  *      LET_GO           a = task                    gives up what a task that ends has of it, beside its locks
- *      COUNT_REFS       a = id                      of a map whose elems are maps: how many hold the map of that id
+ *      COUNT_REFS       a = id                      of a map whose elems are maps: how many hold the map of that id; of devices, the program
  *      ADD_REFS         a = 1 or -1                 of a map whose elems are maps: is added to the references of each elem's map, no more
+ *                                                   of one of devices, -1: gives back those of elems' programs
  *      SET_EXACT                                    has an empty LRU hash keep the true order of uses
  *      FIND_ELEM        a = key                     where the value lies, for a program: of a per-CPU type that of CPU b; or 0
  *      HOLDS_VALUE      a = address, b = bytes      1 if these bytes are within one value
@@ -117,6 +121,9 @@ export function callOp(type: u32, op: u32, map: usize, a: usize, b: usize, flags
       return hashOfMapsOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PROG_ARRAY:
       return progArrayOps(op, map, a, b, flags);
+    case BPF_MAP_TYPE_DEVMAP:
+    case BPF_MAP_TYPE_DEVMAP_HASH:
+      return devmapOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
       return perfEventArrayOps(op, map, a, b, flags);
     case BPF_MAP_TYPE_LPM_TRIE:
@@ -156,6 +163,11 @@ export function isMapInMap(type: u32): bool {
 /** Whether elems of this type hold maps: those of maps of maps, and ring buffers. */
 export function holdsMaps(type: u32): bool {
   return isMapInMap(type) || type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+}
+
+/** Whether elems of this type are devices, which may have a program (maps/devmap.ts). */
+export function isDevmap(type: u32): bool {
+  return type == BPF_MAP_TYPE_DEVMAP || type == BPF_MAP_TYPE_DEVMAP_HASH;
 }
 
 /** Whether values of this type have a slot for each CPU. */

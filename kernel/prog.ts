@@ -6,7 +6,7 @@
  *
  *      head, maps (64 addresses), instructions, func info, line info
  *
- * It is held by references: fds, pinned names, elems of PROG_ARRAYs; and by timers. With the last one its id goes; its memory, and its references to
+ * It is held by references: fds, pinned names, elems of PROG_ARRAYs and of DEVMAPs; and by timers. With the last one its id goes; its memory, and its references to
  * maps, when no task runs any program any more, since one may have come to it by a tail call.
  *
  * Threads: all under the tables lock. A thread that ends inside leaves what can be made again (`rebuildProgs`) from the fd table,
@@ -49,6 +49,7 @@ import { btfAt, dropBtf } from "./btf";
 import { fdEntry, installProgFd, progOf } from "./fd";
 import { lock, unlock } from "./lock";
 import { BpfMap, looseRef, mapAt, namesAndFds, tablesLock } from "./map";
+import { COUNT_REFS, callOp, isDevmap } from "./map_types";
 import { freePages, isUser, ownRun } from "./mem/pages";
 import { INSN_BYTES, MAX_FDS, MAX_TASKS, tables } from "./super";
 import { ME, Task, keyCopy, taskPtr } from "./task";
@@ -260,7 +261,7 @@ export function progsWithBtf(btf: u32): u32 {
   return refs;
 }
 
-/** How many fds, names and elems of program arrays hold a program. */
+/** How many fds, names and elems of program arrays and of maps of devices hold a program. */
 export function progRefs(prog: u32): u32 {
   let refs: u32 = 0;
   for (let fd: u32 = 0, open = tables().fdsOpen; open != 0 && fd < MAX_FDS; fd++) {
@@ -273,7 +274,9 @@ export function progRefs(prog: u32): u32 {
     if (pinnedWord(node) == (prog | IS_PROG)) refs++;
   }
   for (let at = tables().mapsHead; at != 0; at = mapAt(at).next) {
-    if (mapAt(at).type == BPF_MAP_TYPE_PROG_ARRAY) refs += elemsWith(mapAt(at), prog);
+    const type = mapAt(at).type;
+    if (type == BPF_MAP_TYPE_PROG_ARRAY) refs += elemsWith(mapAt(at), prog);
+    else if (isDevmap(type) && progAt(prog).id != 0) refs += callOp(type, COUNT_REFS, at, progAt(prog).id, 0, 0);
   }
   return refs;
 }

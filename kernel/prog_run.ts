@@ -14,6 +14,8 @@ import {
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_SYSCALL,
   BPF_PROG_TYPE_XDP,
+  BPF_XDP_CPUMAP,
+  BPF_XDP_DEVMAP,
 } from "../src/uapi/bpf";
 import { E2BIG, EFAULT, EINVAL, ENODEV, ENOMEM, ENOSPC, ENXIO, ETIME } from "../src/uapi/errno";
 import { copyKeyOfPlace, valueOfPlace } from "./_timer_places";
@@ -61,7 +63,7 @@ import {
   takeScratch,
 } from "./run";
 import { Task, currentCpu, me } from "./task";
-import { tables, timerTable } from "./super";
+import { deviceCount, tables, timerTable } from "./super";
 import { adoptTimers } from "./timer_run";
 
 const ETH_HLEN: u32 = 14;
@@ -301,7 +303,8 @@ function finish(run: Run, attr: TestAttr, user: usize, ctxBytes: u32): i32 {
 }
 
 function runXdp(prog: BpfProg, attr: TestAttr, user: usize): i32 {
-  // Live frames go to devices, and there are none.
+  // Those run where packets were redirected to. And nothing is sent from here: there are no live frames.
+  if (prog.attachType == BPF_XDP_DEVMAP || prog.attachType == BPF_XDP_CPUMAP) return -EINVAL;
   if (attr.flags != 0 || attr.batchSize != 0) return -EINVAL;
   const run = myRun();
   let ret = takeContext(run, attr, XDP_MD_BYTES);
@@ -312,8 +315,8 @@ function runXdp(prog: BpfProg, attr: TestAttr, user: usize): i32 {
     meta = load<u32>(md);
     const isMeta = load<u32>(md, 8) == 0 && load<u32>(md, 4) <= attr.dataSizeIn && meta <= load<u32>(md, 4);
     if (!isMeta || (meta & 3) != 0 || meta > MAX_META) return -EINVAL;
-    // The one interface that can be named is lo, and it has one queue.
-    if (load<u32>(md, 12) > 1 || load<u32>(md, 16) != 0 || load<u32>(md, 20) != 0) return -EINVAL;
+    // Interfaces have one queue.
+    if (load<u32>(md, 12) > deviceCount() || load<u32>(md, 16) != 0 || load<u32>(md, 20) != 0) return -EINVAL;
   }
   ret = takePacket(run, attr, HEADROOM - meta, MAX_PACKET);
   if (ret != 0) return ret;
@@ -374,7 +377,7 @@ function runSkb(prog: BpfProg, attr: TestAttr, user: usize): i32 {
   const skb = <usize>run.ctx;
   if (!isSkbSound(skb)) return -EINVAL;
   const ifindex = load<u32>(skb, SKB_IFINDEX);
-  if (ifindex > 1) return -ENODEV;
+  if (ifindex > deviceCount()) return -ENODEV;
   const wireLen = load<u32>(skb, SKB_WIRE_LEN);
   if (wireLen != 0 && (wireLen < attr.dataSizeIn || wireLen > 65536)) return -EINVAL;
   if (load<u32>(skb, SKB_GSO_SEGS) > 65535) return -EINVAL;
@@ -385,7 +388,7 @@ function runSkb(prog: BpfProg, attr: TestAttr, user: usize): i32 {
   // PACKET_HOST for lo's own address, which is zeroes; PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHERHOST.
   const isGroup = (destination & 1) != 0;
   store<u32>(skb, destination == 0 ? 0 : destination == 0xffffffffffff ? 1 : isGroup ? 2 : 3, SKB_PKT_TYPE);
-  store<u32>(skb, 1, SKB_IFINDEX);
+  store<u32>(skb, max<u32>(ifindex, 1), SKB_IFINDEX);
   if (!isL2) run.data += ETH_HLEN;
   // Without a context nobody sets it.
   if (wireLen == 0 && attr.ctxIn != 0) store<u32>(skb, run.dataEnd - run.data, SKB_WIRE_LEN);

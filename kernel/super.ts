@@ -52,7 +52,8 @@ export class SuperBlock {
   possibleCpus: u32;
   /** The task that has everything stand still (lock.ts), or 0. Read at each lock: nothing that is often written is near. */
   still: u32;
-  private pad: u32;
+  /** Network devices (maps/devmap.ts), numbers from 1 on; 0 of an image from before there were any. */
+  devices: u32;
   /** splitmix64 state; atomically added to. */
   random: u64;
 }
@@ -149,6 +150,11 @@ export function tables(): Tables {
 @inline
 export function zones(): Zones {
   return changetype<Zones>(ZONES);
+}
+
+/** How many network devices there are: the first is lo. */
+export function deviceCount(): u32 {
+  return max<u32>(sb().devices, 1);
 }
 
 // @ts-ignore: decorator

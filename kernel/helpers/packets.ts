@@ -2,6 +2,8 @@
  * Helpers on packets. Behaves as net/core/filter.c. A packet is in one piece here, and may be written to at any time.
  */
 import {
+  BPF_F_BROADCAST,
+  BPF_F_EXCLUDE_INGRESS,
   BPF_F_HDR_FIELD_MASK,
   BPF_F_INGRESS,
   BPF_F_INVALIDATE_HASH,
@@ -15,7 +17,9 @@ import { EACCES, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../../src/uapi/errno";
 import { progAt } from "../prog";
 import { writeSkb, writeXdp } from "../prog_run";
 import { Run, myRun } from "../run";
-import { mayRead, mayWrite, refuse, result } from "./_arguments";
+import { hasDevice } from "../maps/devmap";
+import { isDevmap } from "../map_types";
+import { isNoMap, mapArg, mayRead, mayWrite, refuse, result } from "./_arguments";
 
 const ETH_HLEN: i64 = 14;
 /** What Linux keeps of a packet's headroom: struct xdp_frame. */
@@ -24,6 +28,9 @@ const MAX_META: i64 = 255;
 const MAX_OFF: u64 = 0xffff;
 /** Of l4_csum_replace, since Linux 6.16. */
 const BPF_F_IPV6: u64 = 0x80;
+const XDP_ABORTED: u64 = 0;
+/** The largest of those that a program may ask for: a mask of them. */
+const XDP_TX: u64 = 3;
 const XDP_REDIRECT: u64 = 4;
 const TC_ACT_SHOT: u64 = 2;
 const TC_ACT_REDIRECT: u64 = 7;
@@ -256,8 +263,18 @@ export function l4CsumReplace(insn: u32, ctx: u64, off: u64, from: u64, to: u64,
   return 0;
 }
 
-/** bpf_redirect: there are no interfaces here, so that what is returned is all of it. */
+/** bpf_redirect: nothing is sent from here, so that what is returned is all of it. */
 export function redirect(flags: u64): u64 {
   if (progAt(myRun().prog).type == BPF_PROG_TYPE_XDP) return flags != 0 ? 0 : XDP_REDIRECT;
   return (flags & ~(<u64>BPF_F_INGRESS)) != 0 ? TC_ACT_SHOT : TC_ACT_REDIRECT;
+}
+
+/** bpf_redirect_map, of maps of devices: __bpf_xdp_redirect_map. */
+export function redirectMap(insn: u32, r1: u64, key: u64, flags: u64): u64 {
+  const map = mapArg(insn, r1);
+  if (isNoMap(map)) return 0;
+  if (!isDevmap(map.type)) return refuse(insn, r1);
+  const known: u64 = XDP_TX | BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS;
+  if ((flags & ~known) != 0) return XDP_ABORTED;
+  return (flags & BPF_F_BROADCAST) != 0 || hasDevice(map, <u32>key) ? XDP_REDIRECT : flags & XDP_TX;
 }

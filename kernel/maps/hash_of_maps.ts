@@ -8,7 +8,7 @@ import { finding, ELEM_OF_NO_MAP } from "../finding";
 import { lock, unlock } from "../lock";
 import { BpfMap, collectDeadMaps, findMap, tablesLock } from "../map";
 import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_BATCH, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_AND_DELETE_BATCH, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
-import { Task, me } from "../task";
+import { Task, keyCopy, me } from "../task";
 import { hashOps } from "./hash";
 import { Htab, fullCells, homeLine, htabAlloc, htabAllocCheck, htabFree, lineAt, linesInAll, valueAt } from "./_htab";
 import { htabLookupAndDeleteBatch } from "./_htab_walk";
@@ -41,12 +41,20 @@ function idOf(map: Htab, key: usize): u32 {
   return htabLookupElem(map, key, to) == 0 ? load<u32>(to) : 0;
 }
 
-function update(map: Htab, key: usize, fd: u32, flags: u64): i32 {
+function update(map: Htab, given: usize, fd: u32, flags: u64): i32 {
+  const key = stableKey(map, given);
   lock(tablesLock());
   const inner = innerOf(templateOf(map), fd);
   const ret = isErrno(inner) ? inner : updateTo(map, key, inner, flags);
   unlock(tablesLock());
   return ret;
+}
+
+/** A key is looked at twice. One of a word comes as it lies in user memory, which may change meanwhile. */
+function stableKey(map: Htab, key: usize): usize {
+  if (map.keySize > 8) return key;
+  memory.copy(keyCopy(), key, map.keySize);
+  return keyCopy();
 }
 
 /** Under the tables lock. */

@@ -50,8 +50,6 @@ const isPerfArray = ({ map }: Failure): boolean => map?.type === bpf.BPF_MAP_TYP
 const linuxOnly = [
   bpf.BPF_MAP_TYPE_STACK_TRACE,
   bpf.BPF_MAP_TYPE_CGROUP_ARRAY,
-  bpf.BPF_MAP_TYPE_DEVMAP,
-  bpf.BPF_MAP_TYPE_DEVMAP_HASH,
   bpf.BPF_MAP_TYPE_CPUMAP,
   bpf.BPF_MAP_TYPE_XSKMAP,
   bpf.BPF_MAP_TYPE_SOCKMAP,

@@ -5,10 +5,13 @@ import type { MapBtf } from "../btf/btf_of_codecs.js";
 import {
   BPF_F_NO_COMMON_LRU,
   BPF_F_RDONLY,
+  BPF_F_RDONLY_PROG,
   BPF_F_WRONLY,
   BPF_MAP_CREATE,
   BPF_MAP_FREEZE,
   BPF_MAP_GET_FD_BY_ID,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_OBJ_GET,
   BPF_OBJ_GET_INFO_BY_FD,
   BPF_OBJ_PIN,
@@ -211,7 +214,9 @@ export interface MapDifference {
 
 /** All that makes a map another one. Its name does not: it is for people to read. */
 function differencesOf(info: MapInfo, attr: MapAttr, possibleCpus: number): MapDifference[] {
-  const mapFlags = ((attr.mapFlags ?? 0) & ~FD_FLAGS) >>> 0;
+  // What programs must not write, the kernel marks itself.
+  const own = attr.mapType === BPF_MAP_TYPE_DEVMAP || attr.mapType === BPF_MAP_TYPE_DEVMAP_HASH ? BPF_F_RDONLY_PROG : 0;
+  const mapFlags = (((attr.mapFlags ?? 0) & ~FD_FLAGS) | own) >>> 0;
   // With lists of equal length for each CPU, the kernel rounds up.
   const step = (mapFlags & BPF_F_NO_COMMON_LRU) === 0 ? 1 : possibleCpus;
   const wanted = {

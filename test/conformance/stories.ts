@@ -9,6 +9,7 @@ import { bloomFilter } from "./bloom_filter.js";
 import { btf } from "./btf.js";
 import { changeBatch } from "./change_batch.js";
 import { create } from "./create.js";
+import { devmap, devmapHash } from "./devmap.js";
 import { elem } from "./elem.js";
 import { envelope } from "./envelope.js";
 import { freezeStory } from "./freeze.js";
@@ -53,6 +54,8 @@ export const stories: Readonly<Record<string, Story>> = {
   hash_of_maps: hashOfMaps,
   prog_array: progArray,
   perf_event_array: perfEventArray,
+  devmap,
+  devmap_hash: devmapHash,
   lpm_trie: lpmTrie,
   queue,
   stack,

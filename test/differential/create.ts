@@ -22,6 +22,8 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
@@ -97,6 +99,7 @@ const lruKeys = [1, 4, 4, 8, 16];
 const lruValues = [1, 4, 8, 12, 24];
 const lruEntries = [256, 300, 512];
 const keyless = { keys: [0], flags: [...commonFlags, BPF_F_NUMA_NODE] };
+const devices = { values: [4, 8], flags: [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE] };
 const outer = { values: [4], isOuter: true };
 
 const kinds: readonly Kind[] = [
@@ -177,12 +180,15 @@ const kinds: readonly Kind[] = [
     values: [4],
     flags: [BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_NUMA_NODE, BPF_F_PRESERVE_ELEMS],
   },
+  { map_type: BPF_MAP_TYPE_DEVMAP, weight: 2, ...devices },
+  { map_type: BPF_MAP_TYPE_DEVMAP_HASH, weight: 2, ...devices },
   { map_type: BPF_MAP_TYPE_PROG_ARRAY, weight: 1, values: [4], flags: commonFlags },
   { map_type: BPF_MAP_TYPE_ARRAY_OF_MAPS, weight: 30, ...outer, flags: [...commonFlags, BPF_F_NUMA_NODE] },
   { map_type: BPF_MAP_TYPE_HASH_OF_MAPS, weight: 30, ...outer, keys: keySizes, flags: hashFlags },
 ];
 
-const isHashType = (type: number): boolean => isHash({ type });
+/** Linux refuses one of them that is too large before it allocates; of devices it does not. */
+const isHashType = (type: number): boolean => isHash({ type }) && type !== BPF_MAP_TYPE_DEVMAP_HASH;
 
 /** By weight. @param withOuter Maps of maps, too, which have Linux take its time to end. */
 function pickKind(random: Random, withOuter: boolean): Kind {

@@ -31,7 +31,7 @@ import {
 } from "tsbpf/uapi";
 import { END, IN, INFO, KEY, KEYS, NEXT, OUT, VALUE } from "../machine/arena.js";
 import type { AttrGroup, Command, Step, Word } from "../machine/command.js";
-import { type MapFacts, isHash, isKeyless, isLru, isMapInMap, valueBytes } from "../machine/probe.js";
+import { type MapFacts, isHash, isKeyless, isLru, isDevmap, isMapInMap, valueBytes } from "../machine/probe.js";
 import { corrupt } from "./corrupt.js";
 import { randomCreate } from "./create.js";
 import type { Random } from "./random.js";
@@ -261,6 +261,8 @@ export class Generator {
     const random = this.#random;
     if (isMapInMap(map) && random.percent(95)) return { fd: random.pick(this.#openSlots()) };
     const bytes = this.#valueBytes(map);
+    // lo, none, or one that no machine has; and no program.
+    if (isDevmap(map)) return new Uint8Array(Uint32Array.of(random.pick([0, 1, 1, 1, 2 ** 31]), 0).buffer, 0, bytes);
     return map.type === BPF_MAP_TYPE_BLOOM_FILTER ? new Uint8Array(bytes).fill(random.below(8)) : random.bytes(bytes);
   }
 

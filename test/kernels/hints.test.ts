@@ -111,12 +111,12 @@ const outerOf = (kernel: Kernel, option: object = {}): HashOfMaps<number, HashMa
 
 const cases: readonly Case[] = [
   {
-    hint: "maps of type devmap are about objects of the Linux kernel: create it with LinuxKernel",
+    hint: "maps of type cpumap are about objects of the Linux kernel: create it with LinuxKernel",
     errno: EINVAL,
     cmd: BPF_MAP_CREATE,
-    ...linuxType(uapi.BPF_MAP_TYPE_DEVMAP),
+    ...linuxType(uapi.BPF_MAP_TYPE_CPUMAP),
     on: "embedded",
-    real: (kernel) => GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 4, maxEntries: 1 }),
+    real: (kernel) => GenericMap.create(kernel, { type: "cpumap", keySize: 4, valueSize: 4, maxEntries: 1 }),
   },
   {
     hint: "the map is closed, or the fd is not that of a ring buffer, which an elem is in the embedded kernel",

@@ -12,6 +12,8 @@ import {
   BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LRU_HASH,
@@ -43,12 +45,18 @@ export function isHash({ type }: Pick<MapFacts, "type">): boolean {
     type === BPF_MAP_TYPE_HASH ||
     type === BPF_MAP_TYPE_PERCPU_HASH ||
     type === BPF_MAP_TYPE_HASH_OF_MAPS ||
+    type === BPF_MAP_TYPE_DEVMAP_HASH ||
     isLru({ type })
   );
 }
 
 export function isMapInMap({ type }: Pick<MapFacts, "type">): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+/** Whether values are network devices. */
+export function isDevmap({ type }: Pick<MapFacts, "type">): boolean {
+  return type === BPF_MAP_TYPE_DEVMAP || type === BPF_MAP_TYPE_DEVMAP_HASH;
 }
 
 /** Whether the map is given no keys. */

@@ -14,8 +14,6 @@ const bytesOf = (...words: number[]): Uint8Array => new Uint8Array(Uint32Array.f
 
 /** What Linux alone has, and what it takes. */
 const linuxOnly: readonly [type: string, keySize: number, valueSize: number, maxEntries: number][] = [
-  ["devmap", 4, 4, 4],
-  ["devmap_hash", 4, 4, 4],
   ["cpumap", 4, 4, 2],
   ["xskmap", 4, 4, 4],
   ["sockmap", 4, 8, 4],

@@ -155,6 +155,14 @@ export const stories: readonly Story[] = [
     },
   },
   { object: "redirect" },
+  {
+    object: "devmap",
+    prepare: (object) => {
+      const word = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
+      // Any kernel has lo, whose number is 1.
+      for (const name of ["ports", "vlans"]) (object.maps[name] as GenericMap).set(word(2), word(1));
+    },
+  },
   { object: "bits" },
   { object: "sorts" },
   { object: "clocks", play: ({ run }) => run("ask", { data: packets[0]! }) },

@@ -5,6 +5,7 @@
 import {
   ArrayMap,
   EmbeddedKernel,
+  GenericMap,
   HashMap,
   type Kernel,
   LpmTrie,
@@ -124,8 +125,12 @@ describe.each([true, false])("arguments, compiled: %s", (compile) => {
     samples.push(new Uint8Array(16));
     const events = PerfEventArray.create(kernel);
     events.events({ pages: 1 });
+    const ports = GenericMap.create(kernel, { type: "devmap_hash", keySize: 4, valueSize: 8, maxEntries: 4 });
+    ports.set(Uint8Array.of(1, 0, 0, 0), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
     Object.assign(maps, {
       events,
+      ports,
+      devices: GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 4, maxEntries: 4 }),
       array: ArrayMap.create(kernel, { value: bytes(VALUE_BYTES), maxEntries: 4 }),
       hash,
       percpu: PerCpuArray.create(kernel, { value: u64, maxEntries: 4 }),

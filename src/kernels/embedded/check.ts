@@ -29,6 +29,7 @@ const texts: Readonly<Record<number, Text>> = {
   41: (_, found, wanted) => `${found} maps count as ended, and ${wanted} are listed`,
   42: (where, found, wanted) => `map at ${where}: held ${found} times, where its holders say ${wanted}`,
   43: (where, found, wanted) => `map at ${where}: task ${found}, which is not there, holds it ${wanted} times`,
+  46: (where, found) => `map at ${where}: an elem holds the program of id ${found}, which there is not`,
   44: (where, found) => `map at ${where}: an elem holds the map of id ${found}, which there is not`,
   45: (where, found) =>
     `for ids that end in ${Number(where)} stands a map at 0x${found.toString(16)} that is none of them`,

@@ -43,6 +43,7 @@ const MAX_MEMORY = 2 ** 32;
 const LEAST_MEMORY = 2 ** 21;
 const DEFAULT_CPUS = 8;
 const MAX_CPUS = 1024;
+const MAX_DEVICES = 2 ** 31 - 1;
 const MAX_SLOTS = 256;
 /** How long a lock is waited for when a worker's end was told, and how often that is tried. */
 const EXIT_PATIENCE_MS = 50;
@@ -57,6 +58,11 @@ export interface EmbeddedKernelOptions {
   possibleCpus?: number;
   /** Bytes of memory to reserve, 2 MiB to 4 GiB; 1 GiB unless told. Only what is used is taken from the system. */
   maxMemory?: number;
+  /**
+   * Network devices, which maps of type devmap lead to: their indices are 1, 2 and so on, and 1 is lo. 1 unless told. Nothing is sent to
+   * any.
+   */
+  devices?: number;
   /** False has this thread interpret programs, which is much slower; they are compiled unless told. */
   compile?: boolean;
 }
@@ -129,11 +135,12 @@ export class EmbeddedKernel implements Kernel {
   static async create(options: EmbeddedKernelOptions = {}): Promise<EmbeddedKernel> {
     const possibleCpus = inRange("possibleCpus", options.possibleCpus ?? DEFAULT_CPUS, 1, MAX_CPUS);
     const bytes = inRange("maxMemory", options.maxMemory ?? DEFAULT_MEMORY, LEAST_MEMORY, MAX_MEMORY);
+    const devices = inRange("devices", options.devices ?? 1, 1, MAX_DEVICES);
     const { module, memory } = await EmbeddedKernel.#reserve(bytes);
     const task = takeTask(memory);
     const instance = await instantiate(module, memory, task);
     if (options.compile === false) instance.compile = () => 0;
-    instance.engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed());
+    instance.engine.format(memory.buffer.byteLength / PAGE_BYTES, possibleCpus, randomSeed(), devices);
     return new EmbeddedKernel(module, memory, instance, task, possibleCpus);
   }
 

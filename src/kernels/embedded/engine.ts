@@ -10,7 +10,7 @@ import { kernelWasm } from "./kernel_wasm.js";
 /** What the module exports. Addresses come out as signed numbers: `>>> 0` where they enter. See kernel/main.ts. */
 export interface Engine {
   bpf(cmd: number, attr: number, size: number): number;
-  format(pages: number, possibleCpus: number, seed: bigint): void;
+  format(pages: number, possibleCpus: number, seed: bigint, devices: number): void;
   enter(mayBlock: number): void;
   leave(): void;
   giveUp(): void;

@@ -21,7 +21,9 @@ import {
   BPF_FUNC_map_pop_elem,
   BPF_FUNC_map_push_elem,
   BPF_FUNC_map_update_elem,
+  BPF_FUNC_perf_event_output,
   BPF_FUNC_redirect,
+  BPF_FUNC_redirect_map,
   BPF_FUNC_ringbuf_discard,
   BPF_FUNC_ringbuf_output,
   BPF_FUNC_ringbuf_query,
@@ -43,7 +45,7 @@ const NOTHING: readonly Part[] = [];
 const key: Part = { reg: 2, bytes: "key" };
 const taken: Part = { reg: 2, bytes: "value", isWritten: true };
 
-/** By helper. Those that are not here may read and write anything, and move the packet. */
+/** By helper: of those with a map it is in r1. Those that are not here may read and write anything, and move the packet. */
 const PARTS: ReadonlyMap<number, readonly Part[]> = new Map([
   [BPF_FUNC_map_lookup_elem, [key]],
   [BPF_FUNC_map_update_elem, [key, { reg: 3, bytes: "value" }]],
@@ -59,7 +61,9 @@ const PARTS: ReadonlyMap<number, readonly Part[]> = new Map([
   [BPF_FUNC_ringbuf_query, NOTHING],
   [BPF_FUNC_spin_lock, NOTHING],
   [BPF_FUNC_spin_unlock, NOTHING],
+  [BPF_FUNC_perf_event_output, [{ reg: 4, bytes: { reg: 5 } }]],
   [BPF_FUNC_redirect, NOTHING],
+  [BPF_FUNC_redirect_map, NOTHING],
   [BPF_FUNC_ktime_get_ns, NOTHING],
   [BPF_FUNC_ktime_get_boot_ns, NOTHING],
   [BPF_FUNC_ktime_get_coarse_ns, NOTHING],
