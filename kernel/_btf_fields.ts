@@ -38,7 +38,7 @@ import { placesOf } from "./_timer_places";
 import { BpfMap } from "./map";
 import { hashBytes } from "./maps/_htab";
 import { allocKernel, freePages } from "./mem/pages";
-import { shadow } from "./task";
+import { me, shadow } from "./task";
 import { allocTimers } from "./timers";
 
 /** Kinds of fields, by their number in a mask. A struct has at most one of each below REFCOUNT. */
@@ -336,19 +336,23 @@ export function fieldsMark(map: BpfMap): u32 {
  */
 // @ts-ignore: decorator
 @inline
-export function takeValue(map: BpfMap, value: usize): usize {
-  return map.fields == 0 ? value : clearedCopy(map, value);
+export function takeValue(map: BpfMap, value: usize, flags: u64): usize {
+  return map.fields == 0 ? value : clearedCopy(map, value, flags);
 }
 
 // @ts-ignore: decorator
 @inline
 export function dropValue(map: BpfMap, taken: usize): void {
-  if (map.fields != 0) freePages(taken);
+  if (map.fields == 0) return;
+  me().keepsTimer = 0;
+  freePages(taken);
 }
 
-function clearedCopy(map: BpfMap, value: usize): usize {
+function clearedCopy(map: BpfMap, value: usize, flags: u64): usize {
   const to = allocKernel(map.valueSize, true);
   if (to == 0) return 0;
+  // As Linux: under its lock a hash's value is overwritten, and not exchanged for another.
+  me().keepsTimer = (flags & BPF_F_LOCK) != 0 && map.type == BPF_MAP_TYPE_HASH ? 1 : 0;
   memory.copy(to, value, map.valueSize);
   for (let i: u32 = 0; i < map.fieldCount; i++) {
     memory.fill(to + load<u32>(fieldOffAt(map, i)), 0, bytesOf(kindIn(map.fieldKinds, i)));

@@ -314,7 +314,7 @@ function updateElem(fd: u64, key: u64, value: u64, flags: u64): i32 {
   const wrong = keyError(map, key);
   if (wrong != 0) return wrong;
   if (!isUser(value, valueBytes(map))) return -EFAULT;
-  const from = takeValue(map, <usize>value);
+  const from = takeValue(map, <usize>value, flags);
   if (from == 0 && map.fields != 0) return -ENOMEM;
   const ret = updateWith(map, key, from, flags & ~(<u64>BPF_F_LOCK));
   dropValue(map, from);

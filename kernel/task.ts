@@ -91,6 +91,8 @@ export class Task {
   firing: u32;
   firingProg: u32;
   firingFunc: u32;
+  /** 1 while it writes a value whose timer stays (_btf_fields.ts). */
+  keepsTimer: u32;
   /** Up to when it fires what is due; 0 while it fires none. */
   firingUntil: u64;
   /** How many jumps back a program may take, less what is in `DEFAULT_BUDGET`: so that 0 is the start. */

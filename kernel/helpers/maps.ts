@@ -106,7 +106,7 @@ export function mapUpdate(insn: u32, r1: u64, r2: u64, r3: u64, flags: u64): u64
   if (!mayLock(map, flags & BPF_F_LOCK)) return result(-EINVAL);
   const key = takeKey(map, r2);
   if (key == 0) return result(-ENOMEM);
-  const value = takeValue(map, <usize>r3);
+  const value = takeValue(map, <usize>r3, flags);
   let ret: i32;
   if (value == 0) ret = -ENOMEM;
   else if (isPerCpu(map.type)) ret = updateOfCpu(map, key, value, flags);

@@ -39,15 +39,15 @@ function eachKey(map: BpfMap, batch: BatchAttr, user: usize, op: u32, valueSize:
       break;
     }
     memory.copy(key, <usize>from, keySize);
-    ret = op == UPDATE_ELEM ? updateOne(map, key, <usize>value) : callOp(map.type, op, changetype<usize>(map), key, 0, 0);
+    ret = op == UPDATE_ELEM ? updateOne(map, key, <usize>value, batch.elemFlags) : callOp(map.type, op, changetype<usize>(map), key, 0, 0);
     if (ret != 0) break;
   }
   if (isLarge) freePages(key);
   return putBatchCount(user, done) ? ret : -EFAULT;
 }
 
-function updateOne(map: BpfMap, key: usize, value: usize): i32 {
-  const from = takeValue(map, value);
+function updateOne(map: BpfMap, key: usize, value: usize, flags: u64): i32 {
+  const from = takeValue(map, value, flags);
   if (from == 0 && map.fields != 0) return -ENOMEM;
   const ret = callOp(map.type, UPDATE_ELEM, changetype<usize>(map), key, from, 0);
   dropValue(map, from);

@@ -138,7 +138,7 @@ function copyNoted(stripe: usize, to: usize, from: usize, bytes: u32): void {
 /** A timer does not outlive the value that it was in. */
 function endTimerOf(task: Task, value: usize): void {
   const map = changetype<BpfMap>(<usize>task.map);
-  if (map.timers != 0) freeTimerOf(map, value);
+  if (map.timers != 0 && task.keepsTimer == 0) freeTimerOf(map, value);
 }
 
 /** Finishes what a task that has ended was writing under a stripe. */

@@ -49,6 +49,8 @@ const CELLS = 0;
 const TABLE = 1;
 const RECENT = 2;
 const LINES = 3;
+const LOCKS = 4;
+const BPF_F_LOCK = 4n;
 const INIT = 0;
 const SET_CALLBACK = 1;
 const START = 2;
@@ -285,6 +287,21 @@ describe.skipIf(whyNoClang !== undefined).each(kernels)(
       expect(table().get(1)).toEqual(ZERO);
       expect(cells().get(1)).toEqual(ZERO);
       expect(recent().get(1)).toEqual(WIDE);
+    });
+
+    it("stays where a hash's value is overwritten under its lock", () => {
+      const locks = object.maps["locks"] as HashMap<number, unknown>;
+      const empty = { small: { timer: ZERO.timer, rang: 0n }, lock: { val: 0 } };
+      const args = { map: LOCKS, key: 1 };
+      locks.set(1, empty);
+      arm({ ...args, nsecs: HOUR });
+      locks.set(1, empty, { lock: true });
+      expect(act(INIT, args)).toBe(-EBUSY);
+      expect(act(UPDATE, { ...args, flags: BPF_F_LOCK })).toBe(0);
+      locks.setMany([[1, empty]], { lock: true });
+      expect(act(CANCEL, args)).toBe(1);
+      expect(act(UPDATE, args)).toBe(0);
+      expect(act(CANCEL, args)).toBe(-EINVAL);
     });
 
     it("ends with the map's last fd, and can be had again with a new one", async () => {

@@ -22,6 +22,11 @@ MAP(cells, ARRAY, __u32, struct alarm, 4);
 MAP(table, HASH, __u32, struct alarm, 8);
 MAP(recent, LRU_HASH, __u32, struct wide, 4);
 MAP(lines, HASH, __u32, struct small, 8);
+struct locked {
+  struct small small;
+  struct bpf_spin_lock lock;
+};
+MAP(locks, HASH, __u32, struct locked, 8);
 
 struct args {
   __u32 op, map, key, callback;
@@ -100,6 +105,14 @@ int act(struct args *args) {
     if (!wide) return 1000;
     ACT(&recent, &wide->alarm.timer, 0);
     if (args->op == DELETE) return bpf_map_delete_elem(&recent, &key);
+  } else if (args->map == 4) {
+    struct locked *locked = bpf_map_lookup_elem(&locks, &key);
+    if (!locked) return 1000;
+    ACT(&locks, &locked->small.timer, 1);
+    if (args->op == UPDATE) {
+      struct locked zero = {};
+      return bpf_map_update_elem(&locks, &key, &zero, args->flags);
+    }
   } else {
     struct small *small = bpf_map_lookup_elem(&lines, &key);
     if (!small) return 1000;
