@@ -10,6 +10,7 @@ import { btfOf, progOf } from "./fd";
 import { BpfMap, namesAndFds, tablesLock } from "./map";
 import { CHECK, COUNT_REFS, callOp, holdsMaps } from "./map_types";
 import { checkPages } from "./mem/check_pages";
+import { checkTimers } from "./check_timers";
 import { directoryOf, isDirectory, isSameName, nextName, pinnedWord, replacedBy } from "./bpffs";
 import { IS_PROG, MAX_USED_MAPS, progAt, progRefs, usedMap, usesOf } from "./prog";
 import { goOn, lock, standStill, unlock } from "./lock";
@@ -17,7 +18,7 @@ import { slotStripeOf } from "./maps/_stripe";
 import { finding, findings, startFindings } from "./finding";
 import { taskPtr, Task } from "./task";
 
-/** Codes from 1 on are mem/check_pages.ts's, from 32 on this file's, from 64 on maps/_check_htab.ts's. */
+/** Codes from 1 on are mem/check_pages.ts's, from 32 on this file's, from 64 on maps/_check_htab.ts's, from 110 on check_timers.ts's. */
 const FDS_OPEN: u32 = 32;
 const FD_OF_NO_MAP: u32 = 33;
 const PIN_OF_NO_MAP: u32 = 34;
@@ -58,6 +59,7 @@ export function check(to: usize, room: u32): u32 {
   checkPlaces();
   checkBtfs();
   checkProgs();
+  checkTimers();
   checkCpus();
   goOn();
   unlock(tablesLock());

@@ -5,7 +5,7 @@
  * A helper looks at its own arguments: pointers must be the program's (progAccess), maps ones that it uses (mapArg). What is wrong ends the
  * program, since there is no verifier that would have refused it.
  *
- * To add one: write it in helpers/, and add its row to the switches below. Which types may call it, and whether under the GPL alone, is what
+ * To add one: write it in helpers/, and add its row to the switches below, and its name to helpers_by_name.ts. Which types may call it, and whether under the GPL alone, is what
  * Linux answers to a program that calls it (test/program/helpers.test.ts asks).
  */
 import {

@@ -9,3 +9,4 @@ export { kernelStart, nextSavedRun, runBytes } from "./mem/pages";
 export * from "./direct";
 export { adoptTimers, runTimers } from "./timer_run";
 export * from "./for_compiler";
+export * from "./helpers_by_name";

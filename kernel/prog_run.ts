@@ -201,7 +201,7 @@ export function beginTail(run: Run, prog: usize, ctx: u64): u32 {
 /** Calls a function of a program's with an elem of a map's: nobody runs the program, it has no context, and no packet. */
 export function runTimerFunc(prog: BpfProg, func: u32, map: BpfMap, place: u32): void {
   const run = myRun();
-  const compiled = compile(changetype<usize>(prog));
+  const compiled = compileOnce(run, changetype<usize>(prog));
   begin(run, prog, compiled);
   run.ctx = 0;
   run.ctxSize = 0;

@@ -125,6 +125,11 @@ const COMPILED_OFF: usize = TRIES_OFF + TRIES_BYTES;
 export const COMPILED: u32 = 64;
 const RUN_BYTES: u32 = <u32>COMPILED_OFF + COMPILED * <u32>offsetof<Compiled>();
 
+/** In the slot that compiled code gives to a helper: that it has proven the map, and memory that other arguments point to. */
+export const PROVEN_MAP: u32 = 1 << 31;
+export const PROVEN_MEMORY: u32 = 1 << 30;
+const INSN_MASK: u32 = PROVEN_MEMORY - 1;
+
 /** How many jumps back a program may take. */
 export const DEFAULT_BUDGET: i64 = 1 << 28;
 
@@ -208,7 +213,7 @@ export function fault(kind: u32, insn: u32, address: u64): void {
   const run = myRun();
   if (run.fault != 0) return;
   run.faultAt = address;
-  run.faultInsn = insn;
+  run.faultInsn = insn & INSN_MASK;
   run.faultProg = run.prog;
   run.fault = kind;
 }

@@ -20,6 +20,7 @@ export {
   prefix6,
   spinLock,
   struct,
+  timer,
   u16,
   u32,
   u64,

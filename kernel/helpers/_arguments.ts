@@ -2,11 +2,11 @@
  * Arguments of helpers, as they must be: what is not ends the program.
  */
 import { BpfMap, mapAt } from "../map";
-import { FAULT_HELPER, fault, isProgMap, progAccess } from "../run";
+import { FAULT_HELPER, PROVEN_MAP, PROVEN_MEMORY, fault, isProgMap, progAccess } from "../run";
 
 /** The map that an argument is; the null map, and a fault, for what is none of the program's. */
 export function mapArg(insn: u32, map: u64): BpfMap {
-  if (isProgMap(map)) return mapAt(<usize>map);
+  if ((insn & PROVEN_MAP) != 0 || isProgMap(map)) return mapAt(<usize>map);
   fault(FAULT_HELPER, insn, map);
   return mapAt(0);
 }
@@ -27,7 +27,7 @@ export function mayWrite(insn: u32, at: u64, bytes: u64): bool {
 }
 
 function may(insn: u32, at: u64, bytes: u64, write: bool): bool {
-  if (bytes == 0) return true;
+  if (bytes == 0 || (insn & PROVEN_MEMORY) != 0) return true;
   if (bytes <= <u64>i32.MAX_VALUE) return progAccess(at, <u32>bytes, write, insn);
   fault(FAULT_HELPER, insn, bytes);
   return false;

@@ -9,6 +9,7 @@ import type { Field } from "../codec/_field.js";
 import { inlineOf } from "../codec/_inline.js";
 import { shapeOf } from "../codec/_shape.js";
 import { SPIN_LOCK_TYPE } from "../codec/spin_lock.js";
+import { TIMER_TYPE } from "../codec/timer.js";
 import { BtfBuilder } from "./builder.js";
 import type { BtfId } from "./types.js";
 
@@ -18,8 +19,8 @@ export interface MapBtf {
   /** 0 for a map without keys. */
   readonly keyTypeId: BtfId;
   readonly valueTypeId: BtfId;
-  /** Values have a lock, which the kernel finds by their BTF. */
-  readonly hasLock: boolean;
+  /** Values have a lock or a timer, which the kernel finds by their BTF. */
+  readonly hasFields: boolean;
 }
 
 /** The BTF of a map with these codecs; `undefined` for a key that it has not. */
@@ -27,7 +28,7 @@ export function btfFromCodecs(key: Codec<unknown> | undefined, value: Codec<unkn
   const writer = new Writer();
   const keyTypeId = key === undefined ? 0 : writer.idOf(key);
   const valueTypeId = writer.idOf(value);
-  return { bytes: writer.builder.bytes(), keyTypeId, valueTypeId, hasLock: writer.hasLock };
+  return { bytes: writer.builder.bytes(), keyTypeId, valueTypeId, hasFields: writer.hasFields };
 }
 
 const NAMES: Readonly<Record<number, string>> = { 8: "char", 16: "short", 32: "int", 64: "long long" };
@@ -43,7 +44,7 @@ function identifier(name: string): string {
 
 class Writer {
   readonly builder = new BtfBuilder();
-  hasLock = false;
+  hasFields = false;
   /** By what they are: each is added once. */
   readonly #scalars = new Map<string, BtfId>();
 
@@ -68,6 +69,7 @@ class Writer {
 
   #plain({ type, size }: Codec<unknown>): BtfId {
     if (type === SPIN_LOCK_TYPE) return this.#lock();
+    if (type === TIMER_TYPE) return this.#timer();
     const [, base = "", n] = /^(\w+)(?:\[(\d+)\])?$/.exec(type) ?? [];
     const scalar = this.#scalar(base);
     if (scalar === undefined) return this.#bytes(size);
@@ -75,9 +77,15 @@ class Writer {
   }
 
   #lock(): BtfId {
-    this.hasLock = true;
+    this.hasFields = true;
     const members = [{ name: "val", type: this.#scalar("u32")!, bitsOffset: 0 }];
     return this.builder.struct("bpf_spin_lock", 4, members);
+  }
+
+  #timer(): BtfId {
+    this.hasFields = true;
+    const members = [{ name: "__opaque", type: this.#array(this.#scalar("u64")!, 2), bitsOffset: 0 }];
+    return this.builder.struct("bpf_timer", 16, members);
   }
 
   #bytes(size: number): BtfId {

@@ -10,3 +10,4 @@ export { spinLock } from "./spin_lock.js";
 export { struct } from "./struct.js";
 export type { StructFields, StructOptions } from "./struct.js";
 export { prefix4, prefix6 } from "./prefix.js";
+export { timer } from "./timer.js";

@@ -52,17 +52,17 @@ const isStruct = (codec: Codec<unknown>): boolean => "fields" in inlineOf(codec)
 
 /**
  * BPF_MAP_CREATE with BTF. A kernel that does not take it, or not from this caller, makes the map without, unless values have a
- * lock.
+ * lock or a timer.
  *
  * @returns An fd, or a negative errno.
  */
 export function createWithBtf(kernel: Kernel, attr: MapAttr, btf: MapBtf | undefined): number {
   const btfFd = btf === undefined ? -1 : btfLoad(kernel, btf.bytes);
   if (btf === undefined) return mapCreate(kernel, attr);
-  if (btfFd < 0) return btf.hasLock ? btfFd : mapCreate(kernel, attr);
+  if (btfFd < 0) return btf.hasFields ? btfFd : mapCreate(kernel, attr);
   const { keyTypeId: btfKeyTypeId, valueTypeId: btfValueTypeId } = btf;
   const fd = mapCreate(kernel, { ...attr, btfFd, btfKeyTypeId, btfValueTypeId });
   // The map holds it.
   kernel.close(btfFd);
-  return fd >= 0 || btf.hasLock ? fd : mapCreate(kernel, attr);
+  return fd >= 0 || btf.hasFields ? fd : mapCreate(kernel, attr);
 }

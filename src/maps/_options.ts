@@ -90,8 +90,8 @@ function attrOfCodecs(
 ): TypedAttr {
   const attr = attrOfSizes(mapType, key?.size ?? 0, value.size, options);
   const btf = btfOf(mapType, key, value);
-  // The kernel finds a lock by its BTF: then that is not left out.
-  return options.btf === false && btf?.hasLock !== true ? attr : { ...attr, btf };
+  // The kernel finds a lock, or a timer, by its BTF: then that is not left out.
+  return options.btf === false && btf?.hasFields !== true ? attr : { ...attr, btf };
 }
 
 /** The same for sizes that no codec has. */

@@ -82,6 +82,7 @@ export function runCompiled(insns: readonly Insn[], withPacket = false): Outcome
     maps: [{ ...map, values: VALUES, slotSize: VALUE_SIZE }],
     type: withPacket ? XDP : SYSCALL,
     address: 0,
+    paramsOf: () => undefined,
     run: RUN,
   });
   const progFault = (kind: number, insn: number): void => {

@@ -75,6 +75,14 @@ const texts: Readonly<Record<number, Text>> = {
     `map at ${where}: place ${found} of a table of first nodes leads to ${wanted}, and the trie does not`,
   82: (where, found, wanted) => `map at ${where}: the arena's pages have ${found} bytes, where ${wanted} are its`,
   83: (where, found, wanted) => `map at ${where}: ${found} bytes of the arena are mapped, and it has ${wanted}`,
+  110: (where, found) =>
+    `timers at ${where}: the map at 0x${found.toString(16)} that they are of has others, or is not listed`,
+  111: (where, found, wanted) => `timer at ${where}: its state is ${found}, with a program at 0x${wanted.toString(16)}`,
+  112: (where, found) => `timer at ${where}: the program at 0x${found.toString(16)} that it holds is not listed`,
+  113: (where, found) => `timer at ${where}: task ${found} runs its function, and does not know it`,
+  114: (where, found, wanted) =>
+    `timer at ${where}: is in no heap's order, or linked to 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`,
+  115: (_, found, wanted) => `${found} timers are in heaps, and ${wanted} are armed`,
   80: (where, found, wanted) => `queue at ${where}: ${wanted} values from slot ${found} on are more than it has slots`,
 };
 

@@ -67,7 +67,12 @@ function viewOf(engine: Engine, memory: WebAssembly.Memory, prog: number): Progr
   const maps = Array.from({ length: engine.progMapCount(prog) }, (_, n) =>
     mapViewOf(engine, engine.progMap(prog, n) >>> 0),
   );
-  return { insns, maps, type: engine.progType(prog), address: prog, run: engine.runArea() >>> 0 };
+  const exports = engine as unknown as Readonly<Record<string, unknown>>;
+  const paramsOf = (name: string): number | undefined => {
+    const func = exports[name];
+    return typeof func === "function" ? func.length : undefined;
+  };
+  return { insns, maps, type: engine.progType(prog), address: prog, run: engine.runArea() >>> 0, paramsOf };
 }
 
 function mapViewOf(engine: Engine, address: number): MapView {

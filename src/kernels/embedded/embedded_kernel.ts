@@ -452,7 +452,15 @@ export class EmbeddedKernel implements Kernel {
    * @returns How many have fired. What they start is for the next time.
    */
   runTimers(): number {
-    return this.#open ? this.#engine.runTimers() : 0;
+    if (!this.#open) return 0;
+    try {
+      return this.#engine.runTimers();
+    } catch (error) {
+      // Of a listener of `onTrace`, or a lock that was waited for in vain: the timers behind that one are for the next time.
+      this.#engine.giveUp();
+      this.#alarm.set(0);
+      throw error;
+    }
   }
 
   directRing(fd: number): DirectRing | undefined {

@@ -32,6 +32,10 @@ export const PROG_NUMBER = 112;
 /** As Linux: tail calls of a run. */
 export const MAX_TAIL_CALLS = 33;
 
+/** With a helper's slot: what is proven of its arguments (kernel/run.ts). */
+export const PROVEN_MAP: number = 1 << 31;
+export const PROVEN_MEMORY: number = 1 << 30;
+
 export const FAULT_ACCESS = 1;
 export const FAULT_BUDGET = 3;
 export const FAULT_STACK = 4;
@@ -70,6 +74,10 @@ export const imports: readonly Import[] = [
   k("endScratch", [I32], []),
   k("tailTarget", [I32, I32], [I32]),
 ];
+
+/** A helper as the engine exports it (kernel/helpers_by_name.ts): with how many params. The first is the slot, the others are registers. */
+export const helperImport = (name: string, params: number): Import =>
+  k(name, [I32, I64, I64, I64, I64, I64].slice(0, params), [I64]);
 
 /** Locals of a function. r1 to r5 and r10 are its params; main has r10 from Run, where it is when a program begins and when it takes another's place. */
 export const FRAME_LOCAL = 5;

@@ -86,6 +86,7 @@ export interface Program {
 export const HELPER_LOOKUP = 1;
 export const HELPER_TAIL_CALL = 12;
 export const HELPER_SPIN_LOCK = 93;
+export const HELPER_SPIN_UNLOCK = 94;
 const HELPER_EACH = 164;
 const HELPER_LOOP = 181;
 const HELPER_DRAIN = 209;
@@ -535,6 +536,19 @@ export class Analysis {
     }
     for (let reg = 1; reg <= 5; reg++) state.regs[reg] = UNKNOWN;
     state.regs[0] = result;
+  }
+
+  /** Whether a helper's call has a map of the program's in r1; and whether all memory that it is given may be accessed. */
+  provenOf(state: State, { imm }: Insn): { map: boolean; memory: boolean } {
+    const parts = partsOf(imm);
+    const isProven = ({ reg, bytes, isWritten = false }: Part): boolean => {
+      const size = this.#sizeOf(state, bytes);
+      if (size === undefined) return false;
+      const access = accessOf(this.program, state.reg(reg), 0, size, isWritten);
+      return access === ACCESS_FRAME || access === ACCESS_PROVEN;
+    };
+    const map = parts !== undefined && state.reg(1).kind === KIND_MAP;
+    return { map, memory: parts !== undefined && parts.length > 0 && parts.every(isProven) };
   }
 
   /** A helper reads, or writes, what an argument points to. */

@@ -15,6 +15,7 @@ import {
   RUN_TOP,
   funcLocals,
   funcParams,
+  helperImport,
   imports,
   mainLocals,
   mainSignature,
@@ -31,10 +32,11 @@ import {
   callbackState,
   mainState,
 } from "./analysis.js";
+import { helperName } from "../../../uapi/helper_name.js";
 import { type Graph, type Listing, NOWHERE, calleeOf, graphOf, listingOf } from "./cfg.js";
 import { FunctionCode, type Surroundings } from "./function_code.js";
 import { State } from "./values.js";
-import { Code, type Func, I32, I64, hasTailCalls, moduleOf, op } from "./wasm.js";
+import { Code, type Func, I32, I64, type Import, hasTailCalls, moduleOf, op } from "./wasm.js";
 
 export type { MapView } from "./analysis.js";
 
@@ -49,6 +51,8 @@ export interface ProgramView {
   readonly address: number;
   /** Address of the thread's Run. */
   readonly run: number;
+  /** Of a helper that the engine exports by its name, how many params that takes; undefined if it does not. */
+  readonly paramsOf: (name: string) => number | undefined;
 }
 
 /**
@@ -56,19 +60,25 @@ export interface ProgramView {
  *
  * @throws {InsnError} The bytes hold what is no instruction
  */
-export function compileProgram({ insns, maps, type, address, run }: ProgramView): Uint8Array<ArrayBuffer> {
+export function compileProgram(view: ProgramView): Uint8Array<ArrayBuffer> {
+  const { insns, maps, type, address, run } = view;
   const program: Program = { listing: listingOf(insns), maps, type };
   const functions = functionsOf(program.listing);
   const { entries, pointed, mainIsCalled } = functions;
   const { analysed, callees } = analyseAll(program, functions);
-  const funcs = new Map(entries.map((entry, n) => [entry, imports.length + n]));
+  const helpers = helpersOf(program.listing, view);
+  const imported = [...imports, ...helpers.values()];
+  const funcs = new Map(entries.map((entry, n) => [entry, imported.length + n]));
   const around: Surroundings = {
     program,
     address,
     run,
     funcs,
-    dispatch: imports.length + entries.length,
-    offPacket: imports.length + entries.length + 1,
+    dispatch: imported.length + entries.length,
+    offPacket: imported.length + entries.length + 1,
+    helpers: new Map(
+      [...helpers].map(([id, { params }], n) => [id, { func: imports.length + n, params: params.length }]),
+    ),
     pointed,
     mainIsCalled,
     callees,
@@ -81,7 +91,7 @@ export function compileProgram({ insns, maps, type, address, run }: ProgramView)
     callFunc(around),
     ...(mainIsCalled ? [runFunc(around)] : []),
   ];
-  const callbacks = new Callbacks(program, analysed, callees, imports.length + entries.length + more().length);
+  const callbacks = new Callbacks(program, analysed, callees, imported.length + entries.length + more().length);
   const compiled = entries.map((entry): Func => {
     const isMain = entry === 0 && !mainIsCalled;
     const one = analysed.get(entry)!;
@@ -96,7 +106,19 @@ export function compileProgram({ insns, maps, type, address, run }: ProgramView)
     const { code } = new FunctionCode(around, one, false, callbacks.of(one));
     called.push({ params: funcParams, results: [I64], locals: funcLocals, code });
   }
-  return moduleOf(imports, [...compiled, ...more(), ...called], mainSignature);
+  return moduleOf(imported, [...compiled, ...more(), ...called], mainSignature);
+}
+
+/** The helpers that a program calls and the engine exports. */
+function helpersOf({ insns }: Listing, { paramsOf }: ProgramView): Map<number, Import> {
+  const found = new Map<number, Import>();
+  for (const { opcode, imm } of insns) {
+    if (opcode.op !== "helper" || found.has(imm)) continue;
+    const name = `bpf_${helperName(imm)}`;
+    const params = paramsOf(name);
+    if (params !== undefined) found.set(imm, helperImport(name, params));
+  }
+  return found;
 }
 
 /** Callbacks are compiled once more for each place: so many, and of so many instructions in all. */

@@ -41,6 +41,8 @@ import {
   PROG_HELPER,
   PROG_NUMBER,
   PROG_TYPE,
+  PROVEN_MAP,
+  PROVEN_MEMORY,
   RUN_BASE,
   RUN_BUDGET,
   RUN_COMPILED,
@@ -75,6 +77,7 @@ import {
   type Callback,
   type Callees,
   HELPER_LOOKUP,
+  HELPER_SPIN_UNLOCK,
   HELPER_TAIL_CALL,
   MAX_LOOPS,
   type Program,
@@ -138,6 +141,8 @@ export interface Surroundings {
   readonly run: number;
   /** Numbers of functions by the instruction that they begin with. */
   readonly funcs: ReadonlyMap<number, number>;
+  /** Helpers that are called by name: the function's number, and how many params it takes. */
+  readonly helpers: ReadonlyMap<number, { readonly func: number; readonly params: number }>;
   /** The number of the one that calls by pointer. */
   readonly dispatch: number;
   /** The number of the one that looks after accesses that are not in the packet. */
@@ -543,35 +548,51 @@ export class FunctionCode {
   #call(i: number, insn: Insn): void {
     const { code } = this;
     const { facts } = this.#analysed;
-    const { run } = this.#around;
     const { op: name } = insn.opcode;
     if (name === "kfunc") return this.#stop(FAULT_INSN, i);
     if (name === "helper" && insn.imm === HELPER_LOOKUP && this.#lookup(i)) return undefined;
     if (this.#callBack(i, insn) || this.#tailCall(i, insn)) return undefined;
-    const func =
-      name === "local"
-        ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
-        : 0;
-    if (func === undefined) return this.#stop(FAULT_INSN, i);
     const callee = this.#analysis.calleeAt(this.#state, i);
     const countsOn = facts.countsBudget && (callee?.usesBudget ?? !isFree(insn));
     if (countsOn) this.#storeBudget();
     if (name === "helper") {
-      code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
-      code.i32(insn.imm).i32(this.#slot(i));
-    } else if (name === "callx") {
-      getReg(code, insn.dst);
-      code.i32(this.#slot(i));
+      if (this.#callHelper(i, insn)) return undefined;
+    } else {
+      const func =
+        name === "local"
+          ? this.#around.funcs.get(this.#around.program.listing.indexes[this.#slot(i) + 1 + insn.imm] ?? NOWHERE)
+          : this.#around.dispatch;
+      if (func === undefined) return this.#stop(FAULT_INSN, i);
+      if (name === "callx") {
+        getReg(code, insn.dst);
+        code.i32(this.#slot(i));
+      }
+      for (let reg = 1; reg <= 5; reg++) code.get(localOf(reg));
+      code.get(LOW).call(func);
     }
-    for (let reg = 1; reg <= 5; reg++) code.get(localOf(reg));
-    if (name === "helper") code.call(PROG_HELPER);
-    else code.get(LOW).call(name === "callx" ? this.#around.dispatch : func);
     code.set(localOf(0));
     this.#returnOnFault();
     if (name === "helper" && insn.imm === HELPER_TAIL_CALL) this.#returnIfTaken();
     if (countsOn) this.#loadBudget();
     if (!keepsPacket(insn) && (callee?.movesPacket ?? true)) this.#loadPacket();
     return undefined;
+  }
+
+  /** Calls a helper: its result is on the stack. Returns whether it is in r0, and there is no more to do. */
+  #callHelper(i: number, insn: Insn): boolean {
+    const { code } = this;
+    const { run, helpers } = this.#around;
+    const helper = helpers.get(insn.imm);
+    if (insn.imm !== HELPER_SPIN_UNLOCK) this.#refuseIfLocked(i, insn);
+    if (!isFree(insn)) code.i32(run).get(FRAME_LOCAL).access(op.i32Store, RUN_FRAME);
+    if (helper === undefined) code.i32(insn.imm);
+    const params = helper?.params ?? 6;
+    const { map, memory } = this.#analysis.provenOf(this.#state, insn);
+    if (params > 0) code.i32(this.#slot(i) | (map ? PROVEN_MAP : 0) | (memory ? PROVEN_MEMORY : 0));
+    for (let reg = 1; reg < params; reg++) code.get(localOf(reg));
+    code.call(helper?.func ?? PROG_HELPER);
+    if (params === 0) code.set(localOf(0));
+    return params === 0;
   }
 
   /** Of a tail call that the engine has made. */

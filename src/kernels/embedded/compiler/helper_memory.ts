@@ -45,7 +45,7 @@ const NOTHING: readonly Part[] = [];
 const key: Part = { reg: 2, bytes: "key" };
 const taken: Part = { reg: 2, bytes: "value", isWritten: true };
 
-/** By helper. Those that are not here may read and write anything, and move the packet. */
+/** By helper: of those with a map it is in r1. Those that are not here may read and write anything, and move the packet. */
 const PARTS: ReadonlyMap<number, readonly Part[]> = new Map([
   [BPF_FUNC_map_lookup_elem, [key]],
   [BPF_FUNC_map_update_elem, [key, { reg: 3, bytes: "value" }]],
