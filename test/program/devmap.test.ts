@@ -244,3 +244,17 @@ describe("devices of the embedded kernel", () => {
     expect(loaded.check()).toEqual([]);
   });
 });
+
+it.each(["prog_array", "perf_event_array"])("elems of a %s are no program's memory", async (type) => {
+  for (const compile of [true, false]) {
+    using kernel = await EmbeddedKernel.create({ compile });
+    using map = GenericMap.create(kernel, { type, keySize: 4, valueSize: 4, maxEntries: 2 });
+    // FD_TABLE of kernel/super.ts, and `values` of kernel/maps/_array.ts.
+    const memory = new Uint32Array(kernel.share().memory.buffer);
+    const values = memory[memory[(0x43000 + 8 * map.fd) / 4]! / 4 + 42]!;
+    for (const act of ["r0 = *(u32 *)(r2 + 0)", "*(u64 *)(r2 + 8) = 4096"]) {
+      using program = load(kernel, `r1 = map[fd:${map.fd}]\nr2 = ${values} ll\n${act}\nr0 = 0\nexit`);
+      expect(() => program.run({ data: packet })).toThrow(ProgramFaultError);
+    }
+  }
+});
