@@ -53,8 +53,7 @@ export function progOf(context: Context, bpf: Syscalls, fd: number): OpenProg {
 export function* allProgs(context: Context, bpf: Syscalls): Generator<OpenProg> {
   for (let id = 0; ;) {
     const next = bpf.getNextId("prog", id);
-    // The embedded kernel has no programs, and knows no such command.
-    if (next === -ENOENT || (next === -EINVAL && bpf.kernel.name === "embedded")) return;
+    if (next === -ENOENT) return;
     if (next < 0) context.fail(`can't get next prog: ${errnoMessage(-next)}`);
     id = next;
     const fd = bpf.getFdById("prog", id);

@@ -244,12 +244,6 @@ export const hints: readonly HintRow[] = [
   {
     errno: errno.EINVAL,
     cmd: bpf.BPF_MAP_UPDATE_ELEM,
-    when: both(isProgArray, isEmbedded),
-    hint: "the fd is not a program's, and the embedded kernel has no programs",
-  },
-  {
-    errno: errno.EINVAL,
-    cmd: bpf.BPF_MAP_UPDATE_ELEM,
     when: isProgArray,
     hint: "the fd is not a program's, or the program is of another type than those in there",
   },

@@ -27,7 +27,7 @@ class ProgIds extends KeyedMap<number, number> {
  *
  * Kernel name: BPF_MAP_TYPE_PROG_ARRAY. Since Linux 4.2.
  *
- * Who loads programs has their fds; this package does not. The embedded kernel has no programs: there all elems stay empty.
+ * Programs are loaded by `tsbpf/program` (`Program`, `BpfObject`), on both kernels.
  *
  * @example
  * ```ts

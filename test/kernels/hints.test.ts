@@ -258,17 +258,6 @@ const cases: readonly Case[] = [
     },
   },
   {
-    hint: "the fd is not a program's, and the embedded kernel has no programs",
-    errno: EINVAL,
-    cmd: BPF_MAP_UPDATE_ELEM,
-    ...programs(),
-    on: "embedded",
-    real(kernel) {
-      using map = ProgramArray.create(kernel, { maxEntries: 4 });
-      map.set(1, map.fd);
-    },
-  },
-  {
     hint: "the fd is not a program's, or the program is of another type than those in there",
     errno: EINVAL,
     cmd: BPF_MAP_UPDATE_ELEM,
