@@ -17,13 +17,59 @@ export {
   realNs as bpf_ktime_get_tai_ns,
 } from "./clock";
 export { forEachElem as bpf_for_each_map_elem, callLoop as bpf_loop } from "./helpers/callbacks";
-export { reserveDynptr as bpf_ringbuf_reserve_dynptr, dynptrFromMem as bpf_dynptr_from_mem, dynptrRead as bpf_dynptr_read, dynptrWrite as bpf_dynptr_write, dynptrData as bpf_dynptr_data, drain as bpf_user_ringbuf_drain } from "./helpers/dynptrs";
+export {
+  reserveDynptr as bpf_ringbuf_reserve_dynptr,
+  dynptrFromMem as bpf_dynptr_from_mem,
+  dynptrRead as bpf_dynptr_read,
+  dynptrWrite as bpf_dynptr_write,
+  dynptrData as bpf_dynptr_data,
+  drain as bpf_user_ringbuf_drain,
+} from "./helpers/dynptrs";
 export { spinLock as bpf_spin_lock, spinUnlock as bpf_spin_unlock } from "./helpers/locks";
-export { mapLookup as bpf_map_lookup_elem, mapUpdate as bpf_map_update_elem, mapDelete as bpf_map_delete_elem, mapPush as bpf_map_push_elem, mapPop as bpf_map_pop_elem, mapPeek as bpf_map_peek_elem, mapLookupPerCpu as bpf_map_lookup_percpu_elem } from "./helpers/maps";
-export { prandom as bpf_get_prandom_u32, currentPidTgid as bpf_get_current_pid_tgid, currentComm as bpf_get_current_comm, probeRead as bpf_probe_read, probeReadText as bpf_probe_read_str, probeRead as bpf_probe_read_kernel, probeRead as bpf_probe_read_user, probeReadText as bpf_probe_read_kernel_str, probeReadText as bpf_probe_read_user_str } from "./helpers/misc";
-export { csumDiff as bpf_csum_diff, xdpAdjustHead as bpf_xdp_adjust_head, xdpAdjustMeta as bpf_xdp_adjust_meta, xdpAdjustTail as bpf_xdp_adjust_tail, xdpBuffLen as bpf_xdp_get_buff_len, xdpLoadBytes as bpf_xdp_load_bytes, xdpStoreBytes as bpf_xdp_store_bytes, skbLoadBytes as bpf_skb_load_bytes, skbStoreBytes as bpf_skb_store_bytes, skbPullData as bpf_skb_pull_data, skbChangeTail as bpf_skb_change_tail, csumUpdate as bpf_csum_update, l3CsumReplace as bpf_l3_csum_replace, l4CsumReplace as bpf_l4_csum_replace } from "./helpers/packets";
+export {
+  mapLookup as bpf_map_lookup_elem,
+  mapUpdate as bpf_map_update_elem,
+  mapDelete as bpf_map_delete_elem,
+  mapPush as bpf_map_push_elem,
+  mapPop as bpf_map_pop_elem,
+  mapPeek as bpf_map_peek_elem,
+  mapLookupPerCpu as bpf_map_lookup_percpu_elem,
+} from "./helpers/maps";
+export {
+  prandom as bpf_get_prandom_u32,
+  currentPidTgid as bpf_get_current_pid_tgid,
+  currentComm as bpf_get_current_comm,
+  probeRead as bpf_probe_read,
+  probeReadText as bpf_probe_read_str,
+  probeRead as bpf_probe_read_kernel,
+  probeRead as bpf_probe_read_user,
+  probeReadText as bpf_probe_read_kernel_str,
+  probeReadText as bpf_probe_read_user_str,
+} from "./helpers/misc";
+export {
+  csumDiff as bpf_csum_diff,
+  redirectMap as bpf_redirect_map,
+  xdpAdjustHead as bpf_xdp_adjust_head,
+  xdpAdjustMeta as bpf_xdp_adjust_meta,
+  xdpAdjustTail as bpf_xdp_adjust_tail,
+  xdpBuffLen as bpf_xdp_get_buff_len,
+  xdpLoadBytes as bpf_xdp_load_bytes,
+  xdpStoreBytes as bpf_xdp_store_bytes,
+  skbLoadBytes as bpf_skb_load_bytes,
+  skbStoreBytes as bpf_skb_store_bytes,
+  skbPullData as bpf_skb_pull_data,
+  skbChangeTail as bpf_skb_change_tail,
+  csumUpdate as bpf_csum_update,
+  l3CsumReplace as bpf_l3_csum_replace,
+  l4CsumReplace as bpf_l4_csum_replace,
+} from "./helpers/packets";
 export { printk as bpf_trace_printk, vprintk as bpf_trace_vprintk, snprintf as bpf_snprintf } from "./helpers/prints";
-export { output as bpf_ringbuf_output, reserve as bpf_ringbuf_reserve, perfOutput as bpf_perf_event_output, query as bpf_ringbuf_query } from "./helpers/rings";
+export {
+  output as bpf_ringbuf_output,
+  reserve as bpf_ringbuf_reserve,
+  perfOutput as bpf_perf_event_output,
+  query as bpf_ringbuf_query,
+} from "./helpers/rings";
 export { compare as bpf_strncmp } from "./helpers/strings";
 export { tailCall as bpf_tail_call } from "./helpers/tail_call";
 export {

@@ -67,6 +67,7 @@ export { Arena, type ArenaOpenOptions, type ArenaOptions } from "./maps/arena.js
 export { ArrayMap } from "./maps/array.js";
 export { ArrayOfMaps } from "./maps/array_of_maps.js";
 export { BloomFilter, type BloomFilterOptions } from "./maps/bloom_filter.js";
+export { DevMap, DevMapHash, type DevMapOptions, type Device, type DeviceOptions } from "./maps/devmap.js";
 export { GenericMap, type GenericOptions } from "./maps/generic_map.js";
 export { HashMap } from "./maps/hash.js";
 export { HashOfMaps, type KeyCodec } from "./maps/hash_of_maps.js";

@@ -8,8 +8,7 @@
  * The one is an array (_array.ts), the other a hash (_htab.ts) of such words. Programs may read them, not write: the map is
  * BPF_F_RDONLY_PROG, whatever was asked for.
  *
- * Differs from Linux: devices are numbers from 1 on, as many as the kernel was made with, and nothing is sent. What other programs are in
- * a map already, a new one need not be like.
+ * Differs from Linux: devices are numbers from 1 on, as many as the kernel was made with, and nothing is sent.
  *
  * Threads: elems change by one store under the tables lock (of a hash under the line's, too); programs that run read them without. An elem
  * holds one reference of its program: its word is the truth, from which `rebuildProgs` counts them anew after a death.
@@ -20,6 +19,7 @@ import {
   BPF_F_RDONLY,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY,
+  BPF_F_XDP_HAS_FRAGS,
   BPF_MAP_TYPE_DEVMAP,
   BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_NOEXIST,
@@ -33,7 +33,7 @@ import { ELEM_OF_NO_PROG, finding } from "../finding";
 import { lock, unlock } from "../lock";
 import { BpfMap, collectDeadMaps, tablesLock } from "../map";
 import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_ELEM, FIND_ELEM, FREE, GET_NEXT_KEY, HOLDS_VALUE, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_ELEM } from "../map_types";
-import { dropProg, progAt, progById } from "../prog";
+import { BpfProg, dropProg, progAt, progById } from "../prog";
 import { deviceCount } from "../super";
 import { keyCopy } from "../task";
 import { checkHtab } from "./_check_htab";
@@ -44,6 +44,9 @@ import { arrayOps } from "./array";
 import { hashOps } from "./hash";
 
 const CREATE_FLAGS: u32 = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY;
+/** Of fragments of packets. */
+const TAKES_FRAGS: u32 = 1;
+const TAKES_NONE: u32 = 2;
 const MAX_HASH_ENTRIES: u32 = 1 << 31;
 /** More than these no memory holds. */
 const MOST_ENTRIES: u32 = 1 << 27;
@@ -113,12 +116,9 @@ function update(map: BpfMap, key: usize, value: usize, flags: u64): i32 {
 function put(map: BpfMap, key: usize, ifindex: u32, progFd: i32, isNew: bool): i32 {
   const was = wordOf(map, key);
   if (isNew && was != 0) return -EEXIST;
-  let prog: usize = 0;
-  if (progFd > 0) {
-    prog = progOf(fdEntry(progFd));
-    if (prog == 0 || progAt(prog).type != BPF_PROG_TYPE_XDP || progAt(prog).attachType != BPF_XDP_DEVMAP) return -EINVAL;
-  }
-  if (ifindex > deviceCount() || (ifindex == 0 && prog != 0)) return -EINVAL;
+  if (ifindex > deviceCount() || (ifindex == 0 && progFd > 0)) return -EINVAL;
+  const prog = progFd > 0 ? progOf(fdEntry(progFd)) : 0;
+  if (progFd > 0 && (prog == 0 || !fits(map, progAt(prog)))) return -EINVAL;
   const word = ((prog != 0 ? <u64>progAt(prog).id : 0) << 32) | ifindex;
   if (isArray(map)) {
     atomic.store<u64>(elemAt(map, load<u32>(key)), word);
@@ -130,6 +130,19 @@ function put(map: BpfMap, key: usize, ifindex: u32, progFd: i32, isNew: bool): i
   if (prog != 0) progAt(prog).refs++;
   dropProgOf(was);
   return 0;
+}
+
+/** Where it stands what programs must be like: 0 before the first came, TAKES_FRAGS or TAKES_NONE. */
+function ownerAt(map: BpfMap): usize {
+  return changetype<usize>(map) + (isArray(map) ? offsetof<ArrayMap>("template0") : offsetof<Htab>("template0"));
+}
+
+/** Whether a program goes in: bpf_prog_map_compatible. The first decides what the others must be like. */
+function fits(map: BpfMap, prog: BpfProg): bool {
+  if (prog.type != BPF_PROG_TYPE_XDP || prog.attachType != BPF_XDP_DEVMAP) return false;
+  const kind = (prog.flags & BPF_F_XDP_HAS_FRAGS) != 0 ? TAKES_FRAGS : TAKES_NONE;
+  if (load<u32>(ownerAt(map)) == 0) store<u32>(ownerAt(map), kind);
+  return load<u32>(ownerAt(map)) == kind;
 }
 
 /** Gives back the reference that an elem's word has held. The caller holds the tables lock. */

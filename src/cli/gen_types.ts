@@ -157,6 +157,9 @@ const PLAIN: Readonly<Record<number, string>> = {
   [bpf.BPF_MAP_TYPE_RINGBUF]: "RingBuffer",
   [bpf.BPF_MAP_TYPE_USER_RINGBUF]: "UserRingBuffer",
   [bpf.BPF_MAP_TYPE_PROG_ARRAY]: "ProgramArray",
+  [bpf.BPF_MAP_TYPE_PERF_EVENT_ARRAY]: "PerfEventArray",
+  [bpf.BPF_MAP_TYPE_DEVMAP]: "DevMap",
+  [bpf.BPF_MAP_TYPE_DEVMAP_HASH]: "DevMapHash",
 };
 
 /** Types in TypeScript's words: those that codec_from_btf.ts reads and writes. Structs and enums are declared as they are met. */

@@ -5,6 +5,8 @@ import {
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_BLOOM_FILTER,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
   BPF_MAP_TYPE_HASH,
   BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF_MAP_TYPE_LPM_TRIE,
@@ -28,6 +30,7 @@ import type { Kernel } from "../kernels/kernel.js";
 import { ArrayMap } from "../maps/array.js";
 import { ArrayOfMaps } from "../maps/array_of_maps.js";
 import { BloomFilter } from "../maps/bloom_filter.js";
+import { DevMap, DevMapHash } from "../maps/devmap.js";
 import { GenericMap } from "../maps/generic_map.js";
 import { HashMap } from "../maps/hash.js";
 import { HashOfMaps } from "../maps/hash_of_maps.js";
@@ -68,6 +71,8 @@ const openers: Readonly<Record<number, (from: Opener) => TypedMap>> = {
   [BPF_MAP_TYPE_BLOOM_FILTER]: ({ kernel, id, value }) => BloomFilter.fromId(kernel, id, { value }),
   [BPF_MAP_TYPE_RINGBUF]: ({ kernel, id }) => RingBuffer.fromId(kernel, id),
   [BPF_MAP_TYPE_USER_RINGBUF]: ({ kernel, id }) => UserRingBuffer.fromId(kernel, id),
+  [BPF_MAP_TYPE_DEVMAP]: ({ kernel, id }) => DevMap.fromId(kernel, id),
+  [BPF_MAP_TYPE_DEVMAP_HASH]: ({ kernel, id }) => DevMapHash.fromId(kernel, id),
   [BPF_MAP_TYPE_PERF_EVENT_ARRAY]: ({ kernel, id }) => PerfEventArray.fromId(kernel, id),
   [BPF_MAP_TYPE_PROG_ARRAY]: ({ kernel, id }) => ProgramArray.fromId(kernel, id),
   [BPF_MAP_TYPE_ARRAY_OF_MAPS]: ({ kernel, id, openInner }) => ArrayOfMaps.fromId(kernel, id, { openInner }),

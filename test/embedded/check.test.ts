@@ -1,7 +1,18 @@
 /**
  * kernel.check(): silent on a kernel that is whole, and finds each damage that is planted in its memory.
  */
-import { Arena, ArrayMap, ArrayOfMaps, EmbeddedKernel, HashMap, bytes, u32, u64 } from "tsbpf";
+import {
+  Arena,
+  ArrayMap,
+  ArrayOfMaps,
+  EmbeddedKernel,
+  GenericMap,
+  HashMap,
+  PerfEventArray,
+  bytes,
+  u32,
+  u64,
+} from "tsbpf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 /** Addresses of kernel/super.ts. */
@@ -191,6 +202,31 @@ describe("check", () => {
     expect(plant(elem, outer.id).join()).toMatch(/1 references, where fds, names and elems are 2/);
     expect(plant(MAPS_BY_ID + 4 * 500, head).join()).toMatch(/for ids that end in 500 stands a map/);
     expect(plant(MAPS_BY_ID + 4 * 500, head + 64).join()).toMatch(/for ids that end in 500 stands a map/);
+  });
+
+  test("an elem of a perf_event_array that is no ring buffer's id", () => {
+    using events = PerfEventArray.create(kernel, { maxEntries: 1 });
+    events.events({ pages: 1 });
+    const elem = wordAt(wordAt(FD_TABLE + 8 * events.fd) + VALUES_OFF);
+    const was = wordAt(elem);
+    for (const id of [999, map.id]) {
+      words[elem / 4] = id;
+      expect(kernel.check().join("\n")).toMatch(`an elem holds the map of id ${id}, which there is not`);
+    }
+    words[elem / 4] = was;
+    expect(kernel.check()).toEqual([]);
+  });
+
+  test("an elem of a devmap that is no program's id", () => {
+    using devices = GenericMap.create(kernel, { type: "devmap", keySize: 4, valueSize: 8, maxEntries: 1 });
+    devices.set(new Uint8Array(4), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+    const elem = wordAt(wordAt(FD_TABLE + 8 * devices.fd) + VALUES_OFF);
+    words[elem / 4 + 1] = 999;
+    expect(kernel.check()).toEqual([
+      expect.stringContaining("an elem holds the program of id 999, which there is not"),
+    ]);
+    words[elem / 4 + 1] = 0;
+    expect(kernel.check()).toEqual([]);
   });
 
   test("finds holders that are not there", () => {

@@ -330,6 +330,26 @@ describe("embedded: an elem is a ring buffer", () => {
     expect(send(kernel, events.fd, packetOf(1, 5000), 4, flagsOf(4080))).toBe(0);
   });
 
+  it("whatever a reader writes where it may, sending goes on, or finds no room", async () => {
+    using kernel = await EmbeddedKernel.create({ possibleCpus: 1 });
+    using events = GenericMap.create(kernel, { type: "perf_event_array", keySize: 4, valueSize: 4, maxEntries: 1 });
+    using ring = RingBuffer.create(kernel, { size: 4096 });
+    using bystander = RingBuffer.create(kernel, { size: 4096 });
+    events.set(wordOf(0), wordOf(ring.fd));
+    using position = kernel.mmap(ring.fd, 4096, { writable: true });
+    const words = new Uint32Array(position.bytes.buffer, position.bytes.byteOffset, 1024);
+    using program = sender(kernel, events.fd, 60, "0x7ffffffff ll");
+    const answers = new Set<number>();
+    for (let i = 0; i < 3000; i++) {
+      words[0] = [0, 8, 4088, 4096, 2 ** 31, 2 ** 32 - 8, 3, i * 72, i * 2654435761][i % 9]!;
+      words[1] = i % 5 === 0 ? i : 0;
+      answers.add(program.run({ data: packetOf(i) }).retval | 0);
+    }
+    expect([...answers].toSorted(numeric)).toEqual([ENOSPC, 0]);
+    expect(bystander.pending).toBe(0);
+    expect(kernel.check()).toEqual([]);
+  });
+
   it("what a thread may not do by its fd", async () => {
     using kernel = await EmbeddedKernel.create();
     using events = PerfEventArray.create(kernel, { name: "events" });

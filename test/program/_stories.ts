@@ -5,6 +5,8 @@
 import {
   ArrayOfMaps,
   BloomFilter,
+  type DevMap,
+  type DevMapHash,
   GenericMap,
   HashOfMaps,
   type Kernel,
@@ -158,9 +160,9 @@ export const stories: readonly Story[] = [
   {
     object: "devmap",
     prepare: (object) => {
-      const word = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
       // Any kernel has lo, whose number is 1.
-      for (const name of ["ports", "vlans"]) (object.maps[name] as GenericMap).set(word(2), word(1));
+      (object.maps["ports"] as DevMap).set(2, 1);
+      (object.maps["vlans"] as DevMapHash).set(2, 1);
     },
   },
   { object: "bits" },

@@ -3,8 +3,14 @@
  */
 import { EmbeddedKernel, GenericMap, type Kernel } from "tsbpf";
 import { LinuxKernel } from "tsbpf/linux";
-import { Program, ProgramFaultError } from "tsbpf/program";
-import { BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP, BPF_XDP_CPUMAP, BPF_XDP_DEVMAP } from "tsbpf/uapi";
+import { Program, type ProgramAttr, ProgramFaultError } from "tsbpf/program";
+import {
+  BPF_F_XDP_HAS_FRAGS,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_XDP,
+  BPF_XDP_CPUMAP,
+  BPF_XDP_DEVMAP,
+} from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
 import { assemble } from "../../src/insn/asm.js";
 import { whyNoLinux } from "../kernels.js";
@@ -20,7 +26,7 @@ const kernels: readonly (readonly [name: string, open: () => Promise<Kernel>])[]
 const words = (...values: number[]): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer);
 const packet = new Uint8Array(64);
 
-function load(kernel: Kernel, text: string, attr: { type?: number; expectedAttachType?: number } = {}): Program {
+function load(kernel: Kernel, text: string, attr: Partial<ProgramAttr> = {}): Program {
   return Program.load(kernel, { name: "p", type: BPF_PROG_TYPE_XDP, license: "MIT", insns: assemble(text), ...attr });
 }
 
@@ -63,6 +69,28 @@ describe.each(kernels)("%s", (_, open) => {
         expect(map.get(words(2))).toBeUndefined();
       }
       check();
+    });
+
+    it("all of its programs take fragments, or none does: as the first that it was given", async () => {
+      using kernel = await open();
+      using plain = ofDevmap(kernel);
+      using withFragments = load(kernel, "r0 = 2\nexit", {
+        expectedAttachType: BPF_XDP_DEVMAP,
+        progFlags: BPF_F_XDP_HAS_FRAGS,
+      });
+      for (const [first, other] of [
+        [plain, withFragments],
+        [withFragments, plain],
+      ] as const) {
+        using map = createMap(kernel, type);
+        map.set(words(1), words(1, 0));
+        // One that does not get in decides nothing.
+        expect(thrownBy(() => map.set(words(1), words(2 ** 31, other.fd)))).toMatchObject({ code: "EINVAL" });
+        map.set(words(1), words(1, first.fd));
+        map.delete(words(1));
+        expect(thrownBy(() => map.set(words(1), words(1, other.fd)))).toMatchObject({ code: "EINVAL" });
+        map.set(words(1), words(1, first.fd));
+      }
     });
 
     it("holds its programs, and lets go of them", async () => {
@@ -215,4 +243,18 @@ describe("devices of the embedded kernel", () => {
     expect(hasProgram(loaded, program.id)).toBe(false);
     expect(loaded.check()).toEqual([]);
   });
+});
+
+it.each(["prog_array", "perf_event_array"])("elems of a %s are no program's memory", async (type) => {
+  for (const compile of [true, false]) {
+    using kernel = await EmbeddedKernel.create({ compile });
+    using map = GenericMap.create(kernel, { type, keySize: 4, valueSize: 4, maxEntries: 2 });
+    // FD_TABLE of kernel/super.ts, and `values` of kernel/maps/_array.ts.
+    const memory = new Uint32Array(kernel.share().memory.buffer);
+    const values = memory[memory[(0x43000 + 8 * map.fd) / 4]! / 4 + 42]!;
+    for (const act of ["r0 = *(u32 *)(r2 + 0)", "*(u64 *)(r2 + 8) = 4096"]) {
+      using program = load(kernel, `r1 = map[fd:${map.fd}]\nr2 = ${values} ll\n${act}\nr0 = 0\nexit`);
+      expect(() => program.run({ data: packet })).toThrow(ProgramFaultError);
+    }
+  }
 });

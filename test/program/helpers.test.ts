@@ -35,6 +35,7 @@ import {
 } from "tsbpf/uapi";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { assemble } from "../../src/insn/asm.js";
+import { engineModule } from "../../src/kernels/embedded/engine.js";
 import { helperName } from "../../src/uapi/helper_name.js";
 import { describeLinux } from "../kernels.js";
 
@@ -88,6 +89,15 @@ describeLinux("who may call a helper", () => {
     }
     expect(differing).toEqual([]);
     expect(known).toBeGreaterThan(55);
+  });
+});
+
+describe("helpers that compiled code calls by name", () => {
+  it("are named as the kernel names them", async () => {
+    const known = new Set(ids.map((id) => `bpf_${helperName(id)}`));
+    const named = WebAssembly.Module.exports(await engineModule(true)).filter(({ name }) => name.startsWith("bpf_"));
+    expect(named.filter(({ name }) => !known.has(name))).toEqual([]);
+    expect(named.length).toBeGreaterThan(60);
   });
 });
 
