@@ -48,6 +48,8 @@ const MAX_SLOTS = 256;
 /** How long a lock is waited for when a worker's end was told, and how often that is tried. */
 const EXIT_PATIENCE_MS = 50;
 const EXIT_TRIES = 20;
+/** How often an alarm waits for a lock in vain: between two waits it may be told of a worker's end. */
+const RING_TRIES = 3;
 /** The superblock, and the tables from the fd table on (kernel/super.ts): what lies between belongs to threads, and so to no image. */
 const SUPER = PAGE_BYTES;
 const FD_TABLE = 0x43000;
@@ -104,7 +106,9 @@ export class EmbeddedKernel implements Kernel {
   readonly #engine: Engine;
   #open = true;
   readonly #waits = new Waits();
-  readonly #alarm = new Alarm(() => this.runTimers());
+  readonly #alarm = new Alarm(() => this.#ring());
+  /** How often in a row an alarm has waited for a lock in vain. */
+  #failedRings = 0;
   /** Slots of threads that have ended, and could not be reaped yet. */
   readonly #unreaped = new Set<number>();
 
@@ -219,15 +223,14 @@ export class EmbeddedKernel implements Kernel {
     worker.once("exit", () => {
       if (!this.#open) return;
       for (const slot of tasksOf(this.#memory, thread)) this.#unreaped.add(slot);
+      // If it has left in good order, its timers are to be taken over all the same.
       this.#reapAll(0);
-      // It may have left in good order.
-      this.#engine.adoptTimers();
     });
   }
 
   /** Reaps what is left of threads that have ended; what waits for another of them is tried again. */
   #reapAll(tries: number): void {
-    if (!this.#open || this.#unreaped.size === 0) return;
+    if (!this.#open) return;
     this.#instance.patienceMs = EXIT_PATIENCE_MS;
     try {
       this.reap(...this.#unreaped);
@@ -460,6 +463,16 @@ export class EmbeddedKernel implements Kernel {
       this.#engine.giveUp();
       this.#alarm.set(0);
       throw error;
+    }
+  }
+
+  /** Fires what is due when the alarm rings: it rings again at once after one that was in vain. */
+  #ring(): void {
+    try {
+      this.runTimers();
+      this.#failedRings = 0;
+    } catch (error) {
+      if (!(error instanceof KernelBug) || ++this.#failedRings === RING_TRIES) throw error;
     }
   }
 
