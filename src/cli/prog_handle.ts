@@ -2,7 +2,7 @@
  * Naming a program: PROG := { id N | pinned FILE | tag TAG | name NAME }. The kernel keeps 15 bytes of a name; BTF has it whole.
  */
 import { BPF_OBJ_NAME_LEN } from "../uapi/bpf.js";
-import { EINVAL, ENOENT } from "../uapi/errno.js";
+import { ENOENT } from "../uapi/errno.js";
 import { errnoMessage } from "../uapi/errno_name.js";
 import type { Args } from "./args.js";
 import { openBtf } from "./btf_value.js";

@@ -110,7 +110,7 @@ it("nothing is torn, or lost uncounted", async () => {
 it("threads may be terminated in the middle", async () => {
   using kernel = await EmbeddedKernel.create({ possibleCpus: crewSize });
   const check = watchLeaks(kernel);
-  const { array, program, close } = setUp(kernel);
+  const { array, total, program, close } = setUp(kernel);
   const ending = async (): Promise<void> => {
     for (let n = 0; n < 15; n++) {
       const arg = { id: program.id, calls: 1_000_000, repeat: 1000 };
@@ -123,8 +123,11 @@ it("threads may be terminated in the middle", async () => {
       };
       const worker = new Worker(new URL("../../build/test/threads/worker.js", import.meta.url), { workerData: orders });
       kernel.attachWorker(worker);
+      const before = total();
       await once(worker, "online");
-      await new Promise((resolve) => setTimeout(resolve, 60 + n * 7));
+      // On a busy machine a worker takes its time until it sends.
+      while (total() === before) await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, n * 7));
       await worker.terminate();
     }
   };
