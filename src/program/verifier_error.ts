@@ -2,6 +2,7 @@
  * VerifierError: the kernel's verifier refused a program. Its log is long; what matters is at its end.
  */
 import { BPF_PROG_LOAD } from "../uapi/bpf.js";
+import { helperName } from "../uapi/helper_name.js";
 import { cmdName } from "../uapi/names.js";
 import { BpfError } from "../kernels/error.js";
 import { adviceFor } from "./verifier_advice.js";
@@ -47,6 +48,14 @@ export class VerifierError extends BpfError implements VerifierReason {
   }
 }
 
+/** Names a helper as Linux does, bpf_get_stackid#27: the embedded kernel has numbers only. */
+function withName(reason: string): string {
+  return reason.replace(/(?<=unknown func )#(\d+)/, (number, id: string) => {
+    const name = helperName(Number(id));
+    return name === undefined ? number : `bpf_${name}${number}`;
+  });
+}
+
 const INSN = /^(\d+): \([0-9a-f]{2}\) (.*)$/;
 
 /** What is to be read of a log. */
@@ -63,7 +72,7 @@ export function reasonOf(log: string): VerifierReason {
   const reason =
     after.filter((line) => !line.startsWith("; ")).join("; ") || (lines.at(-1) ?? "no reason is in the log");
   return {
-    reason,
+    reason: withName(reason),
     insn: lines[last]?.replace(/\s*;\s*R\d.*$/, ""),
     source: source?.slice(2),
     state: state?.replace(/^\d+: /, ""),

@@ -109,3 +109,16 @@ it("what is no program is not opened as one", async () => {
   expect(() => Program.fromId(kernel, 77)).toThrow(/ENOENT/);
   expect(kernel.usage().fds).toBe(fds);
 });
+
+it("a helper that is not built in is refused by name", async () => {
+  using kernel = await EmbeddedKernel.create();
+  const load = (id: number): Program =>
+    Program.load(kernel, {
+      name: "calls",
+      type: BPF_PROG_TYPE_XDP,
+      license: "GPL",
+      insns: assemble(`call ${id}\nr0 = 0\nexit`),
+    });
+  expect(() => load(27)).toThrow(/unknown func bpf_get_stackid#27: this kernel has no such helper/);
+  expect(() => load(9999)).toThrow(/unknown func #9999: this kernel has no such helper/);
+});
