@@ -7,6 +7,7 @@ import { assemble } from "../../src/insn/asm.js";
 import { type Insn, placesOf } from "../../src/insn/insn.js";
 import type { Opcode } from "../../src/insn/opcodes.js";
 import { whyNoLinux } from "../kernels.js";
+import { safeAtomic } from "../program/_workbench.js";
 import { IMMS, arithmeticRows, atomicRows, checksOf, inPrograms, jumpRows, memoryRows, row } from "./_checks.js";
 import { ThreeWays, VALUE_BYTES } from "./_three.js";
 
@@ -65,7 +66,8 @@ const atomics = fc
   .tuple(fc.constantFrom(...atomicRows), registers, fc.boolean(), fc.nat(7))
   .map(([opcode, reg, onFrame, word]) => {
     const [base, off] = onFrame ? [10, -64 + 8 * word] : [9, 8 * word];
-    return row(opcode, opcode.op === "load_acquire" ? { dst: reg, src: base, off } : { dst: base, src: reg, off });
+    const places = opcode.op === "load_acquire" ? { dst: reg, src: base, off } : { dst: base, src: reg, off };
+    return safeAtomic(row(opcode, places), 8 * word);
   });
 /** A number as an offset, with its range made known by a mask or by a comparison: into the value. */
 const indexed = fc
@@ -116,7 +118,7 @@ type Piece =
 const piece: fc.Arbitrary<Piece> = fc.oneof(
   { weight: 8, arbitrary: arithmetic.map((insn) => [insn]) },
   { weight: 4, arbitrary: memory.map((insn) => [insn]) },
-  { weight: 2, arbitrary: atomics.map((insn) => [insn]) },
+  { weight: 2, arbitrary: atomics },
   { weight: 2, arbitrary: indexed },
   { weight: 1, arbitrary: spilled },
   { weight: 4, arbitrary: jumps },

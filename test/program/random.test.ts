@@ -11,7 +11,7 @@ import { type Opcode, opcodes } from "../../src/insn/opcodes.js";
 import { Random } from "../differential/random.js";
 import { whyNoLinux } from "../kernels.js";
 import { embedded, linux } from "./_kernels.js";
-import { Workbench, insn, loadNumber, loadValue, row } from "./_workbench.js";
+import { Workbench, insn, loadNumber, loadValue, row, safeAtomic } from "./_workbench.js";
 
 const seed = Number(process.env["TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const PROGRAMS = Number(process.env["TSBPF_PROGRAMS"] ?? (process.env["CI"] === undefined ? 3000 : 20_000));
@@ -20,11 +20,13 @@ const PROGRAMS = Number(process.env["TSBPF_PROGRAMS"] ?? (process.env["CI"] === 
  * The map's value:
  *
  *     0        128          256               336        464
- *     | inputs | work area  | r0 to r9 at end | stack    |
+ *     | inputs | work area  | r0 to r8 at end | stack    |
+ *                             328: spare
  */
 const INPUTS = 128;
 const WORK = 128;
 const REGISTERS_AT = 256;
+const SPARE_AT = 328;
 const STACK_AT = 336;
 const VALUE_SIZE = 464;
 /** What a function uses of its stack; below it r1 waits while its register points to the value. */
@@ -208,7 +210,7 @@ class Generator {
   }
 
   #atomic(insns: Insn[], opcode: Opcode): void {
-    insns.push(this.#access(opcode));
+    insns.push(...safeAtomic(this.#access(opcode), SPARE_AT));
     // Linux 6.18 leaves r0's upper half as it was where the words are equal, on ways through the program that its verifier has not
     // followed to their end. RFC 9669 has zeroes there.
     if (opcode === CMPXCHG_32) insns.push(insn(MOV_32, { dst: 0, src: 0 }));
