@@ -189,6 +189,8 @@ export type Label = number;
 
 /** The body of a function. */
 export class Code extends Bytes {
+  /** Whether a function of the table is called. */
+  usesTable = false;
   #depth = 0;
 
   op(...codes: readonly number[]): this {
@@ -224,11 +226,13 @@ export class Code extends Bytes {
 
   /** Of the function in the table whose index is on the stack; see `moduleOf`. */
   callTable(): this {
+    this.usesTable = true;
     return this.byte(op.callIndirect).u32(0).byte(0);
   }
 
   /** The same, and returns what it returns: without this function's frame on the stack. See `hasTailCalls`. */
   returnCallTable(): this {
+    this.usesTable = true;
     return this.byte(op.returnCallIndirect).u32(0).byte(0);
   }
 
@@ -307,8 +311,8 @@ const SHARED_WITH_MAXIMUM = 3;
 const MAX_PAGES = 65536;
 
 /**
- * A module on a shared memory, "env" "memory", and a table, "k" "table", of functions that are all called with `inTable`. Functions are
- * numbered from the imports on.
+ * A module on a shared memory, "env" "memory", and, where its code uses it, a table, "k" "table", of functions that are all called with
+ * `inTable`. Functions are numbered from the imports on. (V8 keeps what imports a table for as long as that.)
  */
 export function moduleOf(
   imports: readonly Import[],
@@ -332,12 +336,13 @@ export function moduleOf(
   typeOf(inTable);
 
   // The memory comes first: engine.ts finds its limits there.
+  const usesTable = funcs.some(({ code }) => code.usesTable);
   const importSection = new Bytes()
-    .u32(imports.length + 2)
+    .u32(imports.length + (usesTable ? 2 : 1))
     .name("env")
     .name("memory");
   importSection.byte(2).byte(SHARED_WITH_MAXIMUM).u32(1).u32(MAX_PAGES);
-  importSection.name("k").name("table").byte(1).byte(FUNCREF).byte(0).u32(0);
+  if (usesTable) importSection.name("k").name("table").byte(1).byte(FUNCREF).byte(0).u32(0);
   for (const one of imports) importSection.name(one.module).name(one.name).byte(0).u32(typeOf(one));
 
   const funcSection = new Bytes().u32(funcs.length);
