@@ -1,6 +1,9 @@
 /**
  * What only the embedded kernel has of programs: faults, budgets, images.
  */
+import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { ArrayMap, EmbeddedKernel, u64 } from "tsbpf";
 import { Program, ProgramFaultError, assemble } from "tsbpf/program";
 import { BPF_PROG_TYPE_XDP } from "tsbpf/uapi";
@@ -121,4 +124,26 @@ it("a helper that is not built in is refused by name", async () => {
     });
   expect(() => load(27)).toThrow(/unknown func bpf_get_stackid#27: this kernel has no such helper/);
   expect(() => load(9999)).toThrow(/unknown func #9999: this kernel has no such helper/);
+});
+
+it.skipIf(process.platform !== "linux")("what was compiled goes with its program", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const mappings = (): number => readFileSync("/proc/self/maps", "latin1").split("\n").length;
+  using kernel = await EmbeddedKernel.create();
+  const after: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 500; n++) {
+      const program = load(kernel, `r0 = ${n}\nexit`);
+      expect(program.run({ data: PACKET }).retval).toBe(n);
+      program.close();
+    }
+    // V8 gives memory of code back a moment after it has found that nobody needs it.
+    for (let i = 0; i < 2; i++) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    after.push(mappings());
+  }
+  expect(after[2]! - after[0]!).toBeLessThan(300);
 });
