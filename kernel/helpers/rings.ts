@@ -13,7 +13,7 @@ import { E2BIG, EFAULT, EINVAL, ENOENT, ENOSPC } from "../../src/uapi/errno";
 import { BpfMap } from "../map";
 import { ArrayMap } from "../maps/_array";
 import { roundUp8 } from "../maps/_value";
-import { ringIdAt } from "../maps/perf_event_array";
+import { idAt } from "../maps/_map_in_map";
 import { Ringbuf, ringDiscard, ringOutput, ringQuery, ringReserve, ringSubmit } from "../maps/ringbuf";
 import { Run, heldRecord, holdRecord, myRun, releaseRecord } from "../run";
 import { me } from "../task";
@@ -85,7 +85,7 @@ export function perfOutput(insn: u32, ctx: u64, r2: u64, flags: u64, from: u64, 
   let index = <u32>flags;
   if (index == <u32>BPF_F_CURRENT_CPU) index = me().cpu - 1;
   if (index >= map.maxEntries) return result(-E2BIG);
-  const ring = heldMap(ringIdAt(changetype<ArrayMap>(map), index));
+  const ring = heldMap(idAt(changetype<ArrayMap>(map), index));
   return ring == 0 ? result(-ENOENT) : result(send(changetype<Ringbuf>(ring), <usize>from, <u32>size, run.packet, packetBytes));
 }
 

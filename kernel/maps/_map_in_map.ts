@@ -21,6 +21,7 @@ import { endUse, fdEntry, mapOf, noMap, useFd } from "../fd";
 import { BpfMap, addRef, looseRef, mapAt, mapById } from "../map";
 import { fieldsMark } from "../_btf_fields";
 import { isMapInMap } from "../map_types";
+import { ArrayMap } from "./_array";
 
 @unmanaged
 export class Template {
@@ -97,4 +98,33 @@ export function exchangeRefs(now: usize, was: u32): void {
 export function changeRefs(id: u32, by: i32): void {
   const map = mapById(id);
   if (map != 0) mapAt(map).refs += by;
+}
+
+// Of arrays whose elems begin with an id, as ARRAY_OF_MAPS and PERF_EVENT_ARRAY have them.
+
+// @ts-ignore: decorator
+@inline
+export function elemAt(map: ArrayMap, index: u32): usize {
+  return <usize>map.values + <usize>index * map.slotSize;
+}
+
+/** The id of the map that an index has, which is in range; or 0. */
+// @ts-ignore: decorator
+@inline
+export function idAt(map: ArrayMap, index: u32): u32 {
+  return atomic.load<u32>(elemAt(map, index));
+}
+
+/** How many elems hold the map of an id; any map if it is 0. */
+export function countArrayRefs(map: ArrayMap, id: u32): u32 {
+  let held: u32 = 0;
+  for (let index: u32 = 0; index < map.maxEntries; index++) {
+    const has = idAt(map, index);
+    if (has != 0 && (id == 0 || has == id)) held++;
+  }
+  return held;
+}
+
+export function addArrayRefs(map: ArrayMap, by: i32): void {
+  for (let index: u32 = 0; index < map.maxEntries; index++) changeRefs(idAt(map, index), by);
 }

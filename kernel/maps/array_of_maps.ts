@@ -12,21 +12,9 @@ import { BpfMap, collectDeadMaps, findMap, tablesLock } from "../map";
 import { ADD_REFS, ALLOC, ALLOC_CHECK, CHECK, CLEAR_LOCKS, COUNT, COUNT_REFS, DELETE_ELEM, FREE, GET_NEXT_KEY, LOOKUP_BATCH, LOOKUP_ELEM, MEM_USAGE, OWN_RUNS, REPAIR, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { isUser } from "../mem/pages";
 import { ArrayMap, arrayAlloc, arrayFree, arrayGetNextKey, arrayMemory, arrayOwnRuns, arrayRepair, fdArrayAllocCheck } from "./_array";
-import { Template, changeRefs, copyTemplate, exchangeRefs, innerOf, isErrno, checkTemplate } from "./_map_in_map";
+import { Template, addArrayRefs, checkTemplate, copyTemplate, countArrayRefs, elemAt, exchangeRefs, idAt, innerOf, isErrno } from "./_map_in_map";
 import { genericUpdateBatch } from "./_batch";
 import { clearStripes } from "./_stripe";
-
-// @ts-ignore: decorator
-@inline
-function elemAt(map: ArrayMap, index: u32): usize {
-  return <usize>map.values + <usize>index * map.slotSize;
-}
-
-// @ts-ignore: decorator
-@inline
-function idAt(map: ArrayMap, index: u32): u32 {
-  return atomic.load<u32>(elemAt(map, index));
-}
 
 function alloc(attr: CreateAttr): isize {
   const refused = checkTemplate(attr);
@@ -113,20 +101,6 @@ function lookupBatch(map: ArrayMap, batch: BatchAttr, user: usize): i32 {
   return done < batch.count ? -ENOENT : 0;
 }
 
-/** How many elems hold the map of an id; of any map if it is 0. */
-function countRefs(map: ArrayMap, id: u32): u32 {
-  let held: u32 = 0;
-  for (let index: u32 = 0; index < map.maxEntries; index++) {
-    const has = idAt(map, index);
-    if (has != 0 && (id == 0 || has == id)) held++;
-  }
-  return held;
-}
-
-function addRefs(map: ArrayMap, by: i32): void {
-  for (let index: u32 = 0; index < map.maxEntries; index++) changeRefs(idAt(map, index), by);
-}
-
 function check(map: ArrayMap): void {
   for (let index: u32 = 0; index < map.maxEntries; index++) {
     const id = idAt(map, index);
@@ -157,11 +131,11 @@ export function arrayOfMapsOps(op: u32, map: usize, a: usize, b: usize, flags: u
     case UPDATE_BATCH:
       return genericUpdateBatch(array, changetype<BatchAttr>(a), b);
     case COUNT:
-      return countRefs(array, 0);
+      return countArrayRefs(array, 0);
     case COUNT_REFS:
-      return countRefs(array, <u32>a);
+      return countArrayRefs(array, <u32>a);
     case ADD_REFS:
-      addRefs(array, <i32>a);
+      addArrayRefs(array, <i32>a);
       return 0;
     case MEM_USAGE:
       return <i32>arrayMemory(array);

@@ -29,7 +29,7 @@ import { BpfMap, collectDeadMaps, findMap, mapAt, tablesLock } from "../map";
 import { ADD_ELEM, ADD_REFS, ALLOC_CHECK, CHECK, COUNT, COUNT_REFS, DELETE_ELEM, DROP_CLOSED, FIND_ELEM, HOLDS_VALUE, LOOKUP_BATCH, LOOKUP_ELEM, UPDATE_BATCH, UPDATE_ELEM } from "../map_types";
 import { me } from "../task";
 import { ArrayMap } from "./_array";
-import { changeRefs, exchangeRefs } from "./_map_in_map";
+import { addArrayRefs, countArrayRefs, elemAt, exchangeRefs, idAt } from "./_map_in_map";
 import { arrayOps } from "./array";
 
 const CREATE_FLAGS: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_NUMA_NODE | BPF_F_PRESERVE_ELEMS;
@@ -37,19 +37,6 @@ const CREATE_FLAGS: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_NUMA_NODE | BPF_F_
 function allocCheck(attr: CreateAttr): i32 {
   if (attr.maxEntries == 0 || attr.keySize != 4 || attr.valueSize != 4) return -EINVAL;
   return (attr.mapFlags & ~CREATE_FLAGS) != 0 ? -EINVAL : 0;
-}
-
-// @ts-ignore: decorator
-@inline
-function elemAt(map: ArrayMap, index: u32): usize {
-  return <usize>map.values + 8 * <usize>index;
-}
-
-/** The id of an index's ring, which is in range; or 0. */
-// @ts-ignore: decorator
-@inline
-export function ringIdAt(map: ArrayMap, index: u32): u32 {
-  return atomic.load<u32>(elemAt(map, index));
 }
 
 function update(map: ArrayMap, index: u32, fd: u32, flags: u64): i32 {
@@ -80,7 +67,7 @@ function isClosed(map: ArrayMap, fd: u32): bool {
 
 /** Has an elem be another ring, or none (0). Under the tables lock. */
 function exchange(map: ArrayMap, index: u32, ring: usize, fd: u32): void {
-  const was = ringIdAt(map, index);
+  const was = idAt(map, index);
   const word = ring != 0 ? ((<u64>fd) << 32) | mapAt(ring).id : 0;
   atomic.store<u64>(elemAt(map, index), word);
   exchangeRefs(ring, was);
@@ -89,7 +76,7 @@ function exchange(map: ArrayMap, index: u32, ring: usize, fd: u32): void {
 function remove(map: ArrayMap, index: u32): i32 {
   if (index >= map.maxEntries) return -E2BIG;
   lock(tablesLock());
-  const isThere = ringIdAt(map, index) != 0;
+  const isThere = idAt(map, index) != 0;
   if (isThere) exchange(map, index, 0, 0);
   collectDeadMaps();
   unlock(tablesLock());
@@ -99,29 +86,15 @@ function remove(map: ArrayMap, index: u32): i32 {
 /** Empties elems whose fds are closed. The caller holds the tables lock; `keepsRefs` if it counts all references anew. */
 function dropClosed(map: ArrayMap, keepsRefs: bool): void {
   for (let index: u32 = 0; index < map.maxEntries; index++) {
-    if (ringIdAt(map, index) == 0 || !isClosed(map, load<u32>(elemAt(map, index), 4))) continue;
+    if (idAt(map, index) == 0 || !isClosed(map, load<u32>(elemAt(map, index), 4))) continue;
     if (keepsRefs) atomic.store<u64>(elemAt(map, index), 0);
     else exchange(map, index, 0, 0);
   }
 }
 
-/** How many elems hold the ring of an id; any ring if it is 0. */
-function countRefs(map: ArrayMap, id: u32): u32 {
-  let held: u32 = 0;
-  for (let index: u32 = 0; index < map.maxEntries; index++) {
-    const has = ringIdAt(map, index);
-    if (has != 0 && (id == 0 || has == id)) held++;
-  }
-  return held;
-}
-
-function addRefs(map: ArrayMap, by: i32): void {
-  for (let index: u32 = 0; index < map.maxEntries; index++) changeRefs(ringIdAt(map, index), by);
-}
-
 function check(map: ArrayMap): void {
   for (let index: u32 = 0; index < map.maxEntries; index++) {
-    const id = ringIdAt(map, index);
+    const id = idAt(map, index);
     const ring = findMap(id);
     const isRing = ring != 0 && changetype<BpfMap>(ring).type == BPF_MAP_TYPE_RINGBUF;
     if (id != 0 && !isRing) finding(ELEM_OF_NO_MAP, <u32>changetype<usize>(map), id, 0);
@@ -141,11 +114,11 @@ export function perfEventArrayOps(op: u32, map: usize, a: usize, b: usize, flags
       dropClosed(array, a != 0);
       return 0;
     case COUNT:
-      return countRefs(array, 0);
+      return countArrayRefs(array, 0);
     case COUNT_REFS:
-      return countRefs(array, <u32>a);
+      return countArrayRefs(array, <u32>a);
     case ADD_REFS:
-      addRefs(array, <i32>a);
+      addArrayRefs(array, <i32>a);
       return 0;
     case CHECK:
       check(array);

@@ -10,20 +10,14 @@ import {
   BPF_F_NUMA_NODE,
   BPF_F_RDONLY_PROG,
   BPF_F_WRONLY_PROG,
-  BPF_MAP_DELETE_BATCH,
-  BPF_MAP_LOOKUP_AND_DELETE_BATCH,
-  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-  BPF_MAP_LOOKUP_BATCH,
   BPF_MAP_TYPE_PROG_ARRAY,
-  BPF_MAP_UPDATE_BATCH,
   BPF_NOEXIST,
   E2BIG,
   EBADF,
   EINVAL,
   ENOENT,
-  ENOTSUPP,
 } from "tsbpf/uapi";
-import { KEYS, OUT, VALUE } from "../machine/arena.js";
+import { hasNoBatches } from "./_no_batches.js";
 import { type Story, u32 } from "./story.js";
 
 const base = { map_type: BPF_MAP_TYPE_PROG_ARRAY, key_size: 4, value_size: 4, max_entries: 2 };
@@ -68,17 +62,6 @@ export const progArray: Story = {
   },
 
   "it has no batches, and no LOOKUP_AND_DELETE": (t) => {
-    const map_fd = t.create(base);
-    const fields = { map_fd, out_batch: { to: OUT }, keys: { to: KEYS }, values: { to: VALUE } };
-    for (const cmd of [
-      BPF_MAP_LOOKUP_BATCH,
-      BPF_MAP_UPDATE_BATCH,
-      BPF_MAP_DELETE_BATCH,
-      BPF_MAP_LOOKUP_AND_DELETE_BATCH,
-    ]) {
-      for (const count of [0, 1]) t.command(cmd, "batch", { ...fields, count, elem_flags: count }, -ENOTSUPP);
-    }
-    const elem = { map_fd, key: { to: KEYS }, value: { to: VALUE } };
-    t.command(BPF_MAP_LOOKUP_AND_DELETE_ELEM, "mapElem", elem, -ENOTSUPP);
+    hasNoBatches(t, t.create(base));
   },
 };
