@@ -7,7 +7,7 @@ import { assemble } from "../../src/insn/asm.js";
 import { type Insn, placesOf } from "../../src/insn/insn.js";
 import type { Opcode } from "../../src/insn/opcodes.js";
 import { whyNoLinux } from "../kernels.js";
-import { safeAtomic } from "../program/_workbench.js";
+import { laundered } from "../program/_workbench.js";
 import { IMMS, arithmeticRows, atomicRows, checksOf, inPrograms, jumpRows, memoryRows, row } from "./_checks.js";
 import { ThreeWays, VALUE_BYTES } from "./_three.js";
 
@@ -59,15 +59,18 @@ const memory = fc
   .tuple(fc.constantFrom(...memoryRows), registers, fc.boolean(), fc.nat(56), number)
   .map(([opcode, reg, onFrame, where, imm]) => {
     const [base, off] = onFrame ? [10, -64 + where - (where % opcode.size)] : [9, where];
-    if (opcode.form === "load") return row(opcode, { dst: reg, src: base, off });
-    return row(opcode, { dst: base, off, ...(opcode.from === "reg" ? { src: reg } : { imm }) });
+    if (opcode.form !== "load")
+      return [row(opcode, { dst: base, off, ...(opcode.from === "reg" ? { src: reg } : { imm }) })];
+    const load = row(opcode, { dst: reg, src: base, off });
+    return onFrame ? laundered(load, where - (where % 8)) : [load];
   });
 const atomics = fc
   .tuple(fc.constantFrom(...atomicRows), registers, fc.boolean(), fc.nat(7))
   .map(([opcode, reg, onFrame, word]) => {
     const [base, off] = onFrame ? [10, -64 + 8 * word] : [9, 8 * word];
     const places = opcode.op === "load_acquire" ? { dst: reg, src: base, off } : { dst: base, src: reg, off };
-    return safeAtomic(row(opcode, places), 8 * word);
+    const atomic = row(opcode, places);
+    return onFrame ? laundered(atomic, 8 * word) : [atomic];
   });
 /** A number as an offset, with its range made known by a mask or by a comparison: into the value. */
 const indexed = fc
@@ -117,7 +120,7 @@ type Piece =
   | { call: string; reg: number };
 const piece: fc.Arbitrary<Piece> = fc.oneof(
   { weight: 8, arbitrary: arithmetic.map((insn) => [insn]) },
-  { weight: 4, arbitrary: memory.map((insn) => [insn]) },
+  { weight: 4, arbitrary: memory },
   { weight: 2, arbitrary: atomics },
   { weight: 2, arbitrary: indexed },
   { weight: 1, arbitrary: spilled },

@@ -36,19 +36,26 @@ export function insn(opcode: Opcode, fields: Partial<Insn> = {}): Insn {
 const STORE = row("store", { size: 8, from: "reg" });
 const LOAD = row("load", { size: 8 });
 
+/** The register whose number an instruction makes, if it makes one. */
+function resultOf({ opcode: { form, op }, dst, src }: Insn): number | undefined {
+  if (["alu", "movsx", "end", "load", "lddw"].includes(form) || op === "load_acquire") return dst;
+  if (op === "cmpxchg") return 0;
+  return /^(xchg|fetch_)/.test(op) ? src : undefined;
+}
+
 /**
- * An atomic operation, and what keeps Linux 6.18 from misjudging it: its verifier, when it relies on what a number may be, does not
- * follow that number back through an atomic operation into the stack. It takes what one way to there has left in the stack for
- * what all have, and leaves out instructions that are reached. So a number from the stack goes by the map's value, of which it knows nothing.
+ * An instruction, and what makes Linux's verifier forget what it takes its result to be: the number goes by the map's value.
+ *
+ * Linux 6.18's sometimes takes it to be what it is not, and then leaves out instructions that are reached: it does not follow a number
+ * back through an atomic operation into the stack; a register that was filled from the stack with its sign stays bound to one
+ * that has the number without, and gets its range.
  *
  * @param spare Where 8 bytes of the value are free, r9 + spare.
  */
-export function safeAtomic(atomic: Insn, spare: number): Insn[] {
-  const { op } = atomic.opcode;
-  const isLoad = op === "load_acquire";
-  const result = isLoad ? atomic.dst : op === "cmpxchg" ? 0 : /^(xchg|fetch_)/.test(op) ? atomic.src : undefined;
-  if ((isLoad ? atomic.src : atomic.dst) !== 10 || result === undefined) return [atomic];
-  return [atomic, insn(STORE, { dst: 9, src: result, off: spare }), insn(LOAD, { dst: result, src: 9, off: spare })];
+export function laundered(one: Insn, spare: number): Insn[] {
+  const reg = resultOf(one);
+  if (reg === undefined) return [one];
+  return [one, insn(STORE, { dst: 9, src: reg, off: spare }), insn(LOAD, { dst: reg, src: 9, off: spare })];
 }
 
 const MAP_VALUE = row("map_value");
