@@ -34,6 +34,8 @@ export interface Chunk {
 export interface Access {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
+  /** Whether it is the embedded kernel's short way. */
+  readonly isShort: boolean;
   lookup(): number;
   /** The same with BPF_F_LOCK. */
   lookupLocked(): number;
@@ -86,6 +88,7 @@ function openDirect(direct: DirectMap): Access {
   return {
     key: direct.key.bytes,
     value: direct.value.bytes,
+    isShort: true,
     lookup: direct.lookupElem,
     // Maps whose values have a lock have no short way.
     lookupLocked: () => -EINVAL,
@@ -168,6 +171,7 @@ export function openSyscalls(kernel: Kernel, fd: number, { keySize, valueSize, i
   return {
     key: buffer.bytes.subarray(keyOff, keyOff + keySize),
     value: buffer.bytes.subarray(valueOff),
+    isShort: false,
     lookup,
     lookupLocked: () => {
       view.setUint32(flags.off, BPF_F_LOCK, true);
@@ -227,6 +231,7 @@ const none = new Uint8Array();
 export const closedAccess: Access = {
   key: none,
   value: none,
+  isShort: false,
   lookup: closed,
   lookupLocked: closed,
   update: closed,

@@ -23,6 +23,7 @@ import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { FailureAbout, MapFd } from "./_map_fd.js";
 import { openMapped } from "./_mapped_array.js";
+import { type Straight, straightFor } from "./_straight.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
 import { BatchWalk, ENTRIES, KEYS, VALUES, type Walk, WalkBuffer } from "./_walk.js";
@@ -52,6 +53,7 @@ export class KeyedMap<K, V> extends TypedMap {
   readonly value: Codec<V>;
   readonly #shape: ElemShape;
   #access: Access;
+  #straight: Straight<K, V> | undefined;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
   #keyAt: Column<K>;
   #valueAt: Column<V>;
@@ -90,6 +92,7 @@ export class KeyedMap<K, V> extends TypedMap {
       mapFd.close();
       throw error;
     }
+    this.#straight = slot === undefined ? straightFor(this.#access, key, value, this.#lookupFailure) : undefined;
     this.#keyAt = new Column(key, this.#access.key);
     this.#valueAt = new Column(value, this.#access.value);
     this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
@@ -112,10 +115,13 @@ export class KeyedMap<K, V> extends TypedMap {
    * closed
    */
   get(key: K, options?: GetOptions): V | undefined {
-    const ret = options?.lock === true ? this.#lookupLocked(key) : this.#lookup(key);
+    const isLocked = options?.lock === true;
+    const straight = this.#straight;
+    if (straight !== undefined && !isLocked) return straight.get(key);
+    const ret = isLocked ? this.#lookupLocked(key) : this.#lookup(key);
     if (ret === 0) return this.#valueAt.read(0);
     if (ret === -ENOENT) return undefined;
-    throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
+    throw this.#lookupFailure(key, ret);
   }
 
   /** Whether the key is there. */
@@ -123,7 +129,7 @@ export class KeyedMap<K, V> extends TypedMap {
     const ret = this.#lookup(key);
     if (ret === 0) return true;
     if (ret === -ENOENT) return false;
-    throw this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
+    throw this.#lookupFailure(key, ret);
   }
 
   /**
@@ -137,9 +143,9 @@ export class KeyedMap<K, V> extends TypedMap {
    * the map frozen; EINVAL when it is to lock and values have no lock; EBADF when the map is closed
    */
   set(key: K, value: V, options?: SetOptions): boolean {
-    this.#valueAt.write(0, value, "value");
     const flags = options === undefined ? 0 : flagsOf(options);
-    const ret = this.#update(key, flags);
+    const straight = this.#straight;
+    const ret = straight !== undefined ? straight.set(key, value, flags) : this.#set(key, value, flags);
     if (ret === 0) return true;
     if (ret === -EEXIST && (flags & BPF_NOEXIST) !== 0) return false;
     if (ret === -ENOENT && (flags & BPF_EXIST) !== 0) return false;
@@ -155,7 +161,7 @@ export class KeyedMap<K, V> extends TypedMap {
    * @throws {BpfError} as `get`
    */
   getMany(keys: Iterable<K> | readonly K[]): (V | undefined)[] {
-    return this.#many.get(keys, (key, ret) => this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM));
+    return this.#many.get(keys, this.#lookupFailure);
   }
 
   /**
@@ -250,6 +256,7 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#access.close();
     // Keys and values are looked at all the same.
     this.#access = closedAccess;
+    this.#straight = undefined;
     this.#keyAt = new Column(this.key);
     this.#valueAt = new Column(this.value);
     this.#deltaAt = new Column(this.#delta);
@@ -261,6 +268,7 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#access.close();
     this.#access = closedAccess;
     this.#access = openAccess(this.kernel, this.fd, this.#shape, isMapped ? openMapped : openSyscalls);
+    this.#straight = straightFor(this.#access, this.key, this.value, this.#lookupFailure);
     this.#keyAt = new Column(this.key, this.#access.key);
     this.#valueAt = new Column(this.value, this.#access.value);
     this.#deltaAt = this.#valueAt;
@@ -308,8 +316,8 @@ export class KeyedMap<K, V> extends TypedMap {
   protected addTo(key: K, delta: unknown): void {
     if (!this.#hasLanes)
       throw new TypeError(`Cannot add to values of type ${this.#delta.type}: wanted integers, or structs of them`);
-    this.#deltaAt.write(0, delta, "delta");
-    const ret = this.#add(key);
+    const straight = this.#straight;
+    const ret = straight !== undefined ? straight.add(key, delta as V) : this.#add(key, delta);
     if (ret === 0) return;
     // Without a command of its own, adding is reading and writing: an fd that may not do one fails with it.
     const cmd = ret === -EPERM && this.#access.lookup() === -EPERM ? BPF_MAP_LOOKUP_ELEM : BPF_MAP_UPDATE_ELEM;
@@ -330,7 +338,8 @@ export class KeyedMap<K, V> extends TypedMap {
     return this.#access.lookupLocked();
   }
 
-  #update(key: K, flags: number): number {
+  #set(key: K, value: V, flags: number): number {
+    this.#valueAt.write(0, value, "value");
     if (this.#way === AS_KEY) return this.#access.update4(u32Of(this.key, key), flags);
     if (this.#way === AS_INDEX) return this.#access.update4(u32Of(this.key, key), flags);
     this.#keyAt.write(0, key, "key");
@@ -343,12 +352,16 @@ export class KeyedMap<K, V> extends TypedMap {
     return this.#access.remove();
   }
 
-  #add(key: K): number {
+  #add(key: K, delta: unknown): number {
+    this.#deltaAt.write(0, delta, "delta");
     if (this.#way === AS_KEY) return this.#access.add4(u32Of(this.key, key));
     if (this.#way === AS_INDEX) return this.#access.add4(u32Of(this.key, key));
     this.#keyAt.write(0, key, "key");
     return this.#access.add();
   }
+
+  readonly #lookupFailure = (key: K, ret: number): Error =>
+    this.#failure("look up", "in", key, ret, BPF_MAP_LOOKUP_ELEM);
 
   #updateFailure(key: K, flags: number, ret: number, about?: SomeDone): Error {
     const isReplace = (flags & BPF_EXIST) !== 0;

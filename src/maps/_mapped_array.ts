@@ -100,6 +100,7 @@ export function openMapped(kernel: Kernel, fd: number, { valueSize, maxEntries, 
   return {
     key,
     value: new Uint8Array(own.words.buffer, 0, valueSize),
+    isShort: false,
     lookup: () => lookup4(keyWord[0]!),
     // Arrays whose values have a lock are not mapped.
     lookupLocked: () => -EINVAL,
