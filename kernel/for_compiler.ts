@@ -78,7 +78,7 @@ function findWord<K>(map: Htab, key: K): usize {
     const found = cellsWith(line, tagOf(hash));
     keepOrder();
     const i = <usize>ctz<u32>(found);
-    if (found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key) {
+    if (found != 0 && load<K>(line + i * map.keyStride, KEYS_OFF) == key) {
       keepOrder();
       if (loadSeq(line) == seq) return line + map.valuesOff + i * map.valueStride;
     }

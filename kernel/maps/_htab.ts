@@ -14,7 +14,7 @@
  *      12  next   address of an overflow line, or 0
  *      16  tags   a byte a cell: 0 if it is empty, else 0x80 and seven bits of the key's hash
  *      24  keys   of `cells` elems, keyStride apart; or addresses of their slots ("slotted")
- *       .  values at valuesOff, aligned, valueStride apart
+ *       .  values at valuesOff, aligned, valueStride apart; where key and value have 4 bytes each, each behind its key ("pairs")
  *       .  of an LRU table, the last 16 bytes: how warm each cell is, and who went (_lru.ts)
  *
  *      slot  0  home, index   as above
@@ -27,7 +27,8 @@
  * Threads: lookups take no lock. Whoever changes a bucket holds the lock of its line, and each change is one store: an elem
  * is there from the moment its tag is stored, and no more once the tag is 0. Then seq rises, before anybody can use the cell for
  * something else: so a reader that saw the elem, and finds seq unchanged, read it as it was. Values of more than a word
- * are written in place with seq odd (_value.ts).
+ * are written in place with seq odd (_value.ts). The value of a pair is replaced without a lock, by one compare-and-swap of the two
+ * (_htab_ops.ts `replacePair`).
  *
  * Overflow lines and slots are as many as are needed, with the keys spread by a hash that nobody can foresee.
  * Differs from Linux: when they are not enough all the same, an insert is refused with ENOMEM.
@@ -87,6 +88,9 @@ export const NEXT_OFF: usize = 12;
 export const TAGS_OFF: usize = 16;
 export const KEYS_OFF: u32 = 24;
 const MAX_CELLS: u32 = 8;
+/** A key of 4 bytes, and a value of 4: a word of 8 that is read, and replaced, in one access. */
+export const PAIR_BYTES: u32 = 8;
+export const PAIR_VALUE_OFF: u32 = 4;
 const CACHE_LINE: u32 = 64;
 /** Of a key and its value: larger elems are slotted, since a line that holds few elems takes as much memory as a full one. */
 const MAX_CELL_BYTES: u64 = 40;
@@ -221,7 +225,11 @@ function shapeElems(map: Htab, perCpu: bool): void {
   const keySize = map.keySize;
   const valueSize = map.valueSize;
   map.slotted = perCpu || <u64>keySize + valueSize > MAX_CELL_BYTES ? 1 : 0;
-  if (map.slotted == 0) {
+  if (map.slotted == 0 && keySize == 4 && valueSize == 4) {
+    map.keyStride = PAIR_BYTES;
+    map.valueStride = PAIR_BYTES;
+    map.valuesOff = KEYS_OFF + PAIR_VALUE_OFF;
+  } else if (map.slotted == 0) {
     map.keyStride = keySize >= 8 ? roundUp8(keySize) : (keySize + 3) & ~3;
     // A value is aligned to 8 where it has 8 bytes, else to 4: words are read in one access.
     map.valueStride = valueSize >= 8 ? roundUp8(valueSize) : (valueSize + 3) & ~3;
@@ -235,10 +243,13 @@ function shapeElems(map: Htab, perCpu: bool): void {
 /** Of 5 to 8 cells a line, as many as waste least; as many lines as max_entries then fill to FILL_SIXTEENTHS. */
 function shapeLines(map: Htab): void {
   const lruBytes: u32 = isLruHash(map.type) ? LRU_BYTES : 0;
+  const pairs = hasPairs(map);
   for (let cells: u32 = 5; cells <= MAX_CELLS; cells++) {
+    const keysEnd = KEYS_OFF + cells * map.keyStride;
     const valueAlign: u32 = map.valueStride >= 8 ? 7 : 3;
-    const valuesOff = (KEYS_OFF + cells * map.keyStride + valueAlign) & ~valueAlign;
-    const size = (valuesOff + cells * map.valueStride + lruBytes + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+    const valuesOff = pairs ? map.valuesOff : (keysEnd + valueAlign) & ~valueAlign;
+    const end = pairs ? keysEnd : valuesOff + cells * map.valueStride;
+    const size = (end + lruBytes + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
     if (map.cells != 0 && size * map.cells > map.lineSize * cells) continue;
     map.cells = cells;
     map.valuesOff = valuesOff;
@@ -247,6 +258,8 @@ function shapeLines(map: Htab): void {
   map.heatOff = lruBytes == 0 ? 0 : map.lineSize - lruBytes;
   const fill = lruBytes == 0 ? FILL_SIXTEENTHS : LRU_FILL_SIXTEENTHS;
   map.lineCount = <u32>((<u64>map.maxEntries * 16) / (map.cells * fill)) + 1;
+  // So that there is a key of another line's for each line: _htab_ops.ts `takePair`.
+  if (pairs) map.lineCount = max<u32>(map.lineCount, 2);
 }
 
 /** Allocates a map of this shape. */
@@ -347,6 +360,27 @@ export function htabClearLocks(map: Htab): void {
 export function valueWord(map: Htab): u32 {
   const isWords = (map.keySize == 4 || map.keySize == 8) && (map.valueSize == 4 || map.valueSize == 8);
   return isWords && map.slotted == 0 ? map.valueSize : 0;
+}
+
+/** Whether each value lies behind its key, in one word. */
+// @ts-ignore: decorator
+@inline
+export function hasPairs(map: Htab): bool {
+  return map.valuesOff == KEYS_OFF + PAIR_VALUE_OFF;
+}
+
+/** `keyStride`, of a table as `valueWord` is for. */
+// @ts-ignore: decorator
+@inline
+export function keyStrideOf<K, V>(): usize {
+  return sizeof<K>() == 4 && sizeof<V>() == 4 ? PAIR_BYTES : sizeof<K>();
+}
+
+/** `valueStride`, of such a table. */
+// @ts-ignore: decorator
+@inline
+export function valueStrideOf<K, V>(): usize {
+  return sizeof<K>() == 4 && sizeof<V>() == 4 ? PAIR_BYTES : sizeof<V>();
 }
 
 // @ts-ignore: decorator

@@ -18,13 +18,17 @@ import {
   Key16,
   KeyBytes,
   NEXT_OFF,
+  PAIR_BYTES,
+  PAIR_VALUE_OFF,
   TAGS_OFF,
   cellOfTag,
   cellsWith,
   countWord,
   findTag,
   fullCells,
+  hasPairs,
   hashOf,
+  keyStrideOf,
   lineAt,
   lineOf,
   lineOfTag,
@@ -36,6 +40,7 @@ import {
   tagOf,
   valueAt,
   valueOfTag,
+  valueStrideOf,
 } from "./_htab";
 import { coldestOf, homeOfTag, isLru, mayGo, nextToGo, noteGone, noteNew, noteUse } from "./_lru";
 import { forgetQueue } from "./_lru_exact";
@@ -216,8 +221,8 @@ export function lookupWord<K, V>(map: Htab, key: K, hash: u32, to: usize, isUse:
   const i = <usize>ctz<u32>(found);
   let ret: i32 = 0;
   if (found == 0 && nextLine(line) == 0) ret = -ENOENT;
-  else if (found == 0 || load<K>(line + i * sizeof<K>(), KEYS_OFF) != key) return lookupHashed<K>(map, key, hash, to, isUse);
-  else if (to != 0) store<V>(to, load<V>(line + map.valuesOff + i * sizeof<V>()));
+  else if (found == 0 || load<K>(line + i * keyStrideOf<K, V>(), KEYS_OFF) != key) return lookupHashed<K>(map, key, hash, to, isUse);
+  else if (to != 0) store<V>(to, load<V>(line + map.valuesOff + i * valueStrideOf<K, V>()));
   keepOrder();
   if (loadSeq(line) != seq || (seq & 1) != 0) return lookupHashed<K>(map, key, hash, to, isUse);
   if (isUse && ret == 0) noteUse(map, line + TAGS_OFF + i);
@@ -268,19 +273,59 @@ function updateUnder<K>(map: Htab, key: K, hash: u32, index: u32, value: usize, 
   return replace(map, valueOfTag(map, tag), index, line, value);
 }
 
+/**
+ * Replaces the value of a pair without a lock: by a compare-and-swap of key and value. False for what is not the common hit.
+ *
+ * That seq is the same before and after says that the elem was there as it was read. From then on another thread may delete it: then
+ * this update counts as made before. Who deletes an elem to return its value makes the word another key's when it is gone, and
+ * returns what was in there (`removeElem`): so it returns this value, or the swap fails.
+ */
+// @ts-ignore: decorator
+@inline
+function replacePair(map: Htab, key: u32, hash: u32, line: usize, value: u32): bool {
+  const seq = loadSeq(line);
+  const found = cellsWith(line, tagOf(hash));
+  keepOrder();
+  const i = <usize>ctz<u32>(found);
+  const pair = line + KEYS_OFF + i * PAIR_BYTES;
+  const old = found != 0 ? load<u64>(pair) : 0;
+  keepOrder();
+  if (found == 0 || <u32>old != key || loadSeq(line) != seq) return false;
+  if (atomic.cmpxchg<u64>(pair, old, pairOf(key, value)) != old) return false;
+  if (isLru(map)) noteUse(map, line + TAGS_OFF + i);
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline
+function pairOf(key: u32, value: u32): u64 {
+  return key | (<u64>value << 32);
+}
+
+/** Makes the pair of an elem that is gone one that no thread can take for its own any more. Returns the value that it had. */
+function takePair(map: Htab, pair: usize, index: u32): u32 {
+  let key = ~load<u32>(pair);
+  // A key of another line's was never in this one.
+  while (lineOf(map, hashOf<u32>(map, key)) == index) key++;
+  return <u32>(atomic.xchg<u64>(pair, key) >> 32);
+}
+
 /** The same on a table as `lookupWord` is for. */
 // @ts-ignore: decorator
 @inline
 export function updateWord<K, V>(map: Htab, key: K, hash: u32, value: usize, flags: u64): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
+  if (sizeof<K>() == 4 && sizeof<V>() == 4 && flags != <u64>BPF_NOEXIST) {
+    if (replacePair(map, <u32>key, hash, line, load<u32>(value))) return 0;
+  }
   lockStripe(map, line);
   const found = cellsWith(line, tagOf(hash));
   const i = <usize>ctz<u32>(found);
-  const isHit = found != 0 && load<K>(line + i * sizeof<K>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
+  const isHit = found != 0 && load<K>(line + i * keyStrideOf<K, V>(), KEYS_OFF) == key && flags != <u64>BPF_NOEXIST;
   let ret: i32 = 0;
   if (isHit) {
-    store<V>(line + map.valuesOff + i * sizeof<V>(), load<V>(value));
+    store<V>(line + map.valuesOff + i * valueStrideOf<K, V>(), load<V>(value));
     if (isLru(map)) noteUse(map, line + TAGS_OFF + i);
   } else if (found == 0 && nextLine(line) == 0 && flags != <u64>BPF_EXIST) ret = insert<K>(map, key, hash, line, value, null);
   else ret = updateUnder<K>(map, key, hash, index, value, flags);
@@ -441,13 +486,14 @@ function lookupAndRemove<K>(map: Htab, key: K, to: usize): i32 {
 export function removeElem(map: Htab, line: usize, tag: usize, index: u32, to: usize): void {
   const value = to == 0 ? 0 : valueOfTag(map, tag);
   // Of a per-CPU table others may be adding to it still: it is read when they have done.
-  if (value != 0 && !isPerCpuTable(map)) readValue(map, value, index, to);
+  if (value != 0 && !isPerCpuTable(map) && !hasPairs(map)) readValue(map, value, index, to);
   const slot = map.slotted != 0 ? slotOf(lineOfTag(tag), cellOfTag(tag)) : 0;
   const task = me();
   task.spareSlot = <u32>slot;
   beginDown(countWord(map), tag);
   storeInOrder<u8>(tag, 0);
   bumpSeq(line);
+  if (value != 0 && hasPairs(map)) store<u32>(to, takePair(map, value - PAIR_VALUE_OFF, index));
   if (map.timers != 0) freeTimerOf(map, valueOfTag(map, tag));
   const at = lineOfTag(tag);
   if (at != line && load<u64>(at + TAGS_OFF) == 0) unlinkLine(map, line, at, task);

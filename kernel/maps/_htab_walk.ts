@@ -27,12 +27,14 @@ import {
   hashOf,
   homeLine,
   keyAt,
+  keyStrideOf,
   lineAt,
   lineOf,
   lineOfTag,
   linesInAll,
   nextLine,
   valueAt,
+  valueStrideOf,
 } from "./_htab";
 import { isPerCpuTable, readValue, removeElem } from "./_htab_ops";
 import { exchangeRefs } from "./_map_in_map";
@@ -315,8 +317,8 @@ function copyWords<K, V>(map: Htab, n: u32, toKeys: usize, toValues: usize, room
     let value = toValues;
     for (let left = full; left != 0; left &= left - 1) {
       const i = <usize>ctz<u32>(left);
-      store<K>(key, load<K>(line + i * sizeof<K>(), KEYS_OFF));
-      store<V>(value, load<V>(line + valuesOff + i * sizeof<V>()));
+      store<K>(key, load<K>(line + i * keyStrideOf<K, V>(), KEYS_OFF));
+      store<V>(value, load<V>(line + valuesOff + i * valueStrideOf<K, V>()));
       key += sizeof<K>();
       value += sizeof<V>();
     }

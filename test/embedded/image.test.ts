@@ -412,7 +412,7 @@ describe("what is no whole image is refused", () => {
     const image = await smallImage();
     image[8]! += 1;
     expect((await refusal(image)).message).toMatch(
-      /^The image has version 0x10007, and this tsbpf loads version 0x10006$/,
+      /^The image has version 0x10008, and this tsbpf loads version 0x10007$/,
     );
   });
 });

@@ -56,6 +56,15 @@ const models: Readonly<Record<string, Model>> = {
       BUG_REPAIR_NO_BUMP: ["assertion violated"],
     },
   },
+  pair: {
+    runs: [[]],
+    bugs: {
+      BUG_NO_SECOND_LOOK: ["assertion violated"],
+      BUG_READ_FIRST: ["assertion violated"],
+      BUG_NOT_MADE_ANOTHERS: ["assertion violated"],
+      BUG_KEY_OF_THIS_LINE: ["assertion violated", "BUMP_LATE"],
+    },
+  },
   overflow: {
     runs: [[], ["REAPER_LIVES"]],
     bugs: {

@@ -15,6 +15,7 @@ import { write } from "./ringing.js";
 import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
+import { replaceOrTake } from "./replacing.js";
 import { churn } from "./saving.js";
 import { routing } from "./routing.js";
 import { runProgram } from "./running.js";
@@ -35,6 +36,7 @@ const jobs = {
   outlive,
   pushAndPop,
   recycle,
+  replaceOrTake,
   routing,
   runProgram,
   share,

@@ -16,7 +16,7 @@ const PAGE_BYTES = 4096;
 const HEADER_BYTES = 32;
 const MAGIC = "tsbpfimg";
 /** kernel/super.ts LAYOUT_VERSION in the low half. */
-const VERSION = 0x0001_0006;
+const VERSION = 0x0001_0007;
 
 /** An image that cannot be loaded: it is damaged, or not an image of this version. */
 export class ImageError extends Error {
