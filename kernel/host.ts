@@ -45,9 +45,10 @@ export function format(pages: u32, possibleCpus: u32, seed: u64, devices: u32): 
   s.magic = MAGIC;
 }
 
-/** Makes this thread's task known. `mayBlock`: whether it may sleep in Atomics.wait. */
-export function enter(mayBlock: bool): void {
+/** Makes this thread's task known: whether it may sleep in Atomics.wait, and the system's number for the thread, or 0. */
+export function enter(mayBlock: bool, thread: u32): void {
   me().mayBlock = mayBlock ? 1 : 0;
+  me().thread = thread;
 }
 
 /** Has all other threads wait before they change anything, until `resume`. */
@@ -282,6 +283,16 @@ export function lockKind(word: usize): u32 {
 export function lockedMap(id: u32): u32 {
   const map = taskOf(id).map;
   return map == 0 ? 0 : changetype<BpfMap>(<usize>map).id;
+}
+
+/** The system's number for a task's thread, or 0. */
+export function threadOf(id: u32): u32 {
+  return taskOf(id).thread;
+}
+
+/** How many locks this task has, the one that it waits for among them. */
+export function locksTaken(): u32 {
+  return me().depth;
 }
 
 /** See Task.doing. */

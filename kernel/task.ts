@@ -99,6 +99,8 @@ export class Task {
   budget: i64;
   /** The fd by which it updates a map, of one that minds (maps/perf_event_array.ts). */
   updating: u32;
+  /** The number that the system has for its thread; 0 where that is not known. */
+  thread: u32;
 }
 
 export const SHORT_WAY: u32 = 0x100;

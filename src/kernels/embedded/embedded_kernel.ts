@@ -259,6 +259,7 @@ export class EmbeddedKernel implements Kernel {
       if (slot === this.slot)
         throw new RangeError(`Slot ${slot} is this thread's own: wanted that of one that has ended`);
     }
+    slots = [...slots, ...this.#instance.halfReaped.splice(0)];
     const mine = slots.filter((slot) => this.#engine.reapLocks(slot) !== 0);
     for (const slot of mine) this.#engine.reapRest(slot);
     for (const slot of slots) this.#unreaped.delete(slot);

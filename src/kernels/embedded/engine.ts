@@ -4,14 +4,15 @@
  * The module is the same for shared and unshared memory, but for one bit of its memory import.
  */
 import { programCompiler } from "./compiled_programs.js";
-import { bugOf } from "./kernel_bug.js";
+import { KernelBug, bugOf, holderOf } from "./kernel_bug.js";
 import { kernelWasm } from "./kernel_wasm.js";
+import { giveTask, hasEnded, systemThread, takeTask } from "./tasks.js";
 
 /** What the module exports. Addresses come out as signed numbers: `>>> 0` where they enter. See kernel/main.ts. */
 export interface Engine {
   bpf(cmd: number, attr: number, size: number): number;
   format(pages: number, possibleCpus: number, seed: bigint, devices: number): void;
-  enter(mayBlock: number): void;
+  enter(mayBlock: number, thread: number): void;
   leave(): void;
   giveUp(): void;
   reapLocks(task: number): number;
@@ -19,6 +20,8 @@ export interface Engine {
   lockKind(word: number): number;
   lockedMap(task: number): number;
   doingOf(task: number): number;
+  threadOf(task: number): number;
+  locksTaken(): number;
   alloc(size: number): number;
   free(address: number): void;
   close(fd: number): number;
@@ -188,6 +191,8 @@ export const steps: { hook: ((step: number) => void) | undefined } = { hook: und
 export interface Instance {
   readonly engine: Engine;
   patienceMs: number;
+  /** Tasks that were to reap others while this thread waited, and did not come to an end of it: they are to be reaped. */
+  readonly halfReaped: number[];
   /** Compiles the program at an address: where its functions are in the engine's table; 0 to have it interpreted. */
   compile: (prog: number) => number;
   /** What bpf_trace_printk prints, a line a call. */
@@ -202,8 +207,20 @@ export async function instantiate(
   memory: WebAssembly.Memory,
   task: number,
 ): Promise<Instance> {
+  const { imports, begin } = prepare(module, memory, task);
+  return begin(await WebAssembly.instantiate(module, imports));
+}
+
+/** What an instance is to import; and what makes it this task's. */
+function prepare(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  task: number,
+): { imports: WebAssembly.Imports; begin: (instance: WebAssembly.Instance) => Instance } {
   const words = new Int32Array(memory.buffer);
+  const isShared = !(memory.buffer instanceof ArrayBuffer);
   const maySleep = mayBlock();
+  let self: Instance;
   let since = 0;
   // See kernel/lock.ts for why the engine does not wait by itself.
   const wait = (address: number, held: number, round: number): void => {
@@ -216,6 +233,7 @@ export async function instantiate(
       self.engine.giveUp();
       throw bug;
     }
+    if (round > 0 && isShared) reapForOthers(module, memory, self, holderOf(held));
     if (maySleep) Atomics.wait(words, address >>> 2, held, SLEEP_MS);
   };
   const weak = isWeaklyOrdered() ? 1 : 0;
@@ -227,14 +245,56 @@ export async function instantiate(
       );
   };
   const arm = (delayNs: number): void => self.onArm?.(delayNs);
-  const instance = await WebAssembly.instantiate(module, {
-    env: { memory, me: task, wait, weak, clock, compile, print, arm },
-  });
-  const engine = instance.exports as unknown as Engine;
-  const adapt = memory.buffer instanceof ArrayBuffer ? withUnsharedMemory : (bytes: Uint8Array<ArrayBuffer>) => bytes;
-  const self: Instance = { engine, patienceMs: PATIENCE_MS, compile: programCompiler(engine, memory, adapt) };
-  engine.enter(maySleep ? 1 : 0);
-  return self;
+  const adapt = isShared ? (bytes: Uint8Array<ArrayBuffer>) => bytes : withUnsharedMemory;
+  return {
+    imports: { env: { memory, me: task, wait, weak, clock, compile, print, arm } },
+    begin: ({ exports }) => {
+      const engine = exports as unknown as Engine;
+      self = { engine, patienceMs: PATIENCE_MS, halfReaped: [], compile: programCompiler(engine, memory, adapt) };
+      engine.enter(maySleep ? 1 : 0, isShared ? systemThread() : 0);
+      return self;
+    },
+  };
+}
+
+/**
+ * Reaps the thread that has a lock, if it has ended, for a thread that waits for that lock in the middle of a call: nobody may be able
+ * to before this one goes on. Only where the one who waits has no other lock, since reaping takes some; and as a task of its own, since
+ * the one who waits has begun something.
+ */
+function reapForOthers(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  waiting: Instance,
+  holder: number,
+): void {
+  if (waiting.engine.locksTaken() !== 1 || !hasEnded(waiting.engine.threadOf(holder))) return;
+  const other = otherTask(module, memory);
+  if (other === undefined) return;
+  const { task, engine, halfReaped } = other;
+  try {
+    if (engine.reapLocks(holder) !== 0) engine.reapRest(holder);
+    waiting.halfReaped.push(...halfReaped);
+    engine.leave();
+    giveTask(memory, task);
+  } catch (error) {
+    // Something else is held, and not by the dead: what this one was doing then is to be reaped in turn.
+    if (!(error instanceof KernelBug)) throw error;
+    waiting.halfReaped.push(task, ...halfReaped);
+  }
+}
+
+/** An instance for another task of this thread; undefined where there is no room for it. */
+function otherTask(module: WebAssembly.Module, memory: WebAssembly.Memory): (Instance & { task: number }) | undefined {
+  let task = 0;
+  try {
+    task = takeTask(memory);
+    const { imports, begin } = prepare(module, memory, task);
+    return { ...begin(new WebAssembly.Instance(module, imports)), task };
+  } catch {
+    if (task !== 0) giveTask(memory, task);
+    return undefined;
+  }
 }
 
 const MILLISECOND = 1e6;

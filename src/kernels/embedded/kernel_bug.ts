@@ -29,9 +29,14 @@ export class KernelBug extends Error {
   }
 }
 
+/** The slot that a lock word names. */
+export function holderOf(held: number): number {
+  return held & 0x7fffffff;
+}
+
 /** What the engine says of a lock word that is held. */
 export function bugOf(engine: Engine, word: number, held: number, waitedMs: number): KernelBug {
-  const holder = held & 0x7fffffff;
+  const holder = holderOf(held);
   const kind = engine.lockKind(word);
   const map = engine.lockedMap(holder);
   const names: Readonly<Record<number, string>> = {

@@ -36,12 +36,37 @@ export function tasksOf(memory: WebAssembly.Memory, thread: number): number[] {
   );
 }
 
-interface NodeProcess {
-  getBuiltinModule?(name: "node:worker_threads"): { readonly threadId: number };
+interface NodeModules {
+  readonly "node:worker_threads": { readonly threadId: number };
+  readonly "node:fs": { existsSync(path: string): boolean; readlinkSync(path: string): string };
+}
+
+/** A module of Node.js; undefined elsewhere. */
+function nodeModule<M extends keyof NodeModules>(name: M): NodeModules[M] | undefined {
+  const node = (globalThis as Readonly<Record<string, unknown>>)["process"] as
+    | { getBuiltinModule?(name: M): NodeModules[M] }
+    | undefined;
+  return node?.getBuiltinModule?.(name);
 }
 
 /** The number by which Node.js knows this thread; 0 elsewhere. */
 function threadId(): number {
-  const node = (globalThis as unknown as Readonly<Record<string, NodeProcess | undefined>>)["process"];
-  return node?.getBuiltinModule?.("node:worker_threads").threadId ?? 0;
+  return nodeModule("node:worker_threads")?.threadId ?? 0;
+}
+
+/** The number by which Linux knows this thread; 0 elsewhere, and where there is no /proc. */
+export function systemThread(): number {
+  try {
+    // PROCESS/task/THREAD
+    return Number(nodeModule("node:fs")?.readlinkSync("/proc/thread-self").split("/").at(-1) ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** Whether a thread of this process that Linux knew by a number has ended. False where that can't be told, or it is another's number now. */
+export function hasEnded(thread: number): boolean {
+  const fs = nodeModule("node:fs");
+  const isThere = (number: number): boolean => fs?.existsSync(`/proc/self/task/${number}`) === true;
+  return thread !== 0 && !isThere(thread) && isThere(systemThread());
 }
