@@ -433,14 +433,15 @@ function writeList(to: usize, room: u32, all: bool, dir: u32): i32 {
   for (let node = nextName(0); node != 0; node = nextName(node)) {
     const name = nameOf(node);
     if (!all && name.dir != dir) continue;
-    const size = 16 + ((name.len + 3) & ~3);
+    const size = 20 + ((name.len + 3) & ~3);
     if (bytes + size <= room) {
       const row = to + bytes;
       store<u32>(row, <u32>node);
       store<u32>(row, name.dir, 4);
       store<u32>(row, pinnedId(node), 8);
-      store<u32>(row, name.len, 12);
-      memory.copy(row + 16, textOf(name), name.len);
+      store<u32>(row, pinnedWord(node) & IS_PROG, 12);
+      store<u32>(row, name.len, 16);
+      memory.copy(row + 20, textOf(name), name.len);
     }
     bytes += size;
   }

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { ArrayMap, EmbeddedKernel, u64 } from "tsbpf";
+import { ArrayMap, EmbeddedKernel, u32, u64 } from "tsbpf";
 import { Program, ProgramFaultError, assemble } from "tsbpf/program";
 import { BPF_PROG_TYPE_XDP } from "tsbpf/uapi";
 import { describe, expect, it } from "vitest";
@@ -146,4 +146,19 @@ it.skipIf(process.platform !== "linux")("what was compiled goes with its program
     after.push(mappings());
   }
   expect(after[2]! - after[0]!).toBeLessThan(300);
+});
+
+it("its name is listed as a program's, beside a map with the same id", async () => {
+  using kernel = await EmbeddedKernel.create();
+  using program = load(kernel, "r0 = 0\nexit");
+  using map = ArrayMap.create(kernel, { value: u32, maxEntries: 1 });
+  expect(map.id).toBe(program.id);
+  expect(kernel.mkdir("/sys/fs/bpf/d")).toBe(0);
+  program.pin("/sys/fs/bpf/d/program");
+  map.pin("/sys/fs/bpf/map");
+  const pins = kernel.pins().toSorted((a, b) => a.path.localeCompare(b.path));
+  expect(pins).toEqual([
+    { path: "/sys/fs/bpf/d/program", what: "program", id: program.id },
+    { path: "/sys/fs/bpf/map", what: "map", id: map.id },
+  ]);
 });

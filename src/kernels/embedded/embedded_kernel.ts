@@ -539,7 +539,7 @@ export class EmbeddedKernel implements Kernel {
     return act(name.address);
   }
 
-  /** All names of maps in the bpffs, as whole paths, and the ids of the maps that have them. */
+  /** All names of maps and programs in the bpffs, as whole paths, and the ids of what has them. */
   pins(): PinnedName[] {
     const list = this.#names(0);
     if (typeof list === "number") {
