@@ -254,6 +254,10 @@ export function update<K>(map: Htab, key: K, value: usize, flags: u64): i32 {
 export function updateHashed<K>(map: Htab, key: K, hash: u32, value: usize, flags: u64): i32 {
   const index = lineOf(map, hash);
   const line = lineAt(map, index);
+  if (isInteger<K>() && sizeof<K>() == 4) {
+    const mayReplace = hasPairs(map) && flags != <u64>BPF_NOEXIST;
+    if (mayReplace && replacePair(map, <u32>key, hash, line, load<u32>(value))) return 0;
+  }
   while (true) {
     lockStripe(map, line);
     const ret = updateUnder<K>(map, key, hash, index, value, flags);
