@@ -1,7 +1,8 @@
 /**
  * Straight: `get`, `set` and `add` of maps with the commonest codecs by the embedded kernel's short way, as one would write them by
- * hand. V8 compiles each into one piece with the engine's own function; in steps that all codecs share it does not (4 of 14 ns,
- * measured).
+ * hand: 1 to 1.5 of some 14 ns less than in steps that all codecs share (measured).
+ *
+ * The two below read alike on purpose: V8 remembers at each place in the source which typed array it met there, and compiles for one.
  */
 import type { Codec } from "../codec/codec.js";
 import { u32, u64 } from "../codec/number.js";
