@@ -23,6 +23,7 @@ import { Column } from "./_column.js";
 import { Many, type SomeDone } from "./_many.js";
 import type { FailureAbout, MapFd } from "./_map_fd.js";
 import { openMapped } from "./_mapped_array.js";
+import { wordView } from "../codec/_words.js";
 import { type Straight, straightFor } from "./_straight.js";
 import { TakeCall } from "./_take.js";
 import { TypedMap } from "./_typed_map.js";
@@ -55,7 +56,7 @@ export class KeyedMap<K, V> extends TypedMap {
   #access: Access;
   #straight: Straight<K, V> | undefined;
   readonly #way: typeof IN_PLACE | typeof AS_KEY | typeof AS_INDEX;
-  #keyAt: Column<K>;
+  #keyView: DataView;
   #valueAt: Column<V>;
   /** What `add` adds: of a per-CPU map, one CPU's value. */
   readonly #delta: Codec<unknown>;
@@ -93,7 +94,7 @@ export class KeyedMap<K, V> extends TypedMap {
       throw error;
     }
     this.#straight = slot === undefined ? straightFor(this.#access, key, value, this.#lookupFailure) : undefined;
-    this.#keyAt = new Column(key, this.#access.key);
+    this.#keyView = wordView(this.#access.key);
     this.#valueAt = new Column(value, this.#access.value);
     this.#deltaAt = slot === undefined ? this.#valueAt : new Column(slot, this.#access.value);
     this.#walks = new WalkBuffer(mapFd, key, value);
@@ -257,7 +258,7 @@ export class KeyedMap<K, V> extends TypedMap {
     // Keys and values are looked at all the same.
     this.#access = closedAccess;
     this.#straight = undefined;
-    this.#keyAt = new Column(this.key);
+    this.#keyView = wordView(new Uint8Array(this.key.size));
     this.#valueAt = new Column(this.value);
     this.#deltaAt = new Column(this.#delta);
     this.mapFd.close();
@@ -269,7 +270,7 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#access = closedAccess;
     this.#access = openAccess(this.kernel, this.fd, this.#shape, isMapped ? openMapped : openSyscalls);
     this.#straight = straightFor(this.#access, this.key, this.value, this.#lookupFailure);
-    this.#keyAt = new Column(this.key, this.#access.key);
+    this.#keyView = wordView(this.#access.key);
     this.#valueAt = new Column(this.value, this.#access.value);
     this.#deltaAt = this.#valueAt;
   }
@@ -329,12 +330,12 @@ export class KeyedMap<K, V> extends TypedMap {
   #lookup(key: K): number {
     if (this.#way === AS_KEY) return this.#access.lookup4(u32Of(this.key, key));
     if (this.#way === AS_INDEX) return this.#access.lookup4(u32Of(this.key, key));
-    this.#keyAt.write(0, key, "key");
+    this.key.write(this.#keyView, 0, key, "key");
     return this.#access.lookup();
   }
 
   #lookupLocked(key: K): number {
-    this.#keyAt.write(0, key, "key");
+    this.key.write(this.#keyView, 0, key, "key");
     return this.#access.lookupLocked();
   }
 
@@ -342,13 +343,13 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#valueAt.write(0, value, "value");
     if (this.#way === AS_KEY) return this.#access.update4(u32Of(this.key, key), flags);
     if (this.#way === AS_INDEX) return this.#access.update4(u32Of(this.key, key), flags);
-    this.#keyAt.write(0, key, "key");
+    this.key.write(this.#keyView, 0, key, "key");
     return this.#access.update(flags);
   }
 
   #remove(key: K): number {
     if (this.#way === AS_KEY) return this.#access.remove4(u32Of(this.key, key));
-    this.#keyAt.write(0, key, "key");
+    this.key.write(this.#keyView, 0, key, "key");
     return this.#access.remove();
   }
 
@@ -356,7 +357,7 @@ export class KeyedMap<K, V> extends TypedMap {
     this.#deltaAt.write(0, delta, "delta");
     if (this.#way === AS_KEY) return this.#access.add4(u32Of(this.key, key));
     if (this.#way === AS_INDEX) return this.#access.add4(u32Of(this.key, key));
-    this.#keyAt.write(0, key, "key");
+    this.key.write(this.#keyView, 0, key, "key");
     return this.#access.add();
   }
 
