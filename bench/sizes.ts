@@ -2,6 +2,7 @@
  * What `get` and `set` cost as maps, keys and values grow.
  */
 import { EmbeddedKernel, HashMap, bytes, u32 } from "tsbpf";
+import { adviseHugePages } from "tsbpf/linux";
 import { type IntKeys, intKeys, kept } from "./keys.js";
 import type { Op, Ops, Suite } from "./measure.js";
 import type { Sweep } from "./sweep.js";
@@ -56,6 +57,7 @@ async function openMapOfSize(contender: string, keys: number): Promise<Ops> {
     );
   }
   const kernel = await EmbeddedKernel.create();
+  if (contender === "huge") adviseHugePages(kernel);
   const map = HashMap.create(kernel, { name: "bench", key: u32, value: u32, maxEntries: keys });
   for (let i = 0; i < keys; i++) map.set(present[i]!, i);
   return opsOf(
@@ -150,12 +152,14 @@ const MAP_SIZE: Sweep = {
   unit: "keys in the map",
   subtitle: "Hash maps u32 -> u32, full, keys in random order",
   note: `Looked up in random order. maxEntries is the number of keys, so that all maps are full; so is JavaScript's Map when it
-holds a power of two`,
-  titles: { embedded: "embedded", js: "JS Map" },
+holds a power of two. In huge pages: with the embedded kernel's memory given to adviseHugePages`,
+  titles: { embedded: "embedded", js: "JS Map", huge: "embedded in huge pages" },
   points: MAP_SIZES.map((keys) => ({
     x: keys,
     isQuick: keys === 2 ** 12 || keys === 2 ** 16 || keys === 2 ** 20,
-    suite: suiteOf(`map size: ${count(keys)} keys`, ["embedded", "js"], (contender) => openMapOfSize(contender, keys)),
+    suite: suiteOf(`map size: ${count(keys)} keys`, ["embedded", "js", "huge"], (contender) =>
+      openMapOfSize(contender, keys),
+    ),
   })),
 };
 

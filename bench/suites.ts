@@ -6,7 +6,7 @@ import { commandsSuite } from "./commands.js";
 import { hashSuites } from "./hash.js";
 import { lpmTrieSuites } from "./lpm_trie.js";
 import { lruSuite } from "./lru.js";
-import { manySuite } from "./many.js";
+import { MANY_SUITES } from "./many.js";
 import { mapInMapSuite } from "./map_in_map.js";
 import type { Suite } from "./measure.js";
 import { outcomesSuite } from "./outcomes.js";
@@ -23,7 +23,7 @@ import { apartSuite, threadsSuite } from "./threads.js";
 export const suites: readonly Suite[] = [
   ...hashSuites,
   lruSuite,
-  manySuite,
+  ...MANY_SUITES.map(({ suite }) => suite),
   outcomesSuite,
   arraySuite,
   ...percpuSuites,

@@ -4,6 +4,7 @@
 import { type Figures, type SuiteFigures, ratio } from "./measure.js";
 import type { Machine } from "./machine.js";
 import type { MemoryFigures } from "./memory.js";
+import { MANY_SUITES } from "./many.js";
 import { INSERT, LOOKUP, ROUTES4, ROUTES6 } from "./lpm_trie.js";
 import { GET, SET, SET_DIRECT, SET_MANY } from "./outcomes.js";
 import { ALU, ARRAY, HASH, PACKET } from "./programs.js";
@@ -82,7 +83,6 @@ export function limitTargetsOf(results: Results): Target[] {
   const [full, fullJs] = [memory?.embedded4?.fullMb, memory?.js4?.fullMb];
   const memoryRatio = full === undefined || fullJs === undefined ? undefined : full / fullJs;
   const [ints, bigs, words] = ["hash u32 -> u32", "hash u32 -> u64", "hash struct of four u32 -> u32"];
-  const many = "many keys in a call, hash u32 -> u32";
   const threads = "threads on one map, hash u32 -> u64";
   const rings = "ring buffer, thread to thread";
   const shared = "shared by threads, u32 -> u32";
@@ -102,8 +102,18 @@ export function limitTargetsOf(results: Results): Target[] {
       ...times(words, "update", "embedded", "js", "text"),
       ...atMost(0.5),
     },
-    { what: "get, u32 -> u32, 10 Mi keys, against Map", ...times(LARGEST, "get", "embedded", "js"), ...atMost(0.7) },
-    { what: "set, u32 -> u32, 10 Mi keys, against Map", ...times(LARGEST, "set", "embedded", "js"), ...atMost(0.7) },
+    {
+      what: "get, u32 -> u32, 10 Mi keys in huge pages, against Map",
+      ...times(LARGEST, "get", "huge", "js"),
+      ...atMost(0.7),
+    },
+    {
+      what: "set, u32 -> u32, 10 Mi keys in huge pages, against Map",
+      ...times(LARGEST, "set", "huge", "js"),
+      ...atMost(0.7),
+    },
+    { what: "the same get in small pages", ...times(LARGEST, "get", "embedded", "js"), ...information },
+    { what: "the same set in small pages", ...times(LARGEST, "set", "embedded", "js"), ...information },
     {
       what: "memory of 10 million u32 -> u32, against Map",
       value: memoryRatio,
@@ -113,8 +123,13 @@ export function limitTargetsOf(results: Results): Target[] {
       limit: 0.5,
     },
     ...tableTargets(ns, memory),
-    { what: "getMany of 1,000 against get, a key", ...times(many, "get", "many", "single"), ...atMost(0.5) },
-    { what: "setMany of 1,000 against set, a key", ...times(many, "set", "many", "single"), ...atMost(0.5) },
+    ...MANY_SUITES.flatMap(({ suite: { name }, keys }) =>
+      ["get", "set"].map((row) => ({
+        what: `${row}Many of 1,000 against ${row}, a key; ${keys}`,
+        ...times(name, row, "many", "single"),
+        ...atMost(0.5),
+      })),
+    ),
     { what: "2 threads reading, against 1", ...times(threads, "lookup", "1", "2"), ...atLeast(1.9) },
     {
       what: "2 threads reading a map each (the machine's own limit)",

@@ -1,20 +1,22 @@
 /**
  * Many keys in one call: see direct.ts for how they lie, and what is returned.
  *
- * In groups: first the hashes of all, and a look at their lines, so that the lines are on their way from memory all at once;
- * then one by one, each as a call for it alone would do.
+ * In groups: first the hashes of all; then a look at their lines, so that the lines are on their way from memory all at once; then one
+ * by one, each as a call for it alone would do.
  */
 import { BPF_EXIST, BPF_NOEXIST } from "../../src/uapi/bpf";
 import { EEXIST, EINVAL, ENOENT } from "../../src/uapi/errno";
 import { fence } from "../order";
-import { Htab, Key16, KeyBytes, hashOf, lineAt, lineOf, valueWord } from "./_htab";
+import { Htab, Key16, KeyBytes, cellsWith, hashOf, lineAt, lineOf, nextLine, tagOf, valueWord } from "./_htab";
 import { lookupHashed, lookupWord, updateHashed, updateWord } from "./_htab_ops";
 import { isLru } from "./_lru";
 import { attrCopy } from "../task";
 import { roundUp8 } from "./_value";
 
-/** Keys of a group: about as many as a core has lines on their way, twice. Their hashes have room where attr is copied to. */
-const GROUP: u32 = 32;
+/** Keys of a group: as many as hashes have room where attr is copied to. A core has some 16 lines on their way. */
+const GROUP: u32 = 48;
+/** With more lines than this, 4 MiB and more, the lines behind them are fetched as well. */
+const MANY_LINES: u32 = 65536;
 
 /** A value that is neither u32 nor u64, or lies in a slot: the type argument V of all below is u32, u64 or this. */
 @unmanaged
@@ -67,14 +69,33 @@ function keyAtPlace<K>(at: usize): K {
 // @ts-ignore: decorator
 @inline
 function beginGroup<K>(map: Htab, keys: usize, keyStep: u32, n: u32, hashes: usize): void {
+  const end = hashes + 4 * <usize>n;
+  for (let at = hashes; at < end; at += 4, keys += keyStep) store<u32>(at, hashOf<K>(map, keyAtPlace<K>(keys)));
+  // As few instructions a line as can be: a core looks ahead by so many instructions, and while it waits for the first of the lines all
+  // others are among them. The last may be of older hashes, which have lines like any.
   let seen: u32 = 0;
-  for (let i: u32 = 0; i < n; i++, keys += keyStep) {
-    const hash = hashOf<K>(map, keyAtPlace<K>(keys));
-    store<u32>(hashes + 4 * <usize>i, hash);
-    seen |= load<u32>(lineAt(map, lineOf(map, hash)), 4);
+  for (let at = hashes; at < end; at += 16) {
+    seen |= firstWord(map, load<u32>(at));
+    seen |= firstWord(map, load<u32>(at, 4));
+    seen |= firstWord(map, load<u32>(at, 8));
+    seen |= firstWord(map, load<u32>(at, 12));
+  }
+  if (map.lineCount > MANY_LINES) {
+    for (let at = hashes; at < end; at += 4) {
+      const hash = load<u32>(at);
+      const line = lineAt(map, lineOf(map, hash));
+      if (cellsWith(line, tagOf(hash)) == 0) seen |= load<u32>(nextLine(line));
+    }
   }
   // Never so: but a load whose value nobody wants may be left out.
   if (seen == u32.MAX_VALUE) fence();
+}
+
+/** Of a hash's line. */
+// @ts-ignore: decorator
+@inline
+function firstWord(map: Htab, hash: u32): u32 {
+  return load<u32>(lineAt(map, lineOf(map, hash)));
 }
 
 // @ts-ignore: decorator

@@ -102,9 +102,33 @@ function whyNoMap(host: Host, sys: Sys, errno: number): string {
   }
 }
 
-function refusal(errno: number, why: string, about: BpfErrorDetails = {}): BpfError {
+/** Where it is no use to go on. */
+type Refusal = (errno: number, why: string, about?: BpfErrorDetails) => BpfError;
+
+const refusal: Refusal = (errno, why, about = {}) => {
   const hint = `${why}; or use EmbeddedKernel from "tsbpf", which needs no right and no Linux`;
   return new BpfError("Cannot open the Linux kernel", errno, { ...about, hint });
+};
+
+/**
+ * Loads the system calls of a host.
+ *
+ * @throws {BpfError} ENOSYS when this is not Linux, or an architecture that is not supported
+ * @throws {BpfError} ELIBACC when koffi is missing or does not load
+ */
+export function loadSys(host: Host, refuse: Refusal): Sys {
+  if (host.platform !== "linux") throw refuse(ENOSYS, `this is ${host.platform}, expected Linux`);
+  if (!bpfSyscallNumber.has(host.arch)) {
+    const wanted = [...bpfSyscallNumber.keys()].join(", ");
+    throw refuse(ENOSYS, `this is Node for ${host.arch}, expected one for ${wanted}`);
+  }
+  try {
+    return host.openSys();
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why = code === "MODULE_NOT_FOUND" ? "it is not installed: npm install koffi" : message;
+    throw refuse(ELIBACC, `the package koffi does not load: ${why}`, { syscall: "dlopen", cause });
+  }
 }
 
 /**
@@ -115,19 +139,7 @@ function refusal(errno: number, why: string, about: BpfErrorDetails = {}): BpfEr
  * @throws {BpfError} EPERM when the process has no right to create maps
  */
 export function openHost(host: Host): Sys {
-  if (host.platform !== "linux") throw refusal(ENOSYS, `this is ${host.platform}, and bpf(2) is Linux's`);
-  if (!bpfSyscallNumber.has(host.arch)) {
-    const wanted = [...bpfSyscallNumber.keys()].join(", ");
-    throw refusal(ENOSYS, `this is Node for ${host.arch}, expected one for ${wanted}`);
-  }
-  let sys: Sys;
-  try {
-    sys = host.openSys();
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const why = code === "MODULE_NOT_FOUND" ? "it is not installed: npm install koffi" : message;
-    throw refusal(ELIBACC, `the package koffi does not load: ${why}`, { syscall: "dlopen", cause });
-  }
+  const sys = loadSys(host, refusal);
   const errno = host.createMap(sys);
   if (errno === 0) return sys;
   throw refusal(errno, whyNoMap(host, sys, errno), { cmd: "BPF_MAP_CREATE" });

@@ -13,6 +13,8 @@ export interface Sys {
   epoll_create1(flags: number): number;
   epoll_ctl(epfd: number, op: number, fd: number, event: number): number;
   fcntl(fd: number, cmd: number, arg: number): number;
+  /** @param memory Whole pages. */
+  madvise(memory: Uint8Array, advice: number): number;
   mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, length: number): number;
   perf_event_open(attr: number, pid: number, cpu: number, groupFd: number, flags: number): number;
@@ -48,9 +50,12 @@ function perfEventOpenNumber(arch: string): number {
   return arch === "x64" ? 298 : 241;
 }
 
+/** An argument of a C function. */
+type Arg = number | string | Uint8Array;
+
 /** What is used of koffi; its own types would make it a dependency of everyone's type check. */
 interface Koffi {
-  load(path: null): { func(name: string, result: string, args: string[]): (...args: (number | string)[]) => number };
+  load(path: null): { func(name: string, result: string, args: string[]): (...args: Arg[]) => number };
   errno(): number;
   view(address: number, length: number): ArrayBuffer;
   node: { poll(fd: number, seen: () => void): { start(seen: () => void): void; stop(): void; close(): void } };
@@ -69,7 +74,7 @@ export function openSys(): Sys {
   if (number === undefined) throw new Error(`The number of bpf(2) on ${process.arch} is not known`);
   const libc = koffi.load(null);
   // Synchronous calls only: koffi's asynchronous ones have crashed in worker threads.
-  const bind = (name: string, args: string[], result = "int"): ((...args: (number | string)[]) => number) => {
+  const bind = (name: string, args: string[], result = "int"): ((...args: Arg[]) => number) => {
     const call = libc.func(name, result, args);
     return (...given) => {
       const returned = call(...given);
@@ -77,6 +82,7 @@ export function openSys(): Sys {
     };
   };
   const syscall = libc.func("syscall", "int", ["long", "int", "uintptr_t", "uint32_t"]);
+  const madvise = bind("madvise", ["void *", "size_t", "int"]);
   const perfEventOpen = bind("syscall", ["long", "uintptr_t", "int", "int", "int", "unsigned long"]);
   return {
     // Written out, for it is the hot one: about 60 ns above the same call in C. Whether the address is passed as number, BigInt or typed
@@ -89,6 +95,7 @@ export function openSys(): Sys {
     epoll_create1: bind("epoll_create1", ["int"]),
     epoll_ctl: bind("epoll_ctl", ["int", "int", "int", "uintptr_t"]),
     fcntl: bind("fcntl", ["int", "int", "long"]),
+    madvise: (memory, advice) => madvise(memory, memory.byteLength, advice),
     mmap: bind("mmap", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"], "intptr_t"),
     munmap: bind("munmap", ["uintptr_t", "size_t"]),
     perf_event_open(attr, pid, cpu, groupFd, flags) {
