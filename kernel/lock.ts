@@ -127,6 +127,12 @@ export function release(word: usize): void {
 
 // @ts-ignore: decorator
 @inline
+export function isLocked(word: usize): bool {
+  return atomic.load<u32>(word) != 0;
+}
+
+// @ts-ignore: decorator
+@inline
 export function isHeldBy(word: usize, id: u32): bool {
   return (atomic.load<u32>(word) & ~WAITERS) == id;
 }

@@ -65,6 +65,15 @@ const models: Readonly<Record<string, Model>> = {
       BUG_KEY_OF_THIS_LINE: ["assertion violated", "BUMP_LATE"],
     },
   },
+  full: {
+    runs: [[]],
+    bugs: {
+      BUG_NO_FIRST_LOOK: ["assertion violated"],
+      BUG_NO_SECOND_LOOK: ["assertion violated"],
+      BUG_NO_THIRD_LOOK: ["assertion violated"],
+      BUG_NO_SEQ: ["assertion violated"],
+    },
+  },
   overflow: {
     runs: [[], ["REAPER_LIVES"]],
     bugs: {

@@ -15,6 +15,7 @@ import { write } from "./ringing.js";
 import { outlive } from "./outliving.js";
 import { pushAndPop } from "./queueing.js";
 import { exhaust, recycle } from "./recycling.js";
+import { setOrDelete } from "./refusing.js";
 import { replaceOrTake } from "./replacing.js";
 import { churn } from "./saving.js";
 import { routing } from "./routing.js";
@@ -39,6 +40,7 @@ const jobs = {
   replaceOrTake,
   routing,
   runProgram,
+  setOrDelete,
   share,
   tear,
   upsert,
