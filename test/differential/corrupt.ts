@@ -3,7 +3,7 @@
  * be read.
  */
 import { BPF_ATTR_SIZE, BPF_MAP_LOOKUP_AND_DELETE_BATCH, bpfAttr } from "tsbpf/uapi";
-import { ATTR, END } from "../machine/arena.js";
+import { ATTR, END, IN } from "../machine/arena.js";
 import type { Command, Word } from "../machine/command.js";
 import { badPointers } from "./pointers.js";
 import type { Random } from "./random.js";
@@ -20,11 +20,14 @@ const withGarbage = ({ data = [] }: Command, offset: number, bytes: Uint8Array):
   data: [...data, [ATTR + offset, bytes]],
 });
 
+/** No data but a cursor: where one leads that lies there from before is open, and so is what is deleted from there on. */
+const cursorOnly = ({ data = [] }: Command): Partial<Command> => ({ data: data.filter(([at]) => at === IN) });
+
 const changes: readonly Change[] = [
   (random, command) => ({ size: random.pick(sizesThatCutNoPointer(command)) }),
   (random, command) => ({ size: random.pick(sizesThatCutNoPointer(command)) }),
   // Longer, with zeroes.
-  (random) => ({ size: random.pick([169, 172, 176, 200, 1000, 4095, 4096]), data: [] }),
+  (random, command) => ({ size: random.pick([169, 172, 176, 200, 1000, 4095, 4096]), ...cursorOnly(command) }),
   (random, command) => ({
     size: random.pick([169, 172, 176, 200, 1000, 4095, 4096]),
     ...withGarbage(command, BPF_ATTR_SIZE, new Uint8Array(4096 - BPF_ATTR_SIZE)),
@@ -43,9 +46,16 @@ const changes: readonly Change[] = [
   (random, command) => badPointer(random, command),
   (random, command) => badPointer(random, command),
   (random, command) => badPointer(random, command),
-  (random) => ({ attr: random.pick([0, 8, 4096, { to: END }]), size: random.pick([0, 1, 16, 168, 200]), data: [] }),
+  (random, command) => ({
+    attr: random.pick([0, 8, 4096, { to: END }]),
+    size: random.pick([0, 1, 16, 168, 200]),
+    ...cursorOnly(command),
+  }),
   // Across the end of what is mapped.
-  (random) => ({ attr: { to: END - random.pick([1, 4, 16, 32, 60, 100, 168, 200]) }, data: [] }),
+  (random, command) => ({
+    attr: { to: END - random.pick([1, 4, 16, 32, 60, 100, 168, 200]) },
+    ...cursorOnly(command),
+  }),
 ];
 
 function pointersOf({ fields }: Command): string[] {
